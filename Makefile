@@ -1,0 +1,57 @@
+# Every target sets up what it needs; `make` alone lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+READY := .venv/.ready
+# Outputs are compared number for number, so notebooks always run on the same backend.
+export MPLBACKEND ?= module://matplotlib_inline.backend_inline
+
+.PHONY: help lab test lint unit nbval notebooks book bench mutants pins clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 test")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,test,book]"
+	touch $(READY)
+
+lab: $(READY)  ## open the course in JupyterLab
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab notebooks/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
+
+test: lint unit nbval book  ## everything CI checks: style, library, notebooks, site
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check diffusion_edu tests
+
+unit: $(READY)  ## the library's tests only
+	$(BIN)/python -m pytest tests
+
+nbval: $(READY)  ## re-run the notebooks and compare every stored output
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=300 --durations=0 notebooks
+
+notebooks: $(READY)  ## execute all notebooks afresh from their text, in place
+	$(BIN)/python tests/notebooks.py write
+
+book: $(READY)  ## build the website into book/_build/html, warnings are errors
+	$(BIN)/python tests/build_book.py
+
+bench: $(READY)  ## measure the table in the README (about 15 minutes)
+	$(BIN)/python tests/bench.py
+
+mutants: $(READY)  ## seed one-line bugs, one at a time, and see the tests catch each
+	$(BIN)/python tests/mutants.py
+
+pins: $(READY)  ## make constraints.txt anew from pyproject.toml (needs uv)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python tests/pins.py
+
+clean:  ## remove .venv and everything built
+	rm -rf .venv book/_build .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,101 @@
+"""The data sets: the swiss roll, whose density is known exactly, and scikit-learn's small digits."""
+
+import math
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits, make_swiss_roll
+from torch import Tensor
+
+from .oracles import Mixture
+
+
+class SwissRoll(Mixture):
+    """The 2-D swiss roll, standardised, with its exact density at every noise level.
+
+    scikit-learn draws θ = 3π/2 (1 + 2u), u ~ U(0, 1), and puts a point at (θ cos θ, θ sin θ)
+    plus N(0, noise²). The mean (2, 2/(3π)) is subtracted and both axes are divided by
+    S = √(V + noise²), V the mean of the curve's two variances. So with c(u) the scaled curve
+
+        log p(x) = log ∫₀¹ N(x; c(u), s² I) du,   s = noise/S,
+
+    which Gauss–Legendre quadrature with `nodes` nodes gives to machine precision (tests/test_data.py).
+    Points are (n, 2), float64. Raises ValueError if noise is not positive.
+    """
+
+    def __init__(self, noise: float = 0.5, nodes: int = 512):
+        if not noise > 0:
+            raise ValueError(f"noise must be positive, got {noise}: without it the roll has no density")
+        u, weights = np.polynomial.legendre.leggauss(nodes)
+        self.noise = noise
+        self.u = (u + 1) / 2
+        curve, weights = self._raw_curve(self.u), weights / 2
+        self.shift = weights @ curve
+        V = (weights @ (curve - self.shift) ** 2).mean()
+        self.scale = math.sqrt(V + noise**2)
+        super().__init__(weights, (curve - self.shift) / self.scale, (noise / self.scale) ** 2)
+
+    @staticmethod
+    def _raw_curve(u):
+        theta = 1.5 * np.pi * (1 + 2 * np.asarray(u))
+        return np.stack([theta * np.cos(theta), theta * np.sin(theta)], axis=-1)
+
+    def curve(self, u) -> Tensor:
+        """c(u), the noiseless roll at u in [0, 1], shape (..., 2)."""
+        return torch.from_numpy((self._raw_curve(u) - self.shift) / self.scale)
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """n points of scikit-learn's generator, standardised, (n, 2), float64."""
+        return self.sample_with_u(n, seed)[0]
+
+    def sample_with_u(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """n points (n, 2) and where along the roll each was drawn, u in [0, 1], (n,)."""
+        points, theta = make_swiss_roll(n, noise=self.noise, random_state=seed)
+        x = (points[:, [0, 2]] - self.shift) / self.scale
+        return torch.from_numpy(x), torch.from_numpy((theta / (1.5 * np.pi) - 1) / 2)
+
+
+class Digits:
+    """scikit-learn's 1,797 digits, 8 × 8 pixels of 17 grey levels, as vectors of D = 64.
+
+    The grey levels are discrete, so a density on them could be made arbitrarily large. Uniform noise of
+    one grey level is added (Theis et al. 2016, eq. 2); −log p of the result bounds the discrete
+    −log P(pixels) from above after adding D log(17/2), as `bits_per_dim` does.
+    Points are (n, 64) in [−1, 1]; the last 360 images are the test set.
+    """
+
+    dim, levels, shape = 64, 17, (8, 8)
+
+    def __init__(self):
+        pixels = torch.from_numpy(load_digits().data)
+        self.train_pixels, self.test_pixels = pixels[:-360], pixels[-360:]
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """n training images drawn with replacement, with fresh uniform noise, (n, 64) in [−1, 1]."""
+        return self._draw(self.train_pixels, n, seed)
+
+    def sample_test(self, n: int, seed: int = 0) -> Tensor:
+        """The same from the 360 test images, which no model is trained on."""
+        return self._draw(self.test_pixels, n, seed)
+
+    def _draw(self, pixels: Tensor, n: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        i = torch.arange(n) % len(pixels) if n >= len(pixels) else torch.randperm(len(pixels), generator=generator)[:n]
+        noise = torch.rand(n, self.dim, dtype=torch.float64, generator=generator)
+        return (pixels[i] + noise) * (2 / self.levels) - 1
+
+    def to_images(self, x: Tensor) -> Tensor:
+        """Points (n, 64) in [−1, 1] as images (n, 8, 8) in [0, 1], clipped."""
+        return ((x + 1) / 2).clamp(0, 1).reshape(-1, *self.shape)
+
+    def bits_per_dim(self, nats: float) -> float:
+        """−log p in nats of the scaled points → bits per pixel of the 17 grey levels (an upper bound)."""
+        return (nats + self.dim * math.log(self.levels / 2)) / (self.dim * math.log(2))
+
+
+def load(name: str) -> SwissRoll | Digits:
+    """The data set called `name`. Raises ValueError for an unknown name."""
+    known = {"swiss-roll": SwissRoll, "digits": Digits}
+    if name not in known:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(known)}")
+    return known[name]()
