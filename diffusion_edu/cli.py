@@ -1,0 +1,144 @@
+"""The command line: diffusion-edu train | sample | evaluate. Torch is imported only when work begins."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        """One line, exit code 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="diffusion-edu", description="Train, sample and score the course's models.")
+    sub = parser.add_subparsers(dest="command", required=True)
+
+    train = sub.add_parser("train", help="train a model into a directory")
+    train.add_argument("model", metavar="MODEL", help="vae, hvae or ddpm")
+    train.add_argument("--data", required=True, help="swiss-roll or digits")
+    train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
+    train.add_argument("--seed", type=int, help="default 0")
+    train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
+    train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+
+    sample = sub.add_parser("sample", help="draw samples from a trained model")
+    sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
+    sample.add_argument("--n", type=int, required=True, help="number of samples")
+    sample.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.npy", help="float32 (n, 2) or (n, 8, 8)"
+    )
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--sampler", help="ddpm: ancestral (default), ancestral-small or ddim")
+    sample.add_argument("--sample-steps", type=int, metavar="S", help="ddpm: steps of the reverse process")
+
+    evaluate = sub.add_parser("evaluate", help="the bound's terms on fresh data, in nats")
+    evaluate.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    evaluate.add_argument("--n", type=int, default=10_000, help="number of fresh data points")
+    evaluate.add_argument("--seed", type=int, default=1_000_000)
+
+    for command in (train, sample, evaluate):
+        command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    return parser
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: no CUDA device was found")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _train(args: argparse.Namespace) -> None:
+    from . import runs
+
+    if args.resume:
+        config = runs.read_config(args.out)
+        for name in ("model", "data", "seed", "steps"):
+            asked, stored = getattr(args, name), getattr(config, name)
+            if asked is not None and asked != stored:
+                raise ValueError(
+                    f"{args.out} was started with {name} {stored}, cannot resume it with {asked}"
+                )
+    else:
+        given = {name: value for name in ("seed", "steps") if (value := getattr(args, name)) is not None}
+        if given.get("steps", 1) < 1:
+            raise ValueError(f"--steps must be at least 1, got {given['steps']}")
+        runs.create(args.out, runs.Config(args.model, args.data, **given))
+    runs.run(args.out, _device(args.device))
+
+
+def _sample(args: argparse.Namespace) -> None:
+    import numpy as np
+    import torch
+
+    from . import data, runs
+    from .bound import generate
+    from .samplers import SAMPLERS, sample
+
+    if args.n < 1:
+        raise ValueError(f"--n must be at least 1, got {args.n}")
+    if args.sampler is not None and args.sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {args.sampler!r}; known: {', '.join(SAMPLERS)}")
+    if args.out.suffix != ".npy" or not args.out.parent.is_dir():
+        raise ValueError(f"--out must name a .npy file in an existing directory, got {args.out}")
+    model, config = runs.load(args.dir, _device(args.device))
+    generator = torch.Generator().manual_seed(args.seed)
+    with torch.no_grad():
+        if config.model == "ddpm":
+            x_T = model.chain().prior().sample(generator, shape=(args.n,))
+            step = SAMPLERS[args.sampler or "ancestral"]
+            settings = {"step": step, "steps": args.sample_steps, "generator": generator}
+            x = sample(model.x0_hat, model.schedule, x_T, **settings)
+        elif args.sampler is not None or args.sample_steps is not None:
+            raise ValueError(f"--sampler and --sample-steps are for ddpm; {args.dir} holds a {config.model}")
+        else:
+            x = generate(model, args.n, generator)
+    x = x.cpu().float()
+    if config.data == "digits":
+        x = data.Digits().to_images(x)
+    new = args.out.with_suffix(".new.npy")
+    np.save(new, x.numpy())
+    new.replace(args.out)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    import json
+
+    from . import data, runs
+    from .evaluate import report
+
+    if args.n < 2:
+        raise ValueError(f"--n must be at least 2, got {args.n}")
+    model, config = runs.load(args.dir, _device(args.device))
+    chain = model.chain() if config.model == "ddpm" else model
+    result = report(chain, data.load(config.data), args.n, args.seed)
+    if args.json:
+        print(json.dumps({"model": config.model, "data": config.data, **result}, indent=2))
+        return
+    print(f"{config.model} on {config.data}, {result.pop('n')} fresh points, nats per data point")
+    for name, value in result.items():
+        if not name.endswith("_se"):
+            error = f" ± {result[name + '_se']:.4f}" if f"{name}_se" in result else ""
+            print(f"{name:>16} {value:9.4f}{error}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command; returns 0, or 2 after one line on standard error if something given was wrong."""
+    args = _parser().parse_args(argv)
+    try:
+        {"train": _train, "sample": _sample, "evaluate": _evaluate}[args.command](args)
+    except (ValueError, OSError) as e:
+        print(f"diffusion-edu: {' '.join(str(e).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("diffusion-edu: interrupted; go on with the same command and --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""How good is a model? Its bound against the exact entropy, its samples against the exact density.
+
+Every sample distance is meaningless without its noise floor: what it says of two sets of true points of
+the same size. Distances are biased V-statistics (never negative), so floors are positive too.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .bound import Bound, Chain, bound
+from .data import Digits, SwissRoll
+from .oracles import Mixture
+
+Metric = Callable[[Tensor, Tensor], float]
+
+
+def _mean_over_pairs(x: Tensor, y: Tensor, of_distance: Callable[[Tensor], Tensor]) -> float:
+    """The mean over all pairs of a function of their distance, in blocks that fit memory."""
+    rows = max(1, 4_000_000 // len(y))
+    total = sum(of_distance(torch.cdist(block, y)).double().sum() for block in x.split(rows))
+    return float(total) / (len(x) * len(y))
+
+
+def _two_sample(x: Tensor, y: Tensor, kernel: Callable[[Tensor], Tensor]) -> float:
+    """E k(x, x') + E k(y, y') − 2 E k(x, y) over all pairs."""
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(f"x and y must be (n, D) and (m, D), got {tuple(x.shape)} and {tuple(y.shape)}")
+    x, y = x.float(), y.float()
+    return (
+        _mean_over_pairs(x, x, kernel) + _mean_over_pairs(y, y, kernel) - 2 * _mean_over_pairs(x, y, kernel)
+    )
+
+
+def energy_distance(x: Tensor, y: Tensor) -> float:
+    """2 E|x − y| − E|x − x'| − E|y − y'| between points (n, D) and (m, D) (Székely & Rizzo 2013).
+    Raises ValueError on shapes that do not fit."""
+    return _two_sample(x, y, torch.neg)
+
+
+def mmd2(x: Tensor, y: Tensor, bandwidths: tuple[float, ...] = (0.1, 0.3, 1.0)) -> float:
+    """Squared maximum mean discrepancy with the mean of Gaussian kernels exp(−|x−y|²/2h²)
+    (Gretton et al. 2012, eq. 5). Raises ValueError on shapes that do not fit."""
+
+    def kernel(distance: Tensor) -> Tensor:
+        square = distance.square()
+        return sum(torch.exp(square / (-2 * h * h)) for h in bandwidths) / len(bandwidths)
+
+    return _two_sample(x, y, kernel)
+
+
+def sliced_wasserstein2(x: Tensor, y: Tensor, directions: int = 200, seed: int = 0) -> float:
+    """√ of the mean over random directions of the squared 2-Wasserstein distance of the projections, for
+    equal numbers of points (Bonneel et al. 2015). Raises ValueError if x and y differ in shape."""
+    if x.shape != y.shape or x.ndim != 2:
+        raise ValueError(f"x and y must both be (n, D), got {tuple(x.shape)} and {tuple(y.shape)}")
+    w = torch.randn(x.shape[1], directions, generator=torch.Generator().manual_seed(seed))
+    w = w / w.norm(dim=0)
+    difference = (x.float() @ w).sort(dim=0).values - (y.float() @ w).sort(dim=0).values
+    return math.sqrt(difference.square().mean().item())
+
+
+METRICS: dict[str, Metric] = {
+    "energy distance": energy_distance,
+    "MMD²": mmd2,
+    "sliced W₂": sliced_wasserstein2,
+}
+
+
+def noise_floor(metric: Metric, data: Mixture, n: int, repeats: int = 4, seed: int = 10_000) -> float:
+    """The metric's mean over `repeats` pairs of independent sets of n true points."""
+    pairs = [(data.sample(n, seed + 2 * i), data.sample(n, seed + 2 * i + 1)) for i in range(repeats)]
+    return sum(metric(x, y) for x, y in pairs) / repeats
+
+
+def mean_log_prob(x: Tensor, data: Mixture) -> float:
+    """The mean exact log density of the points x (n, D), nats; true points give −H."""
+    return data.log_prob(x.double()).mean().item()
+
+
+def share_off(
+    x: Tensor, data: Mixture, quantile: float = 0.001, n: int = 200_000, seed: int = 20_000
+) -> float:
+    """The share of the points x (n, D) whose exact log density lies below the `quantile` of true points':
+    for true points it is `quantile`. The quantile is taken from n true points."""
+    threshold = data.log_prob(data.sample(n, seed)).quantile(quantile)
+    return (data.log_prob(x.double()) < threshold).double().mean().item()
+
+
+def compare_samples(x: Tensor, data: Mixture, seed: int = 30_000) -> dict[str, float]:
+    """Each distance of x (n, D) from a fresh true set, as a multiple of its noise floor; the mean exact log
+    density; and the share off the data."""
+    truth = data.sample(len(x), seed)
+    ratios = {name: f(x, truth) / noise_floor(f, data, len(x)) for name, f in METRICS.items()}
+    return ratios | {"mean log p": mean_log_prob(x, data), "share off": share_off(x, data)}
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """The mean of values (n,) and its standard error."""
+    return values.mean().item(), values.std().item() / math.sqrt(len(values))
+
+
+@torch.no_grad()
+def score_chain(
+    x: Tensor, chain: Chain, generator: torch.Generator | None = None, block: int = 5000
+) -> Bound:
+    """`bound.bound` without gradients, in blocks of points: every term for every point of x (n, D)."""
+    parts = [bound(part, chain, generator) for part in x.split(block)]
+    return Bound(
+        torch.cat([b.reconstruction for b in parts]),
+        torch.cat([b.consistency for b in parts], dim=1),
+        torch.cat([b.prior for b in parts]),
+    )
+
+
+def gap(b: Bound, log_p: Tensor) -> tuple[float, float]:
+    """E[log p(x) − ELBO] and its standard error, nats, over the same points: far less noisy than −ELBO − H,
+    because the noise of x cancels."""
+    return mean_and_error(log_p.double() - b.elbo.double())
+
+
+def report(
+    chain: Chain, data: SwissRoll | Digits, n: int = 10_000, seed: int = 1_000_000
+) -> dict[str, float]:
+    """The bound's terms on n fresh points in nats, `neg_elbo` and its standard error; on the swiss roll also
+    `entropy` and the paired `gap` with its standard error; on digits `bits_per_dim`."""
+    fresh = data.sample_test if isinstance(data, Digits) else data.sample
+    x = fresh(n, seed)
+    like = chain.prior().mean
+    b = score_chain(x.to(like), chain, torch.Generator().manual_seed(seed))
+    out: dict[str, float] = {"n": n}
+    named = {"reconstruction": b.reconstruction, "consistency": b.consistency.sum(0), "prior": b.prior}
+    for name, value in {**named, "neg_elbo": -b.elbo}.items():
+        out[name], out[f"{name}_se"] = mean_and_error(value.double())
+    if isinstance(data, SwissRoll):
+        out["entropy"] = data.entropy()
+        out["gap"], out["gap_se"] = gap(b, data.log_prob(x).to(b.elbo.device))
+    else:
+        out["bits_per_dim"] = data.bits_per_dim(out["neg_elbo"])
+    return out

@@ -1,0 +1,177 @@
+"""A training run as a directory: config.json, metrics.csv, checkpoint.pt.
+
+A run is a function of its configuration alone. Files are replaced whole or not at all, so a run that is
+killed at any moment resumes from its last checkpoint and ends with the same parameters, bit for bit on CPU.
+"""
+
+import csv
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from . import data as datasets
+from .ddpm import DDPM
+from .hvae import HVAE
+from .nets import EpsNet
+from .schedules import make_schedule
+from .training import Trainer, elbo_loss, eps_loss, fit_sigma2
+from .vae import VAE
+
+MODELS = ("vae", "hvae", "ddpm")
+STEPS = {"vae": 12_000, "hvae": 6_000, "ddpm": 20_000}
+TRAIN_POINTS = 200_000
+LOG_EVERY, SAVE_EVERY = 100, 500
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on. Raises ValueError on an unknown model or data set and on steps < 1."""
+
+    model: str
+    data: str
+    seed: int = 0
+    steps: int = 0  # 0: the model's default
+
+    def __post_init__(self):
+        if self.model not in MODELS:
+            raise ValueError(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
+        datasets.check_name(self.data)
+        if self.steps == 0:
+            object.__setattr__(self, "steps", STEPS[self.model])
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+
+
+def build(model: str, data: str, seed: int = 0) -> nn.Module:
+    """The untrained model for a data set, its parameters a function of the seed."""
+    torch.manual_seed(seed)
+    images = data == "digits"
+    dim, width, latent = (64, 256, 16) if images else (2, 128, 2)
+    if model == "vae":
+        return VAE(dim, latent, width)
+    if model == "hvae":
+        return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=width)
+    return DDPM(EpsNet(dim, width=512 if images else 128), make_schedule("cosine", 1000), dim)
+
+
+def trainer(config: Config, device: str = "cpu") -> Trainer:
+    """The run's trainer at step 0."""
+    model = build(config.model, config.data, config.seed).to(device)
+    data = datasets.load(config.data).sample(TRAIN_POINTS, seed=config.seed + 1).float().to(device)
+    loss = eps_loss() if config.model == "ddpm" else elbo_loss()
+    return Trainer(model, loss, data, config.steps, seed=config.seed)
+
+
+def create(out: Path, config: Config) -> None:
+    """Makes the run's directory with its configuration, in one step. ValueError if `out` exists."""
+    if out.exists():
+        raise ValueError(f"{out} exists already; give another --out, or --resume to go on with it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = out.with_name(f".{out.name}.{os.getpid()}.new")
+    new.mkdir()
+    try:
+        (new / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+        new.rename(out)
+    except OSError as e:
+        shutil.rmtree(new)
+        raise ValueError(f"cannot create {out}: {e}") from e
+
+
+def read_config(out: Path) -> Config:
+    """The configuration of the run in `out`. ValueError if there is none or it is not readable."""
+    path = out / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{out} holds no run: {path} does not exist")
+    try:
+        stored = json.loads(path.read_text())
+        return Config(**{f.name: stored[f.name] for f in fields(Config)})
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
+        raise ValueError(f"{path} is damaged: {e}") from e
+
+
+def save(path: Path, state: dict) -> None:
+    """Writes a checkpoint so that `path` is at every moment the old one or the new one, whole."""
+    new = path.with_suffix(".new")
+    with open(new, "wb") as f:
+        torch.save(state, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(new, path)
+
+
+def read_checkpoint(path: Path) -> dict | None:
+    """The checkpoint, None if there is none yet; no code in it is run. ValueError if it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state["step"], state["model"], state["ema"]  # noqa: B018 - all three must be there
+        return state
+    except Exception as e:  # torch.load raises half a dozen kinds, none of them documented
+        raise ValueError(f"{path} is damaged and cannot be read ({type(e).__name__})") from e
+
+
+class Metrics:
+    """metrics.csv: a row per LOG_EVERY steps. Rows after `step`, and a half-written last one, are dropped."""
+
+    def __init__(self, path: Path, step: int):
+        self.path, rows, self.columns = path, [], None
+        if path.exists():
+            with open(path, newline="") as f:
+                rows = [r for r in csv.reader(f)]
+            kept = [r for r in rows[1:] if len(r) == len(rows[0]) and r[0].isdigit() and int(r[0]) <= step]
+            self.columns = rows[0] if step and rows else None
+            new = path.with_suffix(".new")
+            with open(new, "w", newline="") as f:
+                csv.writer(f).writerows([self.columns, *kept] if self.columns else [])
+            os.replace(new, path)
+
+    def add(self, row: dict[str, float]) -> None:
+        with open(self.path, "a", newline="") as f:
+            writer = csv.writer(f)
+            if self.columns is None:
+                self.columns = list(row)
+                writer.writerow(self.columns)
+            writer.writerow([row[c] if c == "step" else f"{row[c]:.6g}" for c in self.columns])
+
+
+def run(out: Path, device: str = "cpu", progress: bool = True) -> None:
+    """Trains the run in `out` from its last checkpoint, or from step 0, to its end."""
+    config, path = read_config(out), out / "checkpoint.pt"
+    state = read_checkpoint(path)
+    if state is not None and state["step"] == config.steps:
+        return
+    t = trainer(config, device)
+    if state is not None:
+        t.load_state_dict(state)
+    metrics = Metrics(out / "metrics.csv", t.step)
+    for step, terms in t.run(progress):
+        if step % LOG_EVERY == 0 or step == config.steps:
+            metrics.add({"step": step, **{name: float(value) for name, value in terms.items()}})
+        if step == config.steps and config.model == "ddpm":
+            for model in (t.model, t.ema):
+                fit_sigma2(model, t.data, seed=config.seed)
+        if step % SAVE_EVERY == 0 or step == config.steps:
+            save(path, t.state_dict())
+
+
+def load(out: Path, device: str = "cpu") -> tuple[nn.Module, Config]:
+    """The trained model of the run in `out` (its averaged parameters) and its configuration.
+
+    ValueError if there is no run, no checkpoint yet, or a damaged one.
+    """
+    config = read_config(out)
+    state = read_checkpoint(out / "checkpoint.pt")
+    if state is None:
+        raise ValueError(f"{out} has no checkpoint yet; finish the run with --resume")
+    model = build(config.model, config.data, config.seed)
+    try:
+        model.load_state_dict(state["ema"])
+    except RuntimeError as e:
+        raise ValueError(f"{out / 'checkpoint.pt'} does not fit {out / 'config.json'}") from e
+    return model.to(device).eval(), config

@@ -1,0 +1,71 @@
+"""Running the chain backwards: one-line steps and one loop that yields every x_t.
+
+A step is a function (schedule, t, x_t, x̂₀, ε) → x_{t−1}; the loop asks the denoiser for x̂₀ and hands over
+the noise. Denoiser and steps know nothing of each other, so every sampler runs with an exact denoiser
+or with a network, over all T times or over S of them.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from .diffusion import at, posterior_mean, sigma2_beta, sigma2_beta_tilde
+from .gaussian import randn
+from .oracles import Denoiser
+from .schedules import Schedule
+
+Step = Callable[[Schedule, int, Tensor, Tensor, Tensor], Tensor]
+
+
+def ancestral(sigma2: Callable[[Schedule], Tensor] | Tensor = sigma2_beta) -> Step:
+    """x_{t−1} = μ̃_t(x_t, x̂₀) + σ_t ε (Ho et al. 2020, Algorithm 2). `sigma2` is a tensor (T + 1,) for the
+    schedule that is run, or a function of it such as `sigma2_beta`."""
+
+    def step(schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) -> Tensor:
+        var = sigma2(schedule) if callable(sigma2) else sigma2
+        return posterior_mean(schedule, t, xt, x0_hat) + at(var, t, xt).sqrt() * eps
+
+    return step
+
+
+def ddim(schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) -> Tensor:
+    """x_{t−1} = √ᾱ_{t−1} x̂₀ + √(1−ᾱ_{t−1}) ε̂, with ε̂ from x_t and x̂₀: no fresh noise, `eps` is not used
+    (Song, Meng & Ermon 2021, eq. 12 with σ = 0)."""
+    signal, noise = schedule.alpha_bar.sqrt(), (1 - schedule.alpha_bar).sqrt()
+    eps_hat = (xt - at(signal, t, xt) * x0_hat) / at(noise, t, xt)
+    return at(signal, t - 1, xt) * x0_hat + at(noise, t - 1, xt) * eps_hat
+
+
+SAMPLERS = {"ancestral": ancestral(), "ancestral-small": ancestral(sigma2_beta_tilde), "ddim": ddim}
+
+
+@torch.no_grad()
+def reverse_path(
+    denoiser: Denoiser,
+    schedule: Schedule,
+    x_T: Tensor,
+    step: Step = SAMPLERS["ancestral"],
+    steps: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yields (t, x_t) from (T, x_T) down to (0, x₀), over `steps` evenly spread times (all T if None).
+
+    No noise is added in the step to t = 0. x_T: (n, D), usually N(0, I). The denoiser is always asked at
+    the full schedule's t. Raises ValueError if `steps` is not in 1 … T.
+    """
+    sub, times = schedule.respaced(schedule.T if steps is None else steps)
+    xt = x_T
+    yield schedule.T, xt
+    for i in range(sub.T, 0, -1):
+        x0_hat = denoiser(xt, int(times[i]))
+        eps = randn(xt.shape, generator, like=xt) if i > 1 else torch.zeros_like(xt)
+        xt = step(sub, i, xt, x0_hat, eps)
+        yield int(times[i - 1]), xt
+
+
+def sample(denoiser: Denoiser, schedule: Schedule, x_T: Tensor, **settings) -> Tensor:
+    """The x₀ at the end of `reverse_path`, (n, D); the settings are passed on."""
+    for _, xt in reverse_path(denoiser, schedule, x_T, **settings):
+        pass
+    return xt

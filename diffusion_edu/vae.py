@@ -1,0 +1,36 @@
+"""The variational autoencoder: a chain with one latent.
+
+    q(z|x) = N(μ_φ(x), σ²_φ(x))      p(z) = N(0, I)      p(x|z) = N(μ_θ(z), σ²_θ(z))
+
+Source: Kingma & Welling 2014. Plugged into `bound.bound` it gives the ELBO, into `bound.log_weights` the
+importance-weighted bound, into `bound.generate` samples.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from .gaussian import Gaussian
+from .nets import GaussianNet
+
+
+class VAE(nn.Module):
+    """A VAE for points (..., dim) with a latent of size `latent`; the decoder's variance is learned."""
+
+    levels = 1
+
+    def __init__(self, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2):
+        super().__init__()
+        self.encoder = GaussianNet(dim, latent, width, depth)
+        self.decoder = GaussianNet(latent, dim, width, depth)
+        self.register_buffer("zero", torch.zeros(latent))
+
+    def q(self, t: int, z_prev: Tensor) -> Gaussian:
+        """q(z₁ | x), the encoder."""
+        return self.encoder(z_prev)
+
+    def p(self, t: int, z_next: Tensor) -> Gaussian:
+        """p(x | z₁), the decoder."""
+        return self.decoder(z_next)
+
+    def prior(self) -> Gaussian:
+        return Gaussian(self.zero, torch.ones_like(self.zero))
