@@ -26,9 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     sample = sub.add_parser("sample", help="draw samples from a trained model")
     sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     sample.add_argument("--n", type=int, required=True, help="number of samples")
-    sample.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.npy", help="float32 (n, 2) or (n, 8, 8)"
-    )
+    sample.add_argument("--out", type=Path, required=True, metavar="FILE.npy", help="float32 (n, 2) or (n, 8, 8)")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--sampler", help="ddpm: ancestral (default), ancestral-small or ddim")
     sample.add_argument("--sample-steps", type=int, metavar="S", help="ddpm: steps of the reverse process")
@@ -60,9 +58,7 @@ def _train(args: argparse.Namespace) -> None:
         for name in ("model", "data", "seed", "steps"):
             asked, stored = getattr(args, name), getattr(config, name)
             if asked is not None and asked != stored:
-                raise ValueError(
-                    f"{args.out} was started with {name} {stored}, cannot resume it with {asked}"
-                )
+                raise ValueError(f"{args.out} was started with {name} {stored}, cannot resume it with {asked}")
     else:
         given = {name: value for name in ("seed", "steps") if (value := getattr(args, name)) is not None}
         if given.get("steps", 1) < 1:

@@ -80,11 +80,7 @@ class Digits:
 
     def _draw(self, pixels: Tensor, n: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        i = (
-            torch.arange(n) % len(pixels)
-            if n >= len(pixels)
-            else torch.randperm(len(pixels), generator=generator)[:n]
-        )
+        i = torch.arange(n) % len(pixels) if n >= len(pixels) else torch.randperm(len(pixels), generator=generator)[:n]
         noise = torch.rand(n, self.dim, dtype=torch.float64, generator=generator)
         return (pixels[i] + noise) * (2 / self.levels) - 1
 

@@ -101,9 +101,7 @@ def weighted_loss(x0, t: Tensor, eps: Tensor, eps_net, schedule: Schedule, sigma
     return weight * squared_error(x0, t, eps, eps_net, schedule) + at(constant, t, x0).squeeze(-1)
 
 
-def ancestral_step(
-    schedule: Schedule, t: int, xt: Tensor, eps_hat: Tensor, sigma2: Tensor, noise: Tensor
-) -> Tensor:
+def ancestral_step(schedule: Schedule, t: int, xt: Tensor, eps_hat: Tensor, sigma2: Tensor, noise: Tensor) -> Tensor:
     """x_{t−1} = μ_θ(x_t, t) + σ_t z (Ho et al. 2020, Algorithm 2); no noise is added at t = 1."""
     mean = mean_from_eps(schedule, t, xt, eps_hat)
     return mean if t == 1 else mean + at(sigma2, t, xt).sqrt() * noise

@@ -121,9 +121,7 @@ def L_term(schedule: Schedule, t: int, x0: Tensor, xt: Tensor, x0_hat: Tensor, s
 
 
 @torch.no_grad()
-def closed_form_terms(
-    x0: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Tensor, generator=None
-) -> Tensor:
+def closed_form_terms(x0: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Tensor, generator=None) -> Tensor:
     """L₀, L₁, …, L_{T−1}, L_T down the rows, (T + 1, n), nats per data point, one fresh x_t ~ q(x_t|x₀) per
     term. Their sum over rows estimates −log p(x₀)'s bound; each L_{t−1} alone has no noise but that of x_t."""
     terms = []
@@ -133,9 +131,7 @@ def closed_form_terms(
     return torch.stack([*terms, schedule.L_T(x0)])
 
 
-def sampled_term(
-    x0: Tensor, t: Tensor, eps: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Tensor
-) -> Tensor:
+def sampled_term(x0: Tensor, t: Tensor, eps: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Tensor) -> Tensor:
     """The term of step t[i] for each data point i, (n,), nats: T times its mean over uniform t, plus L_T, is
     the negative bound. t: (n,) in 1 … T; eps: the noise of x_t, like x0."""
     t = t.to(x0.device)
@@ -181,7 +177,5 @@ def forward_path(x0: Tensor, schedule: Schedule, generator=None):
     x = x0
     yield 0, x
     for t in range(1, schedule.T + 1):
-        x = at(schedule.alpha, t, x).sqrt() * x + at(schedule.beta, t, x).sqrt() * randn(
-            x.shape, generator, like=x
-        )
+        x = at(schedule.alpha, t, x).sqrt() * x + at(schedule.beta, t, x).sqrt() * randn(x.shape, generator, like=x)
         yield t, x

@@ -29,9 +29,7 @@ def _two_sample(x: Tensor, y: Tensor, kernel: Callable[[Tensor], Tensor]) -> flo
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"x and y must be (n, D) and (m, D), got {tuple(x.shape)} and {tuple(y.shape)}")
     x, y = x.float(), y.float()
-    return (
-        _mean_over_pairs(x, x, kernel) + _mean_over_pairs(y, y, kernel) - 2 * _mean_over_pairs(x, y, kernel)
-    )
+    return _mean_over_pairs(x, x, kernel) + _mean_over_pairs(y, y, kernel) - 2 * _mean_over_pairs(x, y, kernel)
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
@@ -80,9 +78,7 @@ def mean_log_prob(x: Tensor, data: Mixture) -> float:
     return data.log_prob(x.double()).mean().item()
 
 
-def share_off(
-    x: Tensor, data: Mixture, quantile: float = 0.001, n: int = 200_000, seed: int = 20_000
-) -> float:
+def share_off(x: Tensor, data: Mixture, quantile: float = 0.001, n: int = 200_000, seed: int = 20_000) -> float:
     """The share of the points x (n, D) whose exact log density lies below the `quantile` of true points':
     for true points it is `quantile`. The quantile is taken from n true points."""
     threshold = data.log_prob(data.sample(n, seed)).quantile(quantile)
@@ -103,9 +99,7 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def score_chain(
-    x: Tensor, chain: Chain, generator: torch.Generator | None = None, block: int = 5000
-) -> Bound:
+def score_chain(x: Tensor, chain: Chain, generator: torch.Generator | None = None, block: int = 5000) -> Bound:
     """`bound.bound` without gradients, in blocks of points: every term for every point of x (n, D)."""
     parts = [bound(part, chain, generator) for part in x.split(block)]
     return Bound(
@@ -121,9 +115,7 @@ def gap(b: Bound, log_p: Tensor) -> tuple[float, float]:
     return mean_and_error(log_p.double() - b.elbo.double())
 
 
-def report(
-    chain: Chain, data: SwissRoll | Digits, n: int = 10_000, seed: int = 1_000_000
-) -> dict[str, float]:
+def report(chain: Chain, data: SwissRoll | Digits, n: int = 10_000, seed: int = 1_000_000) -> dict[str, float]:
     """The bound's terms on n fresh points in nats, `neg_elbo` and its standard error; on the swiss roll also
     `entropy` and the paired `gap` with its standard error; on digits `bits_per_dim`."""
     fresh = data.sample_test if isinstance(data, Digits) else data.sample

@@ -3,6 +3,8 @@
 q(z_t|z_{t−1}) = N(a z_{t−1} + μ, σ²)   and   p(z_t|z_{t+1}) = N(z_{t+1}/… + μ, σ²)
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -19,12 +21,8 @@ class HVAE(nn.Module):
             raise ValueError(f"levels must be at least 1, got {levels}")
         sizes = [dim] + [latent] * levels
         self.levels = levels
-        self.encoders = nn.ModuleList(
-            GaussianNet(a, b, width, depth) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
-        self.decoders = nn.ModuleList(
-            GaussianNet(b, a, width, depth) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.encoders = nn.ModuleList(GaussianNet(a, b, width, depth) for a, b in itertools.pairwise(sizes))
+        self.decoders = nn.ModuleList(GaussianNet(b, a, width, depth) for a, b in itertools.pairwise(sizes))
         self.register_buffer("zero", torch.zeros(latent))
 
     def q(self, t: int, z_prev: Tensor) -> Gaussian:

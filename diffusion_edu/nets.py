@@ -1,5 +1,7 @@
 """Networks: a plain MLP, one that returns a Gaussian, and one that predicts the noise at time t."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from .gaussian import Gaussian
 def mlp(sizes: list[int]) -> nn.Sequential:
     """Linear layers of the given sizes with SiLU between them: (..., sizes[0]) → (..., sizes[-1])."""
     layers = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in itertools.pairwise(sizes):
         layers += [nn.Linear(a, b), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
 

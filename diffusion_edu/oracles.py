@@ -118,9 +118,7 @@ class Mixture:
 def gaussian(mean, variance) -> Mixture:
     """N(mean, diag variance) as a mixture of one, with `mean` and `variance` of shape (D,)."""
     mean = torch.as_tensor(mean, dtype=torch.float64)
-    return Mixture(
-        torch.ones(1), mean[None], torch.as_tensor(variance, dtype=torch.float64).expand(mean.shape)[None]
-    )
+    return Mixture(torch.ones(1), mean[None], torch.as_tensor(variance, dtype=torch.float64).expand(mean.shape)[None])
 
 
 def exact_denoiser(data: Mixture, alpha_bar: Tensor) -> Denoiser:

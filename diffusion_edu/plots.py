@@ -78,9 +78,7 @@ def density(log_p, ax=None, title: str = "", limit: float = LIMIT):
     return _plane(ax, title, limit)
 
 
-def field(
-    x, vectors, ax=None, color=MODEL, title: str = "", limit: float = LIMIT, scale: float | None = None
-):
+def field(x, vectors, ax=None, color=MODEL, title: str = "", limit: float = LIMIT, scale: float | None = None):
     """Arrows `vectors` (n, 2) at the points x (n, 2)."""
     ax = plt.gca() if ax is None else ax
     x, v = _numpy(x), _numpy(vectors)
@@ -113,9 +111,7 @@ def ruler(entries: dict[str, float], entropy: float, ax=None, errors: dict[str, 
         ax.plot([entropy, entries[name]], [row, row], color=MODEL, alpha=0.4, linewidth=3)
         error = 2 * (errors or {}).get(name, 0.0)
         ax.errorbar(entries[name], row, xerr=error, fmt="o", color=MODEL, markersize=6)
-        ax.annotate(
-            f"{entries[name] - entropy:+.3f}", (entries[name], row), (9, -3), textcoords="offset points"
-        )
+        ax.annotate(f"{entries[name] - entropy:+.3f}", (entries[name], row), (9, -3), textcoords="offset points")
     ax.axvline(entropy, color=TRUTH, linewidth=1.2)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="−bound, nats per data point (label: distance to H)", ylim=(len(names) - 0.5, -0.5))

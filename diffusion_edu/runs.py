@@ -110,7 +110,7 @@ def read_checkpoint(path: Path) -> dict | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        state["step"], state["model"], state["ema"]  # noqa: B018 - all three must be there
+        state["step"], state["model"], state["ema"]
         return state
     except Exception as e:  # torch.load raises half a dozen kinds, none of them documented
         raise ValueError(f"{path} is damaged and cannot be read ({type(e).__name__})") from e

@@ -109,11 +109,7 @@ def from_snr(snr: Tensor) -> Schedule:
     """The schedule whose signal-to-noise ratio at t = 1 … T is `snr` (T,), positive and strictly falling:
     ᾱ = SNR/(1 + SNR) (Kingma et al. 2021, eq. 3). Raises ValueError otherwise."""
     snr = torch.as_tensor(snr, dtype=torch.float64)
-    if (
-        snr.ndim != 1
-        or len(snr) < 1
-        or not bool((snr > 0).all() & (snr.diff() < 0).all() & snr.isfinite().all())
-    ):
+    if snr.ndim != 1 or len(snr) < 1 or not bool((snr > 0).all() & (snr.diff() < 0).all() & snr.isfinite().all()):
         raise ValueError("snr must be one-dimensional, positive, finite and strictly falling")
     return _from_alpha_bar(torch.cat([torch.ones(1, dtype=torch.float64), snr / (1 + snr)]))
 

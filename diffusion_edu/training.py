@@ -124,9 +124,7 @@ def uniform_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
 def mixed_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
     """n times, half uniform over 1 … T and half uniform in log SNR: the noise levels that the bound weighs."""
     log_snr = schedule.log_snr[1:].flip(0).contiguous()  # rising
-    at = log_snr[0] + (log_snr[-1] - log_snr[0]) * torch.rand(
-        n - n // 2, generator=generator, dtype=torch.float64
-    )
+    at = log_snr[0] + (log_snr[-1] - log_snr[0]) * torch.rand(n - n // 2, generator=generator, dtype=torch.float64)
     by_snr = schedule.T - torch.searchsorted(log_snr, at).clamp(max=schedule.T - 1)
     return torch.cat([uniform_t(schedule, n // 2, generator), by_snr])
 
@@ -146,6 +144,4 @@ def fit_sigma2(model: DDPM, data: Tensor, n: int = 2000, seed: int = 0) -> None:
     """Sets model.sigma2 to the optimal σ_t² per step, estimated on n training points."""
     generator = step_generator(seed, -1)
     x0 = data[torch.randint(len(data), (n,), generator=generator)]
-    model.sigma2.copy_(
-        sigma2_optimal(model.schedule, denoising_error(x0, model.schedule, model.x0_hat, generator))
-    )
+    model.sigma2.copy_(sigma2_optimal(model.schedule, denoising_error(x0, model.schedule, model.x0_hat, generator)))
