@@ -19,18 +19,33 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 class GaussianNet(nn.Module):
     """z (..., in_dim) → N(mean(z), var(z)) over (..., out_dim), both learned.
 
-    The log variance is clamped to [−12, 4]: beyond that float32 densities stop being useful.
+    The variance starts near exp(log_var): an encoder that starts sure of itself keeps the decoder from
+    learning to ignore it. The log variance is clamped to [−12, 4]; beyond that float32 densities stop
+    being useful.
     """
 
     log_var_range = (-12.0, 4.0)
 
-    def __init__(self, in_dim: int, out_dim: int, width: int = 128, depth: int = 2):
+    def __init__(self, in_dim: int, out_dim: int, width: int = 128, depth: int = 2, log_var: float = 0.0):
         super().__init__()
         self.net = mlp([in_dim, *[width] * depth, 2 * out_dim])
+        with torch.no_grad():
+            self.net[-1].bias[out_dim:] += log_var
 
     def forward(self, z: Tensor) -> Gaussian:
         mean, log_var = self.net(z).chunk(2, dim=-1)
         return Gaussian(mean, log_var.clamp(*self.log_var_range).exp())
+
+
+class StepNet(GaussianNet):
+    """z (..., dim) → N(z + mean(z), var(z)): the network learns the step from z, not z itself."""
+
+    def __init__(self, dim: int, width: int = 128, depth: int = 2, log_var: float = -2.0):
+        super().__init__(dim, dim, width, depth, log_var)
+
+    def forward(self, z: Tensor) -> Gaussian:
+        step = super().forward(z)
+        return Gaussian(z + step.mean, step.var)
 
 
 class TimeEmbedding(nn.Module):

@@ -66,6 +66,5 @@ def reverse_path(
 
 def sample(denoiser: Denoiser, schedule: Schedule, x_T: Tensor, **settings) -> Tensor:
     """The x₀ at the end of `reverse_path`, (n, D); the settings are passed on."""
-    for _, xt in reverse_path(denoiser, schedule, x_T, **settings):
-        pass
-    return xt
+    *_, (_, x0) = reverse_path(denoiser, schedule, x_T, **settings)
+    return x0

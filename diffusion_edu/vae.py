@@ -20,7 +20,7 @@ class VAE(nn.Module):
 
     def __init__(self, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2):
         super().__init__()
-        self.encoder = GaussianNet(dim, latent, width, depth)
+        self.encoder = GaussianNet(dim, latent, width, depth, log_var=-4.0)
         self.decoder = GaussianNet(latent, dim, width, depth)
         self.register_buffer("zero", torch.zeros(latent))
 
