@@ -1,0 +1,172 @@
+"""Executes the notebooks from their text, and checks that the stored ones are what the text says.
+
+python tests/notebooks.py write [NN ...]   execute notebooks/NN_*.py (all without NN) into notebooks/NN_*.ipynb
+python tests/notebooks.py check [NN ...]   say what is wrong with the stored notebooks
+
+Executed twice, a notebook comes out the same to the byte: ids are numbered and timings dropped. A cell that
+fails leaves the stored notebook as it was.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|private|mnt|opt)/|site-packages|\.venv|\b[A-Z]:\\")
+
+
+def texts(names: list[str] | None = None) -> list[Path]:
+    """The notebooks' text files, in order; with names, those whose file name starts with one of them."""
+    return [p for p in sorted(FOLDER.glob("[0-9]*.py")) if not names or p.name.startswith(tuple(names))]
+
+
+def execute(text: Path) -> nbformat.NotebookNode:
+    """The notebook of a text file, executed in a fresh kernel of this interpreter, normalised."""
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    notebook = jupytext.read(text, fmt="py:percent")
+    # No kernel folders to look in: "python3" is then the interpreter that runs this script.
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+    client = NotebookClient(
+        notebook, km=kernel, timeout=600, record_timing=False, coalesce_streams=True,
+        resources={"metadata": {"path": str(text.parent)}}, extra_arguments=["--log-level=ERROR"],
+    )  # fmt: skip
+    client.execute()
+    return normalised(notebook)
+
+
+def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The same notebook with numbered cell and widget ids, no timings, no addresses and fixed metadata."""
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"c{number:03d}"
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            for kind in {"text/plain", "text/html"} & set(output.get("data", {})):
+                output.data[kind] = re.sub(r"0x[0-9a-f]{6,16}", "0xADDR", output.data[kind])
+    widgets = notebook.metadata.get("widgets", {})
+    state = widgets.get(WIDGET_STATE, {}).get("state", {})
+    ids = widget_ids(notebook, state)
+    notebook.metadata = nbformat.from_dict(METADATA)
+    if ids:
+        widgets[WIDGET_STATE]["state"] = {i: state[i] for i in ids}  # what nothing shows goes
+        notebook.metadata["widgets"] = widgets
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    source = json.dumps(notebook)
+    for old, new in ids.items():
+        source = source.replace(old, new)
+    return nbformat.from_dict(json.loads(source))
+
+
+def widget_ids(notebook: nbformat.NotebookNode, state: dict) -> dict[str, str]:
+    """Random widget id → numbered id, for each widget that a shown one leads to and the links between these."""
+    ids: dict[str, str] = {}
+
+    def walk(i: str) -> None:
+        if i in state and i not in ids:
+            ids[i] = f"{len(ids) + 1:032x}"
+            for j in references(i):
+                walk(j)
+
+    def references(i: str) -> list[str]:
+        return re.findall(r"IPY_MODEL_([0-9a-f]+)", json.dumps(state[i], sort_keys=True))
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            walk(output.get("data", {}).get(WIDGET_VIEW, {}).get("model_id", ""))
+    links = {i: [ids.get(j, "") for j in references(i)] for i in state if "Link" in state[i]["model_name"]}
+    for i in sorted(links, key=links.get):
+        walk(i)
+    return ids
+
+
+def write(text: Path) -> None:
+    """Executes a text file into the notebook beside it, which changes only if every cell succeeds."""
+    notebook, target = execute(text), text.with_suffix(".ipynb")
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def problems(path: Path) -> list[str]:
+    """What is wrong with a stored notebook: out of step with its text, not executed, or not normalised."""
+    text, found = path.with_suffix(".py"), []
+    if not text.exists():
+        return [f"{path.name}: there is no {text.name}"]
+    if not path.exists():
+        return [f"{path.name}: not there; python tests/notebooks.py write {text.name[:2]}"]
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    if cells(notebook) != (other := cells(jupytext.read(text, fmt="py:percent"))):
+        differ = [i for i, pair in enumerate(zip(cells(notebook), other, strict=False)) if pair[0] != pair[1]]
+        found.append(f"out of step with {text.name} from cell {differ[0] if differ else 'count'} on")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        found.append("not executed from top to bottom")
+    for number, cell in enumerate(code, start=1):
+        found += [f"cell [{number}] stored an error" for o in cell.outputs if o.output_type == "error"]
+        if MACHINE_PATH.search(cell.source + json.dumps([o for o in cell.outputs if not is_image(o)])):
+            found.append(f"cell [{number}] names a path of some machine")
+    if {k: v for k, v in notebook.metadata.items() if k != "widgets"} != METADATA:
+        found.append("metadata differ from what `write` stores")
+    if [cell.id for cell in notebook.cells] != [f"c{i:03d}" for i in range(len(notebook.cells))]:
+        found.append("cell ids are not c000, c001, …")
+    if any("execution" in cell.metadata for cell in notebook.cells):
+        found.append("execution times are stored")
+    return [f"{path.name}: {problem}" for problem in found]
+
+
+def cells(notebook: nbformat.NotebookNode) -> list[tuple]:
+    """What the text and the notebook must agree on, cell by cell."""
+    return [(c.cell_type, c.source.strip(), json.dumps(c.metadata, sort_keys=True)) for c in notebook.cells]
+
+
+def is_image(output: nbformat.NotebookNode) -> bool:
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] not in ("write", "check"):
+        print(__doc__)
+        return 2
+    chosen, status = texts(argv[1:]), 0
+    if argv[1:] and not chosen:
+        print(f"no notebooks/{' or '.join(argv[1:])}*.py")
+        return 2
+    for text in chosen:
+        if argv[0] == "write":
+            start = time.monotonic()
+            try:
+                write(text)
+            except CellExecutionError as error:
+                print(f"{text.name}: a cell failed, {text.stem}.ipynb is left as it was\n{ANSI.sub('', str(error))}")
+                status = 1
+                continue
+            print(f"{text.stem}.ipynb written, {time.monotonic() - start:.0f} s")
+        for problem in problems(text.with_suffix(".ipynb")):
+            print(problem)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
