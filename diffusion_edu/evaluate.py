@@ -78,7 +78,7 @@ def mean_log_prob(x: Tensor, data: Mixture) -> float:
     return data.log_prob(x.double()).mean().item()
 
 
-def share_off(x: Tensor, data: Mixture, quantile: float = 0.001, n: int = 200_000, seed: int = 20_000) -> float:
+def share_off(x: Tensor, data: Mixture, quantile: float = 0.001, n: int = 100_000, seed: int = 20_000) -> float:
     """The share of the points x (n, D) whose exact log density lies below the `quantile` of true points':
     for true points it is `quantile`. The quantile is taken from n true points."""
     threshold = data.log_prob(data.sample(n, seed)).quantile(quantile)

@@ -81,7 +81,7 @@ class Mixture:
         return -((1 - alpha_bar) ** 0.5) * self.score(xt, alpha_bar)
 
     def entropy(self, alpha_bar: float = 1.0) -> float:
-        """H = −∫ p log p in nats, for D = 1 or 2, by the trapezoidal rule on a grid of a third of the
+        """H = −∫ p log p in nats, for D = 1 or 2, by the trapezoidal rule on a grid of half the
         smallest standard deviation: for sums of Gaussians its error is beyond float64.
 
         Raises ValueError for D > 2.
@@ -89,9 +89,9 @@ class Mixture:
         if self.dim > 2:
             raise ValueError(f"the entropy is computed on a grid, for D = 1 or 2, not for D = {self.dim}")
         sd = self._var(alpha_bar).sqrt()
-        low = (alpha_bar**0.5 * self.means - 9 * sd).amin(0)
-        high = (alpha_bar**0.5 * self.means + 9 * sd).amax(0)
-        axes = [torch.arange(a, b, sd.min() / 3, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
+        low = (alpha_bar**0.5 * self.means - 8 * sd).amin(0)
+        high = (alpha_bar**0.5 * self.means + 8 * sd).amax(0)
+        axes = [torch.arange(a, b, sd.min() / 2, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
         log_p = self.log_prob(torch.cartesian_prod(*axes).reshape(-1, self.dim), alpha_bar)
         cell = math.prod((axis[1] - axis[0]).item() for axis in axes)
         return -(log_p.exp() * log_p).sum().item() * cell
@@ -110,7 +110,7 @@ class Mixture:
             raise ValueError(f"alpha_bar must lie in [0, 1], got {alpha_bar}")
         if xt.shape[-1] != self.dim:
             raise ValueError(f"xt must have shape (..., {self.dim}), got {tuple(xt.shape)}")
-        flat = xt.detach().reshape(-1, self.dim).to("cpu", torch.float64)
+        flat = xt.reshape(-1, self.dim).to("cpu", torch.float64)
         out = torch.cat([fn(x) for x in flat.split(max(1, 2_000_000 // len(self.means)))])
         return out.reshape(*xt.shape[:-1], *out.shape[1:]).to(xt)
 

@@ -56,7 +56,8 @@ def build(model: str, data: str, seed: int = 0) -> nn.Module:
         return VAE(dim, latent, width)
     if model == "hvae":
         return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=width)
-    return DDPM(EpsNet(dim, width=512 if images else 128), make_schedule("cosine", 1000), dim)
+    schedule = make_schedule("cosine", 1000)
+    return DDPM(EpsNet(dim, schedule, width=512 if images else 128), schedule, dim)
 
 
 def trainer(config: Config, device: str = "cpu") -> Trainer:
