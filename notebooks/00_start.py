@@ -1,0 +1,334 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Start here: what would a perfect model score?
+#
+# This course trains three kinds of generative model on one data set: the variational autoencoder, the
+# hierarchical variational autoencoder, and the diffusion model. They turn out to be one kind. To see that,
+# and to believe it, we need to measure. This notebook builds the ruler.
+#
+# **The question.** A model of some data gets a score. How good could the score be at all?
+#
+# **Afterwards you can**
+# - say what a log likelihood in nats means, and what its best possible value is,
+# - compute the exact density, the entropy and the score of our data set at every noise level,
+# - tell a sample distance that means something from one that is noise.
+#
+# **Time** about 30 minutes. **You need** PyTorch, and to know what an expectation is.
+
+# %%
+import torch
+
+from diffusion_edu import evaluate, plots
+from diffusion_edu.data import SwissRoll
+from diffusion_edu.oracles import Mixture
+
+plots.use_style()
+roll = SwissRoll()
+
+# %% [markdown]
+# ## The data
+#
+# Our data are points in the plane. `scikit-learn` draws them along a spiral, the *swiss roll*, and adds a
+# little Gaussian noise. We keep two of its three columns, subtract the mean and divide by the standard
+# deviation. Every notebook uses these points.
+
+# %% mystnb={"image": {"alt": "Three thousand grey points along a spiral of one and a half turns, with the exact curve drawn over them as a thin black line."}}
+x = roll.sample(3000, seed=0)
+line = roll.curve(torch.linspace(0, 1, 400))
+ax = plots.points(x, title="3,000 points and the curve they scatter around")
+plots.truth(line[:, 0], line[:, 1], ax, label=None);
+
+# %% [markdown]
+# A point is made in two steps. First draw a place along the curve, $u \sim U(0, 1)$, and go to $c(u)$. Then
+# add noise of standard deviation $s$ in both directions:
+#
+# $$ x = c(u) + s\,\varepsilon, \qquad u \sim U(0, 1), \quad \varepsilon \sim N(0, I). \tag{0.1} $$
+#
+# The raw curve is $(\theta \cos\theta, \theta \sin\theta)$ with $\theta = \tfrac{3\pi}{2}(1 + 2u)$. Its mean is
+# $(2, \tfrac{2}{3\pi})$. It is an integral by parts, so we can check what the library uses.
+
+# %%
+print(f"mean  {roll.shift[0]:.4f}, {roll.shift[1]:.4f}     scale {roll.scale:.5f}     s {0.5 / roll.scale:.4f}")
+torch.testing.assert_close(torch.from_numpy(roll.shift), torch.tensor([2.0, 2 / (3 * torch.pi)], dtype=torch.float64))
+
+# %% [markdown]
+# The scale is shared by both axes, so the roll keeps its shape. Over both axes together the variance is one.
+# A large sample must agree, up to the error of a sample.
+
+# %%
+big = roll.sample(200_000, seed=1)
+mean, se = evaluate.mean_and_error(big.square().mean(1))
+print(f"mean square per axis {mean:.3f} ± {se:.3f}")
+assert abs(mean - 1) < 4 * se
+
+# %% [markdown]
+# ## The density
+#
+# We know how a point is made, so we know how likely it is. Sum (0.1) over all the places it may have come
+# from:
+#
+# $$ p(x) = \int_0^1 N\big(x;\, c(u),\, s^2 I\big)\, du. \tag{0.2} $$
+#
+# Few data sets come with their density. This one does: (0.2) is an integral over one number $u$, and the
+# integrand is smooth. Gauss–Legendre quadrature replaces it by a weighted sum over some five hundred values of
+# $u$. Doubling their number changes the answer in the tenth decimal place.
+
+# %%
+finer = SwissRoll(nodes=1024)
+difference = (roll.log_prob(x) - finer.log_prob(x)).abs().max()
+print(f"{len(roll.weights)} against {len(finer.weights)} nodes: log p differs by less than 1e-9: {difference < 1e-9}")
+assert difference < 1e-9
+
+# %% mystnb={"image": {"alt": "Left: the exact density as a grey spiral, darkest at the inner end. Right: the sample points over the density; they cover it evenly."}}
+grid = plots.grid()
+left, right = plots.axes_row(2, size=3)
+plots.density(roll.log_prob(grid), left, title="exact density p(x)")
+plots.density(roll.log_prob(grid), right, title="the samples over it")
+plots.points(x[:1000], right, color=plots.Q, size=3);
+
+# %% [markdown]
+# The inner end is darker. Equal steps in $u$ are equal angles, and an angle spans less of the curve where the radius
+# is small, so points crowd there.
+#
+# A density must integrate to one. A sum over a fine grid is enough to check.
+
+# %%
+fine = plots.grid(limit=3.0, n=600)
+cell = (6.0 / 599) ** 2
+total = roll.log_prob(fine).exp().sum() * cell
+print(f"integral of the density: {total:.6f}")
+torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64), rtol=1e-6, atol=0)
+
+# %% [markdown]
+# ## Nats
+#
+# A model is a density $p_\theta$ of its own. We score it by the mean of $-\log p_\theta(x)$ over data points. With
+# the natural logarithm the unit is the *nat*. Lower is better: the model found the data less surprising.
+#
+# What is the best score? Compare a model with the truth $p$:
+#
+# $$ \mathbb{E}_{p}[-\log p_\theta(x)] = \underbrace{\mathbb{E}_{p}[-\log p(x)]}_{H} + \underbrace{\mathbb{E}_{p}\!\left[\log \frac{p(x)}{p_\theta(x)}\right]}_{\mathrm{KL}(p \,\|\, p_\theta)\; \ge\; 0}. \tag{0.3} $$
+#
+# <details><summary>Why the second term cannot be negative</summary>
+#
+# The logarithm is concave, so Jensen's inequality gives
+# $-\mathbb{E}_p[\log \tfrac{p_\theta}{p}] \ge -\log \mathbb{E}_p[\tfrac{p_\theta}{p}] = -\log \int p_\theta(x)\, dx = 0$.
+# It is zero only if the two densities are equal.
+#
+# </details>
+#
+# So no model can score below the *entropy* $H$ of the data, and only the truth reaches it. The distance to $H$
+# is the Kullback–Leibler divergence from the truth to the model. For most data nobody knows $H$. Here we can compute
+# it, as an integral over the plane, and estimate it, as a mean over samples. They must agree.
+
+# %%
+H = roll.entropy()
+surprise = -roll.log_prob(big)
+mean, se = evaluate.mean_and_error(surprise)
+print(f"H by quadrature {H:.4f} nats,   by Monte Carlo {mean:.4f} ± {se:.4f}")
+assert abs(mean - H) < 4 * se
+
+# %% [markdown]
+# What does knowing nothing score? Take the Gaussian with the right mean and variance, $N(0, I)$. Its score needs
+# only $\mathbb{E}|x|^2 = 2$:
+#
+# $$ \mathbb{E}[-\log N(x; 0, I)] = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x|^2 = \log 2\pi + 1 \qquad (D = 2). \tag{0.4} $$
+
+# %%
+from diffusion_edu.gaussian import Gaussian
+
+unit = Gaussian(torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64))
+know_nothing = torch.log(torch.tensor(2 * torch.pi)).item() + 1
+print(f"unit Gaussian {know_nothing:.4f} nats,   from the samples {-unit.log_prob(big).mean():.3f}")
+print(f"between knowing nothing and perfection: {know_nothing - H:.3f} nats")
+assert abs(-unit.log_prob(big).mean().item() - know_nothing) < 0.01
+
+# %% [markdown]
+# These two numbers are the ends of the ruler. Every model of this course lies between them, or has something
+# wrong with it. How much is a nat? Take a model that knows the curve exactly but believes in too much noise. It is a
+# mixture of Gaussians like our data, with larger variances.
+
+# %% mystnb={"image": {"alt": "The ruler: four models as orange dots on an axis in nats. The truth sits on the black line at the entropy, the roll with twice the noise a little to the right, with four times the noise further, the unit Gaussian furthest."}}
+scores = {"the truth": H}
+for factor in (2, 4):
+    blurred = Mixture(roll.weights, roll.means, factor**2 * roll.variances)
+    scores[f"right curve, noise × {factor}"] = -blurred.log_prob(big[:50_000]).mean().item()
+scores["unit Gaussian"] = know_nothing
+plots.ruler(scores, H);
+
+# %% [markdown]
+# The label behind each dot is its distance to $H$. Twice the noise costs about a fifth of the whole ruler, four
+# times the noise more than half of it. A tenth of a nat is hard to see in a scatter plot. That is why we measure.
+#
+# ## The truth at every noise level
+#
+# Diffusion models add noise to data. With signal share $\bar\alpha$ between 1 (clean) and 0 (noise only),
+#
+# $$ x_t = \sqrt{\bar\alpha}\, x_0 + \sqrt{1 - \bar\alpha}\;\varepsilon, \qquad \varepsilon \sim N(0, I). \tag{0.5} $$
+#
+# The notebooks to come explain why. Here only this matters: put (0.1) into (0.5), and $x_t$ is again a point on a
+# curve plus Gaussian noise. The curve has shrunk to $\sqrt{\bar\alpha}\, c(u)$, the noise has grown to variance
+# $\bar\alpha s^2 + 1 - \bar\alpha$:
+#
+# $$ p(x_t) = \int_0^1 N\big(x_t;\, \sqrt{\bar\alpha}\, c(u),\, (\bar\alpha s^2 + 1 - \bar\alpha) I\big)\, du. \tag{0.6} $$
+#
+# So the density stays exact however much noise is added.
+
+# %% mystnb={"image": {"alt": "Five panels from clean to noisy: the exact density of the swiss roll blurs, shrinks and becomes a round Gaussian blob."}}
+levels = [1.0, 0.98, 0.8, 0.4, 0.01]
+for alpha_bar, ax in zip(levels, plots.axes_row(5, size=1.9), strict=True):
+    plots.density(roll.log_prob(grid, alpha_bar), ax, title=f"ᾱ = {alpha_bar}")
+
+# %% [markdown]
+# With the density come two functions that diffusion models learn. The *score* is its slope,
+# $\nabla \log p(x_t)$: it points to where the data are. And the best guess of the noise in $x_t$ is, by Tweedie's
+# formula (Efron 2011), the same thing up to a factor:
+#
+# $$ \mathbb{E}[\varepsilon \mid x_t] = -\sqrt{1 - \bar\alpha}\; \nabla \log p(x_t). \tag{0.7} $$
+#
+# <details><summary>Proof of (0.7)</summary>
+#
+# Write $p(x_t) = \int p(x_0)\, N(x_t; \sqrt{\bar\alpha} x_0, (1-\bar\alpha) I)\, dx_0$ and differentiate under the
+# integral. Each Gaussian contributes the factor $-(x_t - \sqrt{\bar\alpha} x_0)/(1 - \bar\alpha)$, which by (0.5) is
+# $-\varepsilon/\sqrt{1 - \bar\alpha}$. Dividing by $p(x_t)$ turns the integral into an average over
+# $p(x_0 \mid x_t)$, so $\nabla \log p(x_t) = -\mathbb{E}[\varepsilon \mid x_t]/\sqrt{1 - \bar\alpha}$.
+#
+# </details>
+#
+# The library has the score as a formula. Automatic differentiation of the log density must give the same.
+
+# %%
+alpha_bar = 0.8
+eps = torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+xt = (alpha_bar**0.5 * roll.sample(5, seed=2) + (1 - alpha_bar) ** 0.5 * eps).requires_grad_()
+(slope,) = torch.autograd.grad(roll.log_prob(xt, alpha_bar).sum(), xt)
+torch.testing.assert_close(slope, roll.score(xt, alpha_bar))
+torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, alpha_bar))
+
+# %% [markdown]
+# Seen as arrows, the score is a wind that blows towards the data. With much noise it blows towards the middle.
+# With little noise it blows towards the nearest arm. A diffusion model that generates follows it from noise to data.
+
+# %% mystnb={"image": {"alt": "Three panels with arrows over the density. At low signal all arrows point to the centre; at intermediate levels they begin to bend; at high signal they point to the nearest arm of the spiral."}}
+coarse = plots.grid(limit=2.0, n=15)
+for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=True):
+    plots.density(roll.log_prob(grid, alpha_bar), ax)
+    plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.Q, f"score at ᾱ = {alpha_bar}")
+
+# %% [markdown]
+# The entropy, too, is known at every level. It rises from $H$ to that of $N(0, I)$, the number in (0.4).
+
+# %% mystnb={"image": {"alt": "Entropy of the noisy roll against log SNR: a smooth curve that falls from the unit Gaussian's 2.838 nats at low SNR to the data's 1.351 nats at high SNR."}}
+log_snr = torch.linspace(-6, 10, 17, dtype=torch.float64)
+entropies = [roll.entropy(a.item()) for a in log_snr.sigmoid()]
+ax = plots.truth(log_snr, entropies)
+ax.axhline(H, color=plots.DATA, linestyle=":")
+ax.axhline(know_nothing, color=plots.DATA, linestyle=":")
+ax.set(xlabel="log SNR = log ᾱ/(1 − ᾱ)", ylabel="entropy, nats");
+
+# %%
+print(f"clean {entropies[-1]:.3f}   half-way {roll.entropy(0.5):.3f}   noise {entropies[0]:.3f} nats")
+assert all(a > b for a, b in zip(entropies[:-1], entropies[1:], strict=True)), "noise only ever adds entropy"
+assert abs(entropies[0] - know_nothing) < 0.001
+
+# %% [markdown]
+# ## Comparing samples, and the noise floor
+#
+# A model that only gives samples has no score in nats. Then one compares two clouds of points. Three distances
+# are common: the energy distance (Székely & Rizzo 2013), the maximum mean discrepancy MMD² (Gretton et al. 2012) and the
+# sliced Wasserstein distance (Bonneel et al. 2015). All three are zero in the limit of many points if and only if the
+# distributions are equal. With a finite number they are not zero even for two samples of the *same* distribution.
+# That value is the *noise floor*. A distance without its floor says nothing.
+#
+# **Predict first.** Two true samples of 1,000 points, or of 4,000: which pair is further apart, and by how much?
+
+# %%
+for name, metric in evaluate.METRICS.items():
+    floors = [evaluate.noise_floor(metric, roll, n, repeats=4) for n in (1000, 4000)]
+    print(f"{name:16} floor at 1,000 points {floors[0]:.1e}, at 4,000 {floors[1]:.1e}, ratio {floors[0] / floors[1]:.1f}")
+    assert floors[0] > floors[1] > 0
+
+# %% [markdown]
+# The floor falls with the number of points: the first two distances like $1/n$, the third, which is a root, like
+# $1/\sqrt{n}$. So we report a distance as a multiple of the floor at the same number of points.
+#
+# What do the distances see? Here is the roll with twice the noise, a flaw of a fifth of the ruler.
+
+# %%
+blurred = Mixture(roll.weights, roll.means, 4 * roll.variances)
+for name, x in {"true points": roll.sample(2000, seed=5), "noise × 2": blurred.sample(2000, seed=5)}.items():
+    seen = evaluate.compare_samples(x, roll)
+    print(f"{name:12}", ", ".join(f"{key} {value:.3g}" for key, value in seen.items()))
+assert seen["share off"] > 0.05 and seen["energy distance"] < 2
+
+# %% [markdown]
+# The first three numbers are multiples of the floor. The last two are better witnesses, and only a known density can
+# give them. *Mean log p* is the exact log density of the samples; for true points it is $-H$. *Share off* is the
+# share of samples where the true density is lower than at 999 of 1,000 true points; for true points it is one in a
+# thousand. A tenth of the blurred points lie off the roll, a hundred times too many, and the energy distance of 2,000
+# of them is still below twice its floor.
+#
+# ## The ruler
+#
+# From now on every model gets one number, $-\text{bound}$ in nats, and a place between the two ends. The bound of
+# notebook 01 replaces the log likelihood where that cannot be computed.
+#
+# One last trick makes the ruler sharp. To estimate a model's distance to $H$, do not subtract $H$ from a mean. Subtract
+# the exact $\log p(x)$ *of the same points*. The points' own spread cancels. Take a model that is nearly right, with a
+# fifth too much noise:
+
+# %%
+nearly = Mixture(roll.weights, roll.means, 1.2**2 * roll.variances)
+from_H = -nearly.log_prob(big[:10_000]) - H
+paired = roll.log_prob(big[:10_000]) - nearly.log_prob(big[:10_000])
+for name, values in {"minus H": from_H, "paired": paired}.items():
+    mean, se = evaluate.mean_and_error(values)
+    print(f"{name:8} {mean:.4f} ± {se:.4f} nats")
+assert paired.std() < 0.5 * from_H.std()
+
+# %% [markdown]
+# Both estimate the same KL divergence (0.3). The paired one has the smaller error. For the good models to come, whose
+# $\log p_\theta(x)$ follows $\log p(x)$ closely, the gain grows to a factor of many.
+#
+# ## Recap
+#
+# - A model's mean $-\log p_\theta(x)$ is at least the data's entropy $H$; the excess is a KL divergence (0.3).
+# - For the swiss roll, $p$, $H$, the score and $\mathbb{E}[\varepsilon \mid x_t]$ are exact at every noise level
+#   (0.2), (0.6), (0.7).
+# - Sample distances need a noise floor. They saturate long before the nats do.
+#
+# | symbol | code | file |
+# | --- | --- | --- |
+# | $p(x)$, $p(x_t)$ | `SwissRoll.log_prob` | `data.py`, `oracles.py` |
+# | $H$ | `Mixture.entropy` | `oracles.py` |
+# | $\nabla \log p(x_t)$ | `Mixture.score` | `oracles.py` |
+# | $\mathbb{E}[\varepsilon \mid x_t]$ | `Mixture.eps_mean` | `oracles.py` |
+# | $c(u)$ | `SwissRoll.curve` | `data.py` |
+# | $N(x; \mu, v)$ | `Gaussian.log_prob` | `gaussian.py` |
+# | noise floor | `noise_floor` | `evaluate.py` |
+#
+# **The way on.** Notebook 01 builds the first model, a variational autoencoder, and asks why it is trained on a bound
+# and not on the likelihood itself.
+#
+# **References**
+#
+# - Bonneel, Rabin, Peyré, Pfister (2015), *Sliced and Radon Wasserstein barycenters of measures*,
+#   [doi:10.1007/s10851-014-0506-3](https://doi.org/10.1007/s10851-014-0506-3)
+# - Efron (2011), *Tweedie's formula and selection bias*,
+#   [doi:10.1198/jasa.2011.tm11181](https://doi.org/10.1198/jasa.2011.tm11181)
+# - Gretton et al. (2012), *A kernel two-sample test*,
+#   [jmlr.org/papers/v13/gretton12a](https://jmlr.org/papers/v13/gretton12a.html)
+# - Székely, Rizzo (2013), *Energy statistics*,
+#   [doi:10.1016/j.jspi.2013.03.018](https://doi.org/10.1016/j.jspi.2013.03.018)
