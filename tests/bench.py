@@ -1,0 +1,198 @@
+"""Measures what the README claims: python tests/bench.py [--quick] [--skip-notebooks]
+
+Trains each model for a fixed number of steps, chosen to take about a minute on two CPU cores, and reports
+the seconds it took beside what it reached. Writes bench/results.json and bench/table.md, and puts the table
+between the README's bench markers. --quick takes a hundredth of the steps and writes nothing: a smoke test.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from diffusion_edu import evaluate, samplers
+from diffusion_edu.data import SwissRoll
+from diffusion_edu.ddpm import DDPM
+from diffusion_edu.gaussian import randn
+from diffusion_edu.hvae import HVAE
+from diffusion_edu.nets import EpsNet
+from diffusion_edu.oracles import exact_denoiser
+from diffusion_edu.schedules import cosine
+from diffusion_edu.training import Trainer, elbo_loss, eps_loss, fit_sigma2
+from diffusion_edu.vae import VAE
+
+ROOT = Path(__file__).resolve().parents[1]
+EVALUATION_POINTS = 20_000
+ROLL = SwissRoll()
+STEPS = {"VAE, latent 2": 16_000, "HVAE, 3 levels": 5_500, "DDPM, 60 s": 16_000, "DDPM, 120 s": 32_000}
+
+
+def trained(model, loss, steps: int, seed: int) -> tuple[torch.nn.Module, float]:
+    """The model after `steps`, and the seconds that took (for a DDPM, those of fitting σ² too)."""
+    data = ROLL.sample(200_000, seed=seed + 1).float()
+    start = time.perf_counter()
+    trainer = Trainer(model, loss, data, steps, seed=seed)
+    for _ in trainer.run(progress=sys.stderr.isatty()):
+        pass
+    if isinstance(model, DDPM):
+        fit_sigma2(model, data)
+    return model, time.perf_counter() - start
+
+
+def gap(chain) -> tuple[float, float]:
+    """−ELBO − H of a chain and its standard error, by paired differences on fresh points."""
+    x = ROLL.sample(EVALUATION_POINTS, seed=4_000_000)
+    b = evaluate.score_chain(x.to(chain.prior().mean), chain, torch.Generator().manual_seed(7))
+    return evaluate.gap(b, ROLL.log_prob(x))
+
+
+def bench_vaes(shorten: int, seed: int) -> list[dict]:
+    rows = []
+    for name, make, aim in (("VAE, latent 2", VAE, 0.40), ("HVAE, 3 levels", lambda: HVAE(3), 0.25)):
+        torch.manual_seed(seed)
+        steps = STEPS[name] // shorten
+        model, seconds = trained(make(), elbo_loss(), steps, seed)
+        value, error = gap(model)
+        what = f"{name}: −ELBO − H after {steps:,} steps, nats"
+        rows.append({"what": what, "aim": f"≤ {aim}", "value": value, "error": error, "seconds": seconds})
+    return rows
+
+
+def new_ddpm(seed: int) -> DDPM:
+    torch.manual_seed(seed)
+    schedule = cosine(1000)
+    return DDPM(EpsNet(2, schedule), schedule, 2)
+
+
+def bench_ddpm(shorten: int, seed: int) -> tuple[list[dict], DDPM]:
+    rows, models = [], {}
+    for name, aim in (("DDPM, 60 s", 0.02), ("DDPM, 120 s", 0.012)):
+        steps = STEPS[name] // shorten
+        models[name], seconds = trained(new_ddpm(seed), eps_loss(), steps, seed)
+        for sigma, sigma2 in (("optimal σ", None), ("σ² = β", models[name].schedule.beta)):
+            value, error = gap(models[name].chain(sigma2))
+            what = f"DDPM, T = 1000, {sigma}: −ELBO − H after {steps:,} steps, nats"
+            aimed = f"≤ {aim}" if sigma2 is None else ""
+            rows.append({"what": what, "aim": aimed, "value": value, "error": error, "seconds": seconds})
+    return rows, models["DDPM, 60 s"]
+
+
+def bench_exact() -> list[dict]:
+    schedule = cosine(1000)
+    model = new_ddpm(0)
+    model.x0_hat = exact_denoiser(ROLL, schedule.alpha_bar)
+    fit_sigma2(model, ROLL.sample(2000, seed=1))
+    x = ROLL.sample(2000, seed=4_000_001)
+    from diffusion_edu.diffusion import ForwardProcess
+
+    chain = ForwardProcess(schedule, model.x0_hat, model.sigma2.double())
+    value, error = evaluate.gap(evaluate.score_chain(x, chain, torch.Generator().manual_seed(7)), ROLL.log_prob(x))
+    return [{"what": "the exact denoiser, no network: −ELBO − H, nats", "aim": "", "value": value, "error": error}]
+
+
+def bench_samples(model: DDPM, n: int, steps: int = 200, sets: int = 3) -> list[dict]:
+    """Sample quality over `sets` independent sets of n, each against its own true set."""
+    seen = []
+    for k in range(sets):
+        generator = torch.Generator().manual_seed(100 + k)
+        x = samplers.sample(
+            model.x0_hat, model.schedule, randn((n, 2), generator, torch.zeros(1)), steps=steps, generator=generator
+        )
+        seen.append(evaluate.compare_samples(x, ROLL, seed=30_000 + k))
+    rows = []
+    aims = {"energy distance": "≤ 1.3", "MMD²": "≤ 1.2", "sliced W₂": "", "mean log p": "", "share off": "≤ 0.006"}
+    for name, aim in aims.items():
+        values = [s[name] for s in seen]
+        unit = " / noise floor" if name in evaluate.METRICS else ""
+        what = f"{n:,} DDPM samples, {steps} steps: {name}{unit}"
+        mean, spread = statistics.mean(values), statistics.stdev(values)
+        rows.append({"what": what, "aim": aim, "value": mean, "error": spread, "spread of": sets})
+    return rows
+
+
+def bench_sampling_time(model: DDPM, repeats: int = 7) -> list[dict]:
+    x_T = torch.randn(10_000, 2, generator=torch.Generator().manual_seed(0))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        samplers.sample(model.x0_hat, model.schedule, x_T, steps=100, generator=torch.Generator().manual_seed(1))
+        times.append(time.perf_counter() - start)
+    what = "ancestral sampling of 10,000 points, 100 steps, s (median)"
+    spread = (max(times) - min(times)) / 2
+    return [{"what": what, "aim": "≤ 1.5", "value": statistics.median(times), "error": spread, "spread of": repeats}]
+
+
+def bench_notebooks() -> list[dict]:
+    """Seconds of `pytest --nbval` for each notebook and for all."""
+    rows = []
+    for path in sorted((ROOT / "notebooks").glob("0[0-4]_*.ipynb")):
+        command = f"-m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg {path}"
+        start = time.perf_counter()
+        code = subprocess.run([sys.executable, *command.split()], cwd=ROOT, stdout=subprocess.DEVNULL).returncode
+        state = "" if code == 0 else " (FAILED)"
+        seconds = time.perf_counter() - start
+        rows.append({"what": f"nbval {path.stem}, s{state}", "aim": "≤ 150", "value": seconds})
+    total = sum(row["value"] for row in rows)
+    return [*rows, {"what": "nbval, notebooks 00–04, s", "aim": "≤ 480", "value": total}]
+
+
+def table(rows: list[dict]) -> str:
+    lines = ["| what | aim | measured | training, s |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        value = f"{row['value']:.4g}" if row["value"] >= 100 else f"{row['value']:.3g}"
+        error = f" ± {row['error']:.2g}" if "error" in row else ""
+        seconds = f"{row['seconds']:.0f}" if "seconds" in row else ""
+        lines.append(f"| {row['what']} | {row['aim']} | {value}{error} | {seconds} |")
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, str | int]:
+    packages = {name: version(name) for name in ("torch", "numpy", "scikit-learn")}
+    return {
+        "python": platform.python_version(),
+        **packages,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--skip-notebooks", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    shorten, n = (100, 1000) if args.quick else (1, 10_000)
+
+    rows = bench_vaes(shorten, args.seed)
+    ddpm_rows, model = bench_ddpm(shorten, args.seed)
+    rows += ddpm_rows + bench_exact() + bench_samples(model, n) + bench_sampling_time(model)
+    if not args.skip_notebooks and not args.quick:
+        rows += bench_notebooks()
+    text, about = table(rows), machine()
+    print(text, json.dumps(about), sep="\n\n")
+    if args.quick:
+        return
+    folder = ROOT / "bench"
+    folder.mkdir(exist_ok=True)
+    (folder / "results.json").write_text(
+        json.dumps({"machine": about, "rows": rows}, indent=2, ensure_ascii=False) + "\n"
+    )
+    note = ", ".join(f"{name} {value}" for name, value in about.items())
+    (folder / "table.md").write_text(f"{text}\n\nMeasured on a shared machine: {note}.\n")
+    readme = ROOT / "README.md"
+    block = f"<!-- bench -->\n{(folder / 'table.md').read_text()}<!-- /bench -->"
+    readme.write_text(re.sub(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, readme.read_text(), flags=re.S))
+
+
+if __name__ == "__main__":
+    main()
