@@ -43,7 +43,7 @@ def _numpy(x) -> np.ndarray:
 
 def axes_row(n: int, size: float = 2.3, rows: int = 1):
     """A row of n axes (or `rows` rows) for points in the plane; returns the axes as a flat array."""
-    _, axes = plt.subplots(rows, n, figsize=(size * n, size * rows + 0.25), squeeze=False)
+    _, axes = plt.subplots(rows, n, figsize=(size * n, size * rows + 0.25), squeeze=False, layout="constrained")
     return axes.ravel()
 
 

@@ -1,0 +1,32 @@
+"""The README's program runs as printed, and its commands exist."""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_program_draws_noise_becoming_the_roll(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    (program,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    scope = {}
+    exec(program, scope)
+    assert (tmp_path / "reverse.png").stat().st_size > 10_000
+    roll, path = scope["roll"], scope["path"]
+    # within 0.05 nats of the truth's mean log density; noise is 1.5 nats and more away
+    assert abs(roll.log_prob(path[0]).mean().item() + roll.entropy()) < 0.05
+    assert roll.log_prob(path[200]).mean() < -10
+    assert torch.isfinite(path[0]).all()
+
+
+def test_every_make_target_and_file_it_names_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z]+)\b", README)):
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
+    for path in re.findall(r"\]\(([\w./-]+)\)", README):
+        assert (ROOT / path).exists(), path
