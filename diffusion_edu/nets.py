@@ -80,7 +80,7 @@ class EpsNet(nn.Module):
     for free; there the bound weighs an error in ε̂ by hundreds (notebook 04).
     """
 
-    def __init__(self, dim: int, schedule: Schedule, width: int = 128, depth: int = 3, embedding: int = 16):
+    def __init__(self, dim: int, schedule: Schedule, width: int = 128, depth: int = 4, embedding: int = 16):
         super().__init__()
         self.embed = TimeEmbedding(schedule, embedding)
         self.net = mlp([dim + embedding + 1, *[width] * depth, dim])

@@ -155,8 +155,7 @@ def run(out: Path, device: str = "cpu", progress: bool = True) -> None:
         if step % LOG_EVERY == 0 or step == config.steps:
             metrics.add({"step": step, **{name: float(value) for name, value in terms.items()}})
         if step == config.steps and config.model == "ddpm":
-            for model in (t.model, t.ema):
-                fit_sigma2(model, t.data, seed=config.seed)
+            fit_sigma2(t.ema, t.data, seed=config.seed)  # the averaged parameters are what `load` returns
         if step % SAVE_EVERY == 0 or step == config.steps:
             save(path, t.state_dict())
 

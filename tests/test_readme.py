@@ -18,8 +18,8 @@ def test_the_program_draws_noise_becoming_the_roll(tmp_path, monkeypatch):
     exec(program, scope)
     assert (tmp_path / "reverse.png").stat().st_size > 10_000
     roll, path = scope["roll"], scope["path"]
-    # within 0.05 nats of the truth's mean log density; noise is 1.5 nats and more away
-    assert abs(roll.log_prob(path[0]).mean().item() + roll.entropy()) < 0.05
+    # log p of a true point has standard deviation 0.8 nats, so four standard errors of 2,000 points are 0.07
+    assert abs(roll.log_prob(path[0]).mean().item() + roll.entropy()) < 0.07
     assert roll.log_prob(path[200]).mean() < -10
     assert torch.isfinite(path[0]).all()
 
