@@ -53,5 +53,5 @@ pins: $(READY)  ## make constraints.txt anew from pyproject.toml (needs uv)
 	$(BIN)/python tests/pins.py
 
 clean:  ## remove .venv and everything built
-	rm -rf .venv book/_build .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv book/_build book/notebooks .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
