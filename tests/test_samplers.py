@@ -1,0 +1,129 @@
+"""samplers.py: the exact law at finite T, orders of convergence, and what the denoiser is asked."""
+
+import math
+
+import pytest
+import torch
+from conftest import assert_mean, generator, randn
+from torch.testing import assert_close
+
+from diffusion_edu.data import SwissRoll
+from diffusion_edu.diffusion import posterior_mean, sigma2_beta, sigma2_beta_tilde
+from diffusion_edu.evaluate import energy_distance, noise_floor
+from diffusion_edu.oracles import exact_denoiser, gaussian
+from diffusion_edu.samplers import SAMPLERS, ancestral, ddim, reverse_path, sample
+from diffusion_edu.schedules import cosine, linear
+
+MEAN, VARIANCE = 0.5, 0.3
+DATA = gaussian([MEAN], [VARIANCE])
+SCHEDULE = linear(8, 0.05, 0.6)
+DENOISER = exact_denoiser(DATA, SCHEDULE.alpha_bar)
+
+
+def law_of_ancestral_sampling(schedule, sigma2, times) -> tuple[float, float]:
+    """Mean and variance after x_T ~ N(0, 1) went through x_s = c₀ x̂₀ + c_t x_t + σ z at every kept time, where
+    x̂₀ = m + k (x_t − √ᾱ m) with k = √ᾱ v/(ᾱ v + 1 − ᾱ): each step is linear, and the last adds no noise."""
+    mean, var = 0.0, 1.0
+    for i in range(len(times) - 1, 0, -1):
+        a, before = float(schedule.alpha_bar[times[i]]), float(schedule.alpha_bar[times[i - 1]])
+        step = a / before  # the signal that survives from time i − 1 to i
+        c0, ct = math.sqrt(before) * (1 - step) / (1 - a), math.sqrt(step) * (1 - before) / (1 - a)
+        k = math.sqrt(a) * VARIANCE / (a * VARIANCE + 1 - a)
+        gain = c0 * k + ct
+        mean = gain * mean + c0 * (1 - k * math.sqrt(a)) * MEAN
+        var = gain**2 * var + (sigma2(step, a, before) if i > 1 else 0)
+    return mean, var
+
+
+CHOICES = {
+    "ancestral": lambda step, a, before: 1 - step,
+    "ancestral-small": lambda step, a, before: (1 - before) / (1 - a) * (1 - step),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("steps", [8, 4, 3, 1])
+def test_exact_law_at_finite_T(name, steps):
+    x_T = randn(100_000, 1)
+    x0 = sample(DENOISER, SCHEDULE, x_T, step=SAMPLERS[name], steps=steps, generator=generator(1))
+    times = [round(8 * i / steps) for i in range(steps + 1)]  # 3 steps: 0, 3, 5, 8
+    mean, var = law_of_ancestral_sampling(SCHEDULE, CHOICES[name], times)
+    assert_mean(x0, mean)
+    assert_mean((x0 - mean) ** 2, var)
+    assert abs(var - VARIANCE) > 0.01  # the law at this T, which is not yet the data's
+
+
+def test_no_noise_is_added_at_the_last_step():
+    x_T = randn(9, 1)
+    *_, (one, x1), (zero, x0) = reverse_path(DENOISER, SCHEDULE, x_T, generator=generator(1))
+    assert (one, zero) == (1, 0)
+    assert_close(x0, posterior_mean(SCHEDULE, 1, x1, DENOISER(x1, 1)))
+    single = [sample(DENOISER, SCHEDULE, x_T, steps=1, generator=generator(seed)) for seed in (1, 2)]
+    assert torch.equal(*single)
+
+
+def test_noise_is_added_at_every_other_step_and_comes_from_the_generator():
+    paths = [list(reverse_path(DENOISER, SCHEDULE, randn(9, 1), generator=generator(seed))) for seed in (1, 1, 2)]
+    for (t, x), (_, same), (_, other) in zip(*paths, strict=True):
+        assert torch.equal(x, same)
+        assert t == 8 or not torch.equal(x, other)
+
+
+@pytest.mark.parametrize("steps", [None, 8, 5, 2])
+def test_the_path_visits_the_kept_times_and_asks_the_denoiser_there(steps):
+    asked = []
+
+    def denoiser(xt, t):
+        asked.append(t)
+        return DENOISER(xt, t)
+
+    times = [t for t, _ in reverse_path(denoiser, SCHEDULE, randn(9, 1), step=ddim, steps=steps)]
+    assert times == sorted(set(times), reverse=True)
+    assert (times[0], times[-1], len(times)) == (8, 0, (steps or 8) + 1)
+    assert asked == times[:-1]
+
+
+@pytest.mark.parametrize("T", [1, 8])
+def test_ddim_draws_nothing(T):
+    schedule = linear(T, 0.3, 0.6)
+    denoiser, x_T = exact_denoiser(DATA, schedule.alpha_bar), randn(9, 1)
+    runs = [sample(denoiser, schedule, x_T, step=ddim, generator=generator(seed)) for seed in (1, 2)]
+    assert torch.equal(*runs)
+
+
+def test_ddim_converges_with_order_one_to_the_flow():
+    """As T grows DDIM follows an ODE, which on Gaussian data keeps every point at its own number of standard
+    deviations: x₀ = m + √v (x_T − √ᾱ_T m)/√(ᾱ_T v + 1 − ᾱ_T). Error ∝ 1/T: slope −1."""
+    x_T, sizes, errors = torch.linspace(-2, 2, 9).double().unsqueeze(1), [100, 200, 400, 800], []
+    for T in sizes:
+        schedule = linear(T)
+        a = float(schedule.alpha_bar[-1])
+        limit = MEAN + math.sqrt(VARIANCE / (a * VARIANCE + 1 - a)) * (x_T - math.sqrt(a) * MEAN)
+        x0 = sample(exact_denoiser(DATA, schedule.alpha_bar), schedule, x_T, step=ddim)
+        errors.append((x0 - limit).abs().max().log2())
+    slopes = torch.stack(errors).diff()
+    assert_close(slopes, torch.full((3,), -1.0).double(), rtol=0, atol=0.1)  # halving T, O(1/T) off −1
+
+
+def test_sigma2_is_a_tensor_or_a_function_of_the_schedule_that_is_run():
+    run = lambda step: sample(DENOISER, SCHEDULE, randn(9, 1), step=step, steps=4, generator=generator(3))  # noqa: E731
+    sub, _ = SCHEDULE.respaced(4)
+    for of_schedule in (sigma2_beta, sigma2_beta_tilde):
+        assert torch.equal(run(ancestral(of_schedule)), run(ancestral(of_schedule(sub))))
+    assert not torch.equal(run(ancestral(sigma2_beta)), run(ancestral(sigma2_beta_tilde)))
+
+
+def test_the_exact_reverse_process_draws_the_swiss_roll():
+    """Beside a true set, the samples lie no further than two noise floors off; the start lies over five off."""
+    roll, schedule, n = SwissRoll(), cosine(60), 1500
+    truth, floor = roll.sample(n, 5), noise_floor(energy_distance, roll, n)
+    x_T = randn(n, 2, seed=6)
+    x0 = sample(exact_denoiser(roll, schedule.alpha_bar), schedule, x_T, generator=generator(7))
+    assert energy_distance(x0, truth) < 2 * floor
+    assert energy_distance(x_T, truth) > 5 * floor
+
+
+@pytest.mark.parametrize("steps", [0, 9])
+def test_a_number_of_steps_that_the_schedule_has_not_is_refused(steps):
+    with pytest.raises(ValueError, match="S, the number of sampling steps"):
+        sample(DENOISER, SCHEDULE, randn(9, 1), steps=steps)

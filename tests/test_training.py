@@ -1,0 +1,216 @@
+"""training.py: runs are functions of their seed, times have the distribution they claim, averages their formula."""
+
+import copy
+import io
+import itertools
+
+import pytest
+import torch
+from conftest import assert_mean, generator, randn
+from torch import nn
+from torch.testing import assert_close
+
+from diffusion_edu.bound import bound
+from diffusion_edu.data import SwissRoll
+from diffusion_edu.ddpm import DDPM
+from diffusion_edu.nets import EpsNet
+from diffusion_edu.oracles import gaussian
+from diffusion_edu.schedules import cosine, linear
+from diffusion_edu.training import (
+    Trainer,
+    elbo_loss,
+    eps_loss,
+    fit_sigma2,
+    learning_rate,
+    mixed_t,
+    step_generator,
+    uniform_t,
+)
+from diffusion_edu.vae import VAE
+
+DATA = SwissRoll().sample(2000, seed=1).float()
+
+
+def small_trainer(seed: int = 0, model_seed: int = 0, steps: int = 60) -> Trainer:
+    torch.manual_seed(model_seed)
+    return Trainer(VAE(width=8), elbo_loss(), DATA, steps, batch=16, seed=seed)
+
+
+def run_to(trainer: Trainer, step: int) -> None:
+    while trainer.step < step:
+        trainer.one_step()
+
+
+def parameters(trainer: Trainer) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in itertools.chain(trainer.model.parameters(), trainer.ema.parameters())]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_step_has_one_generator():
+    draw = lambda seed, step: torch.rand(4, generator=step_generator(seed, step))  # noqa: E731
+    assert torch.equal(draw(3, 5), draw(3, 5))
+    assert not torch.equal(draw(3, 5), draw(3, 6))
+    assert not torch.equal(draw(3, 5), draw(4, 5))
+
+
+def test_a_run_is_a_function_of_its_seed():
+    a, b, c = small_trainer(1), small_trainer(1), small_trainer(2)
+    for trainer in (a, b, c):
+        torch.rand(3)  # whatever else draws numbers in between
+        run_to(trainer, 5)
+    assert same(parameters(a), parameters(b))
+    assert not same(parameters(a), parameters(c))
+
+
+def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does():
+    straight, first, second = small_trainer(), small_trainer(), small_trainer(model_seed=99)
+    run_to(straight, 60)
+    run_to(first, 30)
+    torch.save(first.state_dict(), saved := io.BytesIO())
+    saved.seek(0)
+    second.load_state_dict(torch.load(saved, weights_only=True))
+    assert second.step == 30
+    run_to(second, 60)
+    assert same(parameters(second), parameters(straight))
+
+
+def test_run_takes_the_steps_that_are_left():
+    trainer = small_trainer(steps=5)
+    run_to(trainer, 2)
+    assert [step for step, _ in trainer.run(progress=False)] == [3, 4, 5]
+
+
+def test_ema_is_its_formula():
+    """ema ← d ema + (1 − d) θ, with d = min(0.999, (1 + k)/(10 + k)) at step k = 0, 1, …: the start counts less."""
+    trainer = small_trainer()
+    expected = [p.detach().double() for p in trainer.model.parameters()]
+    for k in range(20):
+        trainer.one_step()
+        d = min(0.999, (1 + k) / (10 + k))
+        expected = [
+            d * e + (1 - d) * p.detach().double() for e, p in zip(expected, trainer.model.parameters(), strict=True)
+        ]
+    assert_close([p.detach().double() for p in trainer.ema.parameters()], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_learning_rate_rises_peaks_and_ends_at_zero():
+    rate = [learning_rate(step, 1000, peak=2.0) for step in range(1001)]
+    assert_close(rate[0], 2.0 / 100)
+    assert_close(rate[500], 1.0)
+    assert rate[1000] == 0.0
+    top = rate.index(max(rate))
+    assert top == 99
+    assert all(a < b for a, b in itertools.pairwise(rate[: top + 1]))
+    assert all(a > b for a, b in itertools.pairwise(rate[top:]))
+
+
+def test_the_optimiser_runs_at_that_rate():
+    """Adam's first step is the rate itself in every parameter with a gradient, whatever the gradient's size."""
+    trainer = small_trainer()
+    before = parameters(trainer)
+    trainer.one_step()
+    moved = torch.cat(
+        [(a - b).abs().flatten() for a, b in zip(parameters(trainer), before, strict=True)][: len(before) // 2]
+    )
+    assert_close(moved.max().item(), learning_rate(0, 60, trainer.peak_lr), rtol=1e-2, atol=0)  # float32
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(0, 16), (10, 0)])
+def test_no_steps_or_no_batch_is_refused(steps, batch):
+    with pytest.raises(ValueError, match="steps and batch must be at least 1"):
+        Trainer(VAE(width=8), elbo_loss(), DATA, steps, batch)
+
+
+@pytest.mark.parametrize("kl_weight", [1.0, 0.25])
+def test_elbo_loss_is_the_weighted_sum_of_its_terms(kl_weight):
+    model, x = VAE(width=8), DATA[:50]
+    terms, b = elbo_loss(kl_weight)(model, x, generator(1)), bound(x, model, generator(1))
+    assert_close(terms["loss"], -(terms["reconstruction"] + kl_weight * (terms["consistency"] + terms["prior"])))
+    assert_close(terms["reconstruction"] + terms["consistency"] + terms["prior"], b.elbo.mean())
+    assert_close(terms["reconstruction"], b.reconstruction.mean())
+
+
+def test_uniform_t_is_uniform_over_1_to_T():
+    t = uniform_t(linear(8, 0.1, 0.2), 40_000, generator(1))
+    assert_mean(nn.functional.one_hot(t, 9).double(), torch.tensor([0.0] + [1 / 8] * 8).double())
+
+
+@pytest.mark.parametrize("schedule", [cosine(8), linear(8, 0.01, 0.7)], ids=["cosine", "linear"])
+def test_mixed_t_is_half_uniform_and_half_uniform_in_log_snr(schedule):
+    """A level drawn uniformly between log SNR(T) and log SNR(1) falls to the t whose interval
+    [log SNR(t + 1), log SNR(t)] holds it; T itself has none."""
+    width = -schedule.log_snr[1:].diff()
+    by_snr = torch.cat([torch.zeros(1), width / width.sum(), torch.zeros(1)])
+    expected = 0.5 * by_snr + 0.5 * torch.tensor([0.0] + [1 / 8] * 8)
+    t = mixed_t(schedule, 80_000, generator(2))
+    assert_mean(nn.functional.one_hot(t, 9).double(), expected)
+
+
+def test_mixed_t_with_a_single_step_or_an_odd_number():
+    assert mixed_t(linear(1, 0.3, 0.3), 5, generator(1)).tolist() == [1] * 5
+
+
+class ExactEps(nn.Module):
+    """E[ε|x_t] of a data set, in the place of a network."""
+
+    def __init__(self, data, alpha_bar):
+        super().__init__()
+        self.data, self.alpha_bar = data, alpha_bar
+
+    def forward(self, xt, t):
+        eps = torch.empty_like(xt)
+        for s in t.unique():
+            eps[t == s] = self.data.eps_mean(xt[t == s], float(self.alpha_bar[s]))
+        return eps
+
+
+def test_eps_loss_is_the_mean_squared_error_in_the_noise():
+    """Given x_t each ε has variance ᾱv/(ᾱv + 1 − ᾱ), so with the exact ε̂ two dimensions cost twice that."""
+    v, schedule = 0.3, linear(5, 0.1, 0.5)
+    data = gaussian([0.0, 0.0], [v, v])
+    loss, x0 = eps_loss(lambda s, n, g: torch.full((n,), 3)), data.sample(50_000, seed=1)
+    a = float(schedule.alpha_bar[3])
+    model = DDPM(ExactEps(data, schedule.alpha_bar), schedule, 2)
+    exact = 2 * a * v / (a * v + 1 - a)
+    measured = loss(model, x0, generator(1))["loss"].item()
+    assert_close(measured, exact, rtol=4 * (1 / 50_000) ** 0.5, atol=0)
+
+
+def test_fit_sigma2_finds_the_true_reverse_variance():
+    """For x₀ ~ N(m, v) and the exact denoiser it is 1/(1/(ᾱ_{t−1} v + 1 − ᾱ_{t−1}) + α_t/β_t)."""
+    v, schedule, n = 0.3, linear(6, 0.05, 0.7), 20_000
+    data = gaussian([0.5, -1.0], [v, v])
+    model = DDPM(ExactEps(data, schedule.alpha_bar), schedule, 2)
+    fit_sigma2(model, data.sample(n, seed=1), n)
+    before = schedule.alpha_bar[:-1] * v + 1 - schedule.alpha_bar[:-1]
+    exact = 1 / (1 / before + schedule.alpha[1:] / schedule.beta[1:])
+    # an estimated variance of 2n normals has relative error √(1/n)
+    assert_close(model.sigma2[1:], exact, rtol=4 * n**-0.5, atol=0)
+
+
+def test_fit_sigma2_leaves_the_network_alone_and_is_seeded():
+    torch.manual_seed(0)
+    schedule = linear(6, 0.05, 0.7)
+    model = DDPM(EpsNet(2, schedule, width=8), schedule, 2)
+    before = copy.deepcopy(model.eps_net.state_dict())
+    fitted = []
+    for seed in (1, 1, 2):
+        fit_sigma2(model, DATA, 100, seed)
+        fitted.append(model.sigma2.clone())
+    assert torch.equal(fitted[0], fitted[1])
+    assert not torch.equal(fitted[0], fitted[2])
+    assert all(torch.equal(v, before[k]) for k, v in model.eps_net.state_dict().items())
+
+
+def test_training_learns_the_noise():
+    """ε̂ = 0 costs D = 2. On N(0, I) the exact ε̂ is √(1−ᾱ) x_t, which costs 2 E ᾱ: 300 steps come near it."""
+    torch.manual_seed(0)
+    schedule = linear(10, 0.1, 0.5)
+    trainer = Trainer(
+        DDPM(EpsNet(2, schedule, width=32), schedule, 2), eps_loss(uniform_t), randn(5000, 2).float(), 300
+    )
+    losses = torch.tensor([terms["loss"] for _, terms in trainer.run(progress=False)])
+    assert_close(losses[-50:].mean().item(), 2 * schedule.alpha_bar[1:].mean().item(), rtol=0.05, atol=0)
