@@ -11,6 +11,12 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32 - 1:
+        raise argparse.ArgumentTypeError(f"a seed is an integer in 0 … {2**32 - 2}, got {text}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="diffusion-edu", description="Train, sample and score the course's models.")
     sub = parser.add_subparsers(dest="command", required=True)
@@ -19,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("model", metavar="MODEL", help="vae, hvae or ddpm")
     train.add_argument("--data", required=True, help="swiss-roll or digits")
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
-    train.add_argument("--seed", type=int, help="default 0")
+    train.add_argument("--seed", type=_seed, help="default 0")
     train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
 
@@ -27,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     sample.add_argument("--n", type=int, required=True, help="number of samples")
     sample.add_argument("--out", type=Path, required=True, metavar="FILE.npy", help="float32 (n, 2) or (n, 8, 8)")
-    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--seed", type=_seed, default=0)
     sample.add_argument("--sampler", help="ddpm: ancestral (default), ancestral-small or ddim")
     sample.add_argument("--sample-steps", type=int, metavar="S", help="ddpm: steps of the reverse process")
 
@@ -35,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.add_argument("--n", type=int, default=10_000, help="number of fresh data points")
-    evaluate.add_argument("--seed", type=int, default=1_000_000)
+    evaluate.add_argument("--seed", type=_seed, default=1_000_000)
 
     for command in (train, sample, evaluate):
         command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")

@@ -30,7 +30,8 @@ LOG_EVERY, SAVE_EVERY = 100, 500
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run depends on. Raises ValueError on an unknown model or data set and on steps < 1."""
+    """Everything a run depends on. Raises ValueError on an unknown model or data set, on steps < 1
+    and on a seed outside 0 … 2³² − 2."""
 
     model: str
     data: str
@@ -43,8 +44,10 @@ class Config:
         datasets.check_name(self.data)
         if self.steps == 0:
             object.__setattr__(self, "steps", STEPS[self.model])
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if type(self.steps) is not int or self.steps < 1:
+            raise ValueError(f"steps must be an integer of at least 1, got {self.steps!r}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**32 - 1:  # what scikit-learn takes
+            raise ValueError(f"seed must be an integer in 0 … {2**32 - 2}, got {self.seed!r}")
 
 
 def build(model: str, data: str, seed: int = 0) -> nn.Module:
@@ -149,7 +152,10 @@ def run(out: Path, device: str = "cpu", progress: bool = True) -> None:
         return
     t = trainer(config, device)
     if state is not None:
-        t.load_state_dict(state)
+        try:
+            t.load_state_dict(state)
+        except (RuntimeError, ValueError, KeyError) as e:
+            raise ValueError(f"{path} does not fit {out / 'config.json'}") from e
     metrics = Metrics(out / "metrics.csv", t.step)
     for step, terms in t.run(progress):
         if step % LOG_EVERY == 0 or step == config.steps:
