@@ -140,10 +140,10 @@ def test_uniform_t_is_uniform_over_1_to_T():
 
 @pytest.mark.parametrize("schedule", [cosine(8), linear(8, 0.01, 0.7)], ids=["cosine", "linear"])
 def test_mixed_t_is_half_uniform_and_half_uniform_in_log_snr(schedule):
-    """A level drawn uniformly between log SNR(T) and log SNR(1) falls to the t whose interval
+    """A level drawn uniformly from −2 (or log SNR(T) if that is more) to log SNR(1) falls to the t whose interval
     [log SNR(t + 1), log SNR(t)] holds it; T itself has none."""
-    width = -schedule.log_snr[1:].diff()
-    by_snr = torch.cat([torch.zeros(1), width / width.sum(), torch.zeros(1)])
+    level = schedule.log_snr[1:].clamp(min=-2)
+    by_snr = torch.cat([torch.zeros(1), -level.diff(), torch.zeros(1)]) / (level[0] - level[-1])
     expected = 0.5 * by_snr + 0.5 * torch.tensor([0.0] + [1 / 8] * 8)
     t = mixed_t(schedule, 80_000, generator(2))
     assert_mean(nn.functional.one_hot(t, 9).double(), expected)

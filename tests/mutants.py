@@ -1,0 +1,280 @@
+"""make mutants: seeds one-line bugs into a copy of the library, one at a time, and runs the tests on each.
+
+A bug that no test catches is a hole in the tests. Prints which test caught which, and exits with 1 if one
+survives. The working tree is never touched.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutant(NamedTuple):
+    """In `file` of the package, `old` (found exactly once) becomes `new`; `tests` are what to run."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _of(module: str, *bugs: tuple[str, str, str], tests: tuple[str, ...] | None = None) -> list[Mutant]:
+    return [Mutant(name, f"{module}.py", old, new, tests or (f"test_{module}.py",)) for name, old, new in bugs]
+
+
+MUTANTS = [
+    *_of(
+        "gaussian",
+        (
+            "log_prob without its 1/2",
+            "return -0.5 * (LOG_2PI + self.var.log()",
+            "return -1.0 * (LOG_2PI + self.var.log()",
+        ),
+        ("noise scaled by the variance", "self.mean + self.var.sqrt() * eps", "self.mean + self.var * eps"),
+        ("entropy without the 1", "0.5 * (LOG_2PI + 1 + p.var.log())", "0.5 * (LOG_2PI + p.var.log())"),
+        ("KL the wrong way round", "ratio = q.var / p.var", "ratio = p.var / q.var"),
+        (
+            "KL averaged over dimensions",
+            "(q.mean - p.mean) ** 2 / p.var).sum(-1)",
+            "(q.mean - p.mean) ** 2 / p.var).mean(-1)",
+        ),
+        ("marginal without a square", "a**2 * prior.var + var", "a * prior.var + var"),
+    ),
+    *_of(
+        "bound",
+        ("sign of the consistency term", "consistency = [p - q for p, q", "consistency = [q - p for p, q"),
+        (
+            "consistency with the last q, not the own",
+            "strict=True)]\n    return Bound",
+            "strict=False)][::-1]\n    return Bound",
+        ),
+        ("latent from the wrong level", "chain.p(t - 1, z).log_prob(z_prev)", "chain.p(t - 1, z_prev).log_prob(z)"),
+        ("logsumexp without −log K", "log_w.logsumexp(0) - math.log(len(log_w))", "log_w.logsumexp(0)"),
+        ("log of a mean for a mean of logs", "log_w.logsumexp(0) - math.log(len(log_w))", "log_w.mean(0)"),
+        ("the last chunk of weights lost", "+ [K % at_once] * (K % at_once > 0)", ""),
+    ),
+    *_of(
+        "schedules",
+        ("ᾱ as a running sum of β", "return self.alpha.cumprod(0)", "return 1 - self.beta.cumsum(0)"),
+        (
+            "β̃ with ᾱ shifted by one",
+            "one_minus[:-1] / one_minus[1:] * self.beta[1:]",
+            "one_minus[1:] / one_minus[1:] * self.beta[1:]",
+        ),
+        (
+            "L_T with ᾱ for √ᾱ",
+            "Gaussian(alpha_bar.sqrt() * x0, 1 - alpha_bar)",
+            "Gaussian(alpha_bar * x0, 1 - alpha_bar)",
+        ),
+        ("cosine without its square", "* (t + s) / (1 + s)) ** 2", "* (t + s) / (1 + s))"),
+        ("respaced at other times", "S + 1, dtype=torch.float64).round().long()", "S + 1, dtype=torch.float64).long()"),
+        ("SNR read as ᾱ", "snr / (1 + snr)]", "1 / (1 + snr)]"),
+    ),
+    *_of(
+        "diffusion",
+        ("ᾱ for √ᾱ in q(x_t|x₀)", "at(alpha_bar.sqrt(), t, x0) * x0", "at(alpha_bar, t, x0) * x0"),
+        (
+            "a square root lost in q(x_t|x_{t−1})",
+            "Gaussian(at(schedule.alpha, t, x_prev).sqrt() * x_prev",
+            "Gaussian(at(schedule.alpha, t, x_prev) * x_prev",
+        ),
+        (
+            "μ̃ with ᾱ_t for ᾱ_{t−1}",
+            "schedule.alpha_bar[:-1], schedule.alpha[1:]",
+            "schedule.alpha_bar[1:], schedule.alpha[1:]",
+        ),
+        ("β for β̃ in the posterior", "at(schedule.beta_tilde, t, xt))", "at(schedule.beta, t, xt))"),
+        ("optimal σ² with c₀ for c₀²", "schedule.beta_tilde + c0**2 * x0_mse", "schedule.beta_tilde + c0 * x0_mse"),
+        (
+            "KL the wrong way round in L_{t−1}",
+            "return kl(q_posterior(schedule, t, xt, x0), p)",
+            "return kl(p, q_posterior(schedule, t, xt, x0))",
+        ),
+        (
+            "the chain shifted by one",
+            "reverse_step(self.schedule, t + 1, z_next",
+            "reverse_step(self.schedule, max(t, 1), z_next",
+        ),
+        ("the denoiser asked at t for t + 1", "self.denoiser(z_next, t + 1)", "self.denoiser(z_next, t)"),
+        ("L₀ taken for a KL", "torch.where(t == 1, -p.log_prob(x0)", "torch.where(t == 0, -p.log_prob(x0)"),
+    ),
+    *_of(
+        "ddpm",
+        ("wrong v", "return (eps - noise * xt) / signal", "return (eps + noise * xt) / signal"),
+        ("x₀ from v with the wrong sign", "return signal * xt - noise * v", "return signal * xt + noise * v"),
+        (
+            "score without its square root",
+            "return -eps / _roots(alpha_bar)[1]",
+            "return -eps / _roots(alpha_bar)[1] ** 2",
+        ),
+        ("ε weight without β's square", "weight = schedule.beta**2 / (2", "weight = schedule.beta / (2"),
+        ("ε weight with ᾱ for α", "sigma2 * schedule.alpha * (1", "sigma2 * schedule.alpha_bar * (1"),
+        ("mean over dimensions in the loss", ".square().sum(-1)", ".square().mean(-1)"),
+        (
+            "loss constant without its decoder",
+            "torch.cat([first.new_zeros(1), first, ratio",
+            "torch.cat([first.new_zeros(1), 0 * first, ratio",
+        ),
+        ("noise at the last ancestral step", "return mean if t == 1 else mean", "return mean if t == 0 else mean"),
+    ),
+    *_of(
+        "oracles",
+        (
+            "E[x₀|x_t] shrunk with ᾱ for √ᾱ",
+            "gain = alpha_bar**0.5 * self.variances",
+            "gain = alpha_bar * self.variances",
+        ),
+        ("score without its weights", "- x * (r @ precision)", "- x * precision.mean(0)"),
+        (
+            "entropy with one side of the cell",
+            "(axis[1] - axis[0]).item() for axis in axes)",
+            "(axis[1] - axis[0]).item() for axis in axes[:1])",
+        ),
+        (
+            "noise variance without 1 − ᾱ",
+            "return alpha_bar * self.variances + (1 - alpha_bar)",
+            "return self.variances + (1 - alpha_bar)",
+        ),
+    ),
+    *_of(
+        "data",
+        ("quadrature with equal weights", "super().__init__(weights, ", "super().__init__(np.ones_like(weights), "),
+        ("the wrong curve", "theta = 1.5 * np.pi * (1 + 2 *", "theta = 1.5 * np.pi * (1 + 1.9 *"),
+        ("scale without the noise", "math.sqrt(V + noise**2)", "math.sqrt(V)"),
+        ("digits dequantised by half a level", "(pixels[i] + noise) * (2 /", "(pixels[i] + 0.5 * noise) * (2 /"),
+        ("bits per dimension with the wrong volume", "math.log(self.levels / 2)", "math.log(self.levels)"),
+    ),
+    *_of(
+        "samplers",
+        ("noise at the last step", "if i > 1 else", "if i > 0 else"),
+        ("the denoiser asked at the short schedule's time", "denoiser(xt, int(times[i]))", "denoiser(xt, i)"),
+        (
+            "the full schedule's steps at the kept times",
+            "step(sub, i, xt, x0_hat, eps)",
+            "step(schedule, i, xt, x0_hat, eps)",
+        ),
+        ("σ² for σ", "at(var, t, xt).sqrt() * eps", "at(var, t, xt) * eps"),
+        ("DDIM's signal one step late", "return at(signal, t - 1, xt) * x0_hat", "return at(signal, t, xt) * x0_hat"),
+    ),
+    *_of(
+        "nets",
+        ("log SNR shifted by one", "torch.cat([clean, log_snr[1:]])", "torch.cat([log_snr[1:2], log_snr[1:]])"),
+        ("variance for log variance", "log_var.clamp(*self.log_var_range).exp()", "log_var.clamp(*self.log_var_range)"),
+        ("signal and noise exchanged in ε̂", "self.noise[t].unsqueeze(-1) * xt", "self.signal[t].unsqueeze(-1) * xt"),
+    ),
+    *_of(
+        "hvae",
+        ("levels shifted by one", "self.decoders[t](z_next)", "self.decoders[t - 1](z_next)"),
+        tests=("test_nets.py",),
+    ),
+    *_of(
+        "training",
+        ("resume without the optimiser", '        self.optimiser.load_state_dict(state["optimiser"])', "        pass"),
+        (
+            "resume without the average",
+            'self.ema.load_state_dict(state["ema"])',
+            'self.ema.load_state_dict(state["model"])',
+        ),
+        (
+            "EMA with its weights exchanged",
+            "list(self.model.parameters()), 1 - decay)",
+            "list(self.model.parameters()), decay)",
+        ),
+        ("batches that do not know the step", "(seed * 1_000_003 + step) % 2**63", "(seed * 1_000_003) % 2**63"),
+        ("off by one in mixed_t", "by_snr = schedule.T - torch", "by_snr = schedule.T + 1 - torch"),
+        ("uniform_t never draws T", "torch.randint(1, schedule.T + 1,", "torch.randint(1, schedule.T,"),
+        (
+            "a learning rate that does not end at 0",
+            "math.cos(math.pi * step / steps)",
+            "math.cos(0.9 * math.pi * step / steps)",
+        ),
+        (
+            "σ² of the wrong error",
+            "sigma2_optimal(model.schedule, denoising_error(",
+            "sigma2_optimal(model.schedule, 2 * denoising_error(",
+        ),
+    ),
+    *_of(
+        "evaluate",
+        (
+            "energy distance with one cross term",
+            "- 2 * _mean_over_pairs(x, y, kernel)",
+            "- _mean_over_pairs(x, y, kernel)",
+        ),
+        ("MMD kernel without its 2", "square / (-2 * h * h)", "square / (-h * h)"),
+        ("sorted along the wrong axis", "(x.float() @ w).sort(dim=0)", "(x.float() @ w).sort(dim=1)"),
+        (
+            "standard error without its root",
+            "values.std().item() / math.sqrt(len(values))",
+            "values.std().item() / len(values)",
+        ),
+        ("gap with the wrong sign", "log_p.double() - b.elbo.double()", "b.elbo.double() - log_p.double()"),
+    ),
+    *_of(
+        "runs",
+        ("metrics rows kept after resume", "and int(r[0]) <= step]", "]"),
+        ("a checkpoint that is not read on resume", "t.load_state_dict(state)", "t.step = state['step']"),
+        tests=("test_cli.py::test_a_run_killed_between_any_two_writes_ends_the_same",),
+    ),
+    *_of(
+        "runs",
+        (
+            "a damaged checkpoint taken for none",
+            '        raise ValueError(f"{path} is damaged and cannot',
+            '        return None\n        raise ValueError(f"{path} is damaged and cannot',
+        ),
+        tests=("test_cli.py::test_a_truncated_checkpoint_is_refused",),
+    ),
+]
+
+
+def caught_by(mutant: Mutant | None, python: str) -> str:
+    """The first test that fails on a copy of the package with the bug in it; empty if none does."""
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary)
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "diffusion_edu", copy / "diffusion_edu", ignore=ignore)
+        shutil.copytree(ROOT / "tests", copy / "tests", ignore=ignore)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        tests = sorted({t for m in MUTANTS for t in m.tests}) if mutant is None else mutant.tests
+        if mutant is not None:
+            path = copy / "diffusion_edu" / mutant.file
+            text = path.read_text(encoding="utf-8")
+            if text.count(mutant.old) != 1:
+                raise SystemExit(f"{mutant.name}: {mutant.old!r} is not found exactly once in {mutant.file}")
+            path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        command = [python, "-B", "-m", "pytest", "-x", "-p", "no:cacheprovider", "-rfE", *(f"tests/{t}" for t in tests)]
+        environment = os.environ | {"PYTHONPATH": temporary}
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+        if done.returncode == 0:
+            return ""
+        found = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", done.stdout, re.MULTILINE)
+        if done.returncode != 1 or not found:
+            raise SystemExit(f"pytest did not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return found[1]
+
+
+def main(pattern: str = "") -> int:
+    """Runs the mutants whose file or name holds `pattern`; 0 if every one is caught."""
+    if failed := "" if pattern else caught_by(None, sys.executable):
+        print(f"the tests fail without any bug seeded: {failed}")
+        return 1
+    survivors = []
+    for mutant in (m for m in MUTANTS if pattern in f"{m.file} {m.name}"):
+        test = caught_by(mutant, sys.executable)
+        print(f"{mutant.file:13} {mutant.name:46} {test or 'SURVIVED'}", flush=True)
+        survivors += [mutant.name] * (not test)
+    print(f"{len(survivors)} survived")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))

@@ -1,0 +1,346 @@
+"""The command line as its users run it: outputs, refusals in one line, and runs that survive kill −9."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_edu import cli, runs
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def succeeds(*argv) -> None:
+    assert cli.main([str(a) for a in argv]) == 0
+
+
+def fails(capsys, *argv) -> str:
+    """The one line on standard error of a command that must end with exit code 2."""
+    capsys.readouterr()
+    try:
+        code = cli.main([str(a) for a in argv])
+    except SystemExit as e:  # argparse
+        code = e.code
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith("diffusion-edu")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err
+
+
+def contents(path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(path.iterdir())}
+
+
+def same_state(a, b) -> bool:
+    """Whether two checkpoints hold the same numbers, bit for bit, the optimiser's included."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same_state(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(same_state(x, y) for x, y in zip(a, b, strict=True))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def same_run(a, b) -> bool:
+    return (a / "metrics.csv").read_bytes() == (b / "metrics.csv").read_bytes() and same_state(
+        runs.read_checkpoint(a / "checkpoint.pt"), runs.read_checkpoint(b / "checkpoint.pt")
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Runs of two steps: {"vae swiss-roll": its directory, …}."""
+    root, dirs = tmp_path_factory.mktemp("runs"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "TRAIN_POINTS", 2000)
+        patch.setattr(runs, "fit_sigma2", lambda model, data, seed: None)  # its own tests: test_training.py
+        for model, data in [("vae", "swiss-roll"), ("hvae", "swiss-roll"), ("ddpm", "swiss-roll"), ("vae", "digits")]:
+            out = dirs[f"{model} {data}"] = root / f"{model}-{data}"
+            succeeds("train", model, "--data", data, "--out", out, "--steps", 2)
+    return dirs
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """A run of its own to damage."""
+    out = tmp_path / "run"
+    out.mkdir()
+    for name, content in contents(trained["vae swiss-roll"]).items():
+        (out / name).write_bytes(content)
+    return out
+
+
+SAMPLED = {
+    "vae swiss-roll": [],
+    "hvae swiss-roll": ["--seed", "3"],
+    "ddpm swiss-roll": ["--sample-steps", "5", "--sampler", "ddim"],
+    "vae digits": [],
+}
+
+
+@pytest.mark.parametrize("run", SAMPLED)
+def test_samples_are_float32_of_the_datas_shape_and_a_function_of_the_seed(trained, tmp_path, run):
+    for name, more in (("a", []), ("b", []), ("c", ["--seed", "4"])):
+        succeeds("sample", trained[run], "--n", 7, "--out", tmp_path / f"{name}.npy", *SAMPLED[run], *more)
+    a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+    assert a.dtype == np.float32
+    assert a.shape == ((7, 8, 8) if "digits" in run else (7, 2))
+    assert np.isfinite(a).all()
+    assert "digits" not in run or (a.min() >= 0 and a.max() <= 1)
+    assert (a == b).all()
+    assert (a != c).any()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npy", "b.npy", "c.npy"]
+
+
+@pytest.mark.parametrize("run", SAMPLED)
+def test_evaluate_prints_the_terms_as_json(trained, capsys, run):
+    succeeds("evaluate", trained[run], "--json", "--n", 20)
+    result = json.loads(capsys.readouterr().out)
+    assert (f"{result['model']} {result['data']}", result["n"]) == (run, 20)
+    parts = result["reconstruction"] + result["consistency"] + result["prior"]
+    assert result["neg_elbo"] == pytest.approx(-parts)
+    assert {f"{name}_se" for name in ("reconstruction", "consistency", "prior", "neg_elbo")} <= result.keys()
+    if "swiss" in run:
+        assert result["entropy"] == pytest.approx(1.3509, abs=5e-5)
+        assert result["gap"] > 0 < result["gap_se"]
+    else:
+        assert result["bits_per_dim"] > 0
+
+
+def test_evaluate_prints_a_table(trained, capsys):
+    succeeds("evaluate", trained["vae swiss-roll"], "--n", 20)
+    out = capsys.readouterr().out
+    assert "20 fresh points, nats per data point" in out
+    for name in ("reconstruction", "consistency", "prior", "neg_elbo", "gap"):
+        assert f"{name} " in out
+    assert "±" in out
+    assert "_se" not in out
+
+
+def test_help_comes_without_torch():
+    code = (
+        "import sys, diffusion_edu.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert done.stdout.startswith("usage: diffusion-edu")
+    assert done.stdout.endswith("False\n")
+
+
+def test_the_module_is_a_command_that_fails_in_one_line():
+    command = [sys.executable, "-m", "diffusion_edu", "train", "gan", "--data", "swiss-roll", "--out", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "diffusion-edu: unknown model 'gan'; known: vae, hvae, ddpm\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gan", "--data", "swiss-roll"], "unknown model 'gan'"),
+        (["vae", "--data", "mnist"], "unknown data set 'mnist'"),
+        (["vae"], "--data"),
+        (["vae", "--data", "digits", "--steps", "0"], "--steps must be at least 1"),
+        (["vae", "--data", "digits", "--steps", "-1"], "--steps must be at least 1"),
+        (["vae", "--data", "digits", "--steps", "many"], "invalid int value"),
+        (["vae", "--data", "digits", "--device", "tpu"], "invalid choice"),
+        (["vae", "--data", "swiss-roll", "--seed", "-7"], "seed"),
+        (["vae", "--data", "swiss-roll", "--seed", str(2**40)], "seed"),
+        (["vae", "--data", "swiss-roll", "--resume"], "holds no run"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_made(tmp_path, capsys, arguments, message):
+    assert message in fails(capsys, "train", *arguments, "--out", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_directory_is_refused_and_left_as_it_is(copy, capsys, tmp_path):
+    before = contents(copy)
+    assert "exists already" in fails(capsys, "train", "vae", "--data", "swiss-roll", "--out", copy)
+    assert contents(copy) == before
+    (tmp_path / "file").write_text("mine")
+    assert "exists already" in fails(capsys, "train", "vae", "--data", "swiss-roll", "--out", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    fails(capsys, "train", "vae", "--data", "swiss-roll", "--out", tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("other", [["hvae"], ["vae", "--seed", "5"], ["vae", "--steps", "9"]])
+def test_a_run_is_not_resumed_as_another(copy, capsys, other):
+    before = contents(copy)
+    line = fails(capsys, "train", *other, "--data", "swiss-roll", "--out", copy, "--resume")
+    assert "cannot resume it" in line
+    assert contents(copy) == before
+
+
+def test_a_finished_run_is_left_as_it_is_by_resume(copy):
+    before = contents(copy)
+    succeeds("train", "vae", "--data", "swiss-roll", "--out", copy, "--resume")
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n", "0"], "--n must be at least 1"),
+        (["--n", "-4"], "--n must be at least 1"),
+        (["--n", "4", "--sampler", "euler"], "unknown sampler 'euler'"),
+        (["--n", "4", "--sample-steps", "0"], "1 … 1000"),
+        (["--n", "4", "--sample-steps", "1001"], "1 … 1000"),
+        (["--n", "4", "--seed", str(2**70)], "seed"),
+        ([], "--n"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(trained, tmp_path, capsys, arguments, message):
+    out = tmp_path / "x.npy"
+    assert message in fails(capsys, "sample", trained["ddpm swiss-roll"], "--out", out, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_samplers_are_for_ddpm_and_samples_for_npy_files(trained, tmp_path, capsys):
+    run = trained["vae swiss-roll"]
+    assert "are for ddpm" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "x.npy", "--sampler", "ddim")
+    assert ".npy" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "x.png")
+    assert ".npy" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "no" / "x.npy")
+
+
+@pytest.mark.parametrize("arguments", [["--n", "1"], ["--n", "0"], ["--seed", "-1"], ["--seed", str(2**70)]])
+def test_what_cannot_be_evaluated_is_refused(trained, capsys, arguments):
+    for run in ("vae swiss-roll", "vae digits"):
+        fails(capsys, "evaluate", trained[run], *arguments)
+
+
+def each_command(capsys, run) -> list[str]:
+    return [
+        fails(capsys, "train", "vae", "--data", "swiss-roll", "--out", run, "--resume"),
+        fails(capsys, "evaluate", run),
+        fails(capsys, "sample", run, "--n", 3, "--out", run.parent / "x.npy"),
+    ]
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path, capsys):
+    for path in (tmp_path / "missing", tmp_path):
+        assert all("holds no run" in line for line in each_command(capsys, path))
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 0.5, -1])
+def test_a_truncated_checkpoint_is_refused(copy, capsys, length):
+    path = copy / "checkpoint.pt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(length * len(whole)) if isinstance(length, float) else length])
+    assert all("checkpoint.pt is damaged" in line for line in each_command(capsys, copy))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [torch.zeros(3), {"step": 1}, {"step": 1, "model": {}, "ema": {}, "optimiser": {}}],
+    ids=["a tensor", "no parameters", "empty parameters"],
+)
+def test_a_checkpoint_of_something_else_is_refused(copy, capsys, state):
+    torch.save(state, copy / "checkpoint.pt")
+    assert all("checkpoint.pt" in line for line in each_command(capsys, copy))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "\x00\x01",
+        '{"model": "vae"}',
+        '{"model": "vae", "data": "swiss-roll", "seed": "x", "steps": 2}',
+        '{"model": "vae", "data": "swiss-roll", "seed": 0, "steps": 2.5}',
+        '{"model": "gan", "data": "swiss-roll", "seed": 0, "steps": 2}',
+        '{"model": "vae", "data": ["swiss-roll"], "seed": 0, "steps": 2}',
+    ],
+)
+def test_a_damaged_configuration_is_refused(copy, capsys, text):
+    (copy / "config.json").write_text(text)
+    each_command(capsys, copy)
+
+
+def test_a_checkpoint_that_does_not_fit_its_configuration_is_refused(copy, capsys):
+    stored = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(stored | {"model": "hvae", "steps": 4}))
+    fails(capsys, "train", "hvae", "--data", "swiss-roll", "--out", copy, "--resume")
+    assert "does not fit" in fails(capsys, "evaluate", copy)
+
+
+def test_a_run_without_a_checkpoint_yet_is_refused(copy, capsys):
+    (copy / "checkpoint.pt").unlink()
+    assert "no checkpoint yet" in fails(capsys, "evaluate", copy)
+
+
+# --- kill −9 ---
+
+SHORT = {"SAVE_EVERY": 10, "LOG_EVERY": 4, "TRAIN_POINTS": 2000}
+TRAIN = ["train", "vae", "--data", "swiss-roll", "--steps", "30", "--seed", "3", "--out"]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run that saves and logs often and is left in peace."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SHORT.items():
+            patch.setattr(runs, name, value)
+        succeeds(*TRAIN, out)
+    return out
+
+
+class Killed(BaseException):
+    """Stops the process where it stands: nothing in the library catches it."""
+
+
+@pytest.mark.parametrize("writes", range(11))
+def test_a_run_killed_between_any_two_writes_ends_the_same(straight, monkeypatch, tmp_path, writes):
+    """Eight rows and three checkpoints make eleven writes; the run is killed before each of them in turn."""
+    for name, value in SHORT.items():
+        monkeypatch.setattr(runs, name, value)
+    count, out = iter(range(100)), tmp_path / "run"
+
+    def killed_in_time(write):
+        def wrapper(*args):
+            if next(count) == writes:
+                raise Killed
+            return write(*args)
+
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Metrics, "add", killed_in_time(runs.Metrics.add))
+        patch.setattr(runs.os, "replace", killed_in_time(os.replace))
+        with pytest.raises(Killed):
+            cli.main([*TRAIN, str(out)])
+    with open(out / "metrics.csv", "a") as f:
+        f.write("28,1.2")  # and in the middle of a row
+    succeeds(*TRAIN, out, "--resume")
+    assert same_run(out, straight)
+
+
+def test_kill_9_at_random_moments(tmp_path):
+    """In processes of their own, with the real signal, within 0.3 s of a change in the directory."""
+    code = "import sys; from diffusion_edu import cli, runs; runs.SAVE_EVERY = 50; sys.exit(cli.main(sys.argv[1:]))"
+    train = ["train", "vae", "--data", "swiss-roll", "--steps", "250", "--out"]
+    start = lambda *args: subprocess.Popen(  # noqa: E731
+        [sys.executable, "-c", code, *map(str, args)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
+    )
+    straight, killed, moments, resume = tmp_path / "straight", tmp_path / "killed", random.Random(4), []
+    assert start(*train, straight).wait() == 0
+    for _ in range(2):
+        before, process = contents(killed) if resume else None, start(*train, killed, *resume)
+        while process.poll() is None and (not killed.exists() or contents(killed) == before):
+            time.sleep(0.05)
+        time.sleep(0.3 * moments.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        resume = ["--resume"]
+    assert start(*train, killed, *resume).wait() == 0
+    assert same_run(killed, straight)
