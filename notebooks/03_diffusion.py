@@ -1,0 +1,831 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Diffusion is a hierarchical VAE whose q is fixed to noise
+#
+# Notebook 02 stacked latents, $x \to z_1 \to \dots \to z_T$, learned an encoder for each level, and scored the whole chain
+# with one function, `bound`. Now nothing is learned in the encoder. Each level adds a little Gaussian noise.
+#
+# **The question.** What if $q$ is fixed to noise? How many nats does the bound then lose, and where?
+#
+# **Afterwards you can**
+# - name the three restrictions that turn a hierarchical VAE into a diffusion model,
+# - jump to any noise level in one step, and say when a schedule is long enough,
+# - score a diffusion model with the bound of notebook 02, and regroup its terms into KL divergences, step by step,
+# - say which of the two groupings is less noisy, and why the usual answer is only half of it,
+# - choose the variance of the reverse step, and say what a wrong choice costs.
+#
+# There is no network in this notebook. The roll's density is known at every noise level, so the best possible denoiser is
+# known too. What the exact denoiser loses, no training can win back.
+#
+# **Time** about 75 minutes. **You need** notebooks 00 to 02.
+
+# %%
+import math
+
+import torch
+
+from diffusion_edu import diffusion, evaluate, gaussian, oracles, plots, samplers, schedules
+from diffusion_edu.bound import bound
+from diffusion_edu.data import SwissRoll
+from diffusion_edu.oracles import Mixture, exact_denoiser
+
+# %% [markdown]
+# The exact denoiser is asked some ten million times below. A quadrature with 320 nodes instead of 512 makes it
+# faster. The log density changes in the eighth decimal place.
+
+# %%
+plots.use_style()
+roll, x = SwissRoll(nodes=320), SwissRoll().sample(2000, seed=1)
+log_p = roll.log_prob(x)
+torch.testing.assert_close(log_p, SwissRoll().log_prob(x), atol=1e-7, rtol=0)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+# %% [markdown]
+# This is where we are going: noise goes in on the left, the swiss roll comes out on the right. By the end each word of the
+# cell below has been explained.
+
+# %% mystnb={"image": {"alt": "Six panels of 3,000 orange points. From left to right a round Gaussian cloud contracts, curls up and ends as the swiss roll."}}
+cosine = schedules.cosine(1000)
+denoiser = exact_denoiser(roll, cosine.alpha_bar)
+x_T = torch.randn(3000, 2, dtype=torch.float64, generator=seeded(10))
+backward = dict(samplers.reverse_path(denoiser, cosine, x_T, steps=200, generator=seeded(11)))
+times = [1000, 600, 300, 150, 50, 0]
+for t, ax in zip(times, plots.axes_row(6, size=1.7), strict=True):
+    plots.points(backward[t], ax, color=plots.MODEL, title=f"t = {t}", size=1)
+
+# %% [markdown]
+# ## 1 Three restrictions
+#
+# A Markovian hierarchical VAE has an encoder $q(z_t \mid z_{t-1})$ and a decoder $p(z_{t-1} \mid z_t)$ for each level. Three
+# restrictions make it a diffusion model (Sohl-Dickstein et al. 2015; Luo 2022).
+#
+# **First, every latent has the dimension of the data.** So a latent is a point in the same space, and we write $x_t$ for $z_t$
+# and $x_0$ for the data point. The encoder's joint distribution is
+#
+# $$ q(x_{1:T} \mid x_0) = \prod_{t=1}^{T} q(x_t \mid x_{t-1}). \tag{3.1} $$
+#
+# **Second, the encoder is not learned.** Each level shrinks the point a little and adds Gaussian noise:
+#
+# $$ q(x_t \mid x_{t-1}) = N\big(x_t;\, \sqrt{\alpha_t}\, x_{t-1},\, \beta_t I\big), \qquad \alpha_t = 1 - \beta_t, \quad 0 < \beta_t < 1. \tag{3.2} $$
+#
+# - $\beta_t$: the variance of the noise added at step $t$. The list $\beta_1, \dots, \beta_T$ is the *schedule*.
+# - $\alpha_t$: the share of the variance that is kept. If $x_{t-1}$ has variance one per axis, so has $x_t$, because
+#   $\alpha_t \cdot 1 + \beta_t = 1$. The process is *variance preserving*.
+#
+# **Third, the schedule is chosen so that the last latent is noise,** whatever the data point was:
+#
+# $$ q(x_T \mid x_0) \approx N(0, I) = p(x_T). \tag{3.3} $$
+#
+# **Where tutorials slip.** 003 gives the encoder the mean $\mu_t(x_t) = \sqrt{\alpha_t}\, x_{t-1}$. A mean of $x_t$ cannot be
+# a function of $x_t$; it is $\mu_t(x_{t-1})$. The text then breaks off before it explains the third restriction, which is
+# (3.3): $\alpha_1, \dots, \alpha_T$ are such that $q(x_T)$ is standard Gaussian. 002 prints the density of (3.2) at the wrong point,
+# $N(x_T; \dots)$ for $N(x_t; \dots)$.
+#
+# The library's version of (3.2), against the formula by hand:
+
+# %%
+step = diffusion.q_step(cosine, 300, x)
+torch.testing.assert_close(step.mean, (1 - cosine.beta[300]).sqrt() * x)
+torch.testing.assert_close(step.var, cosine.beta[300])
+
+# %% [markdown]
+# ## 2 The forward process in one jump
+#
+# *Claim.* To get $x_t$ from $x_0$ the $t$ steps need not be taken. With $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$,
+#
+# $$ q(x_t \mid x_0) = N\big(x_t;\, \sqrt{\bar\alpha_t}\, x_0,\, (1 - \bar\alpha_t) I\big), \qquad x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\;\varepsilon. \tag{3.4} $$
+#
+# <details><summary>Proof: a sum of independent Gaussians</summary>
+#
+# By induction. For $t = 1$, (3.4) is (3.2), because $\bar\alpha_1 = \alpha_1$ and $1 - \bar\alpha_1 = \beta_1$. Suppose it holds for $t - 1$:
+# $x_{t-1} = \sqrt{\bar\alpha_{t-1}}\, x_0 + \sqrt{1 - \bar\alpha_{t-1}}\;\varepsilon'$. One more step adds fresh noise $\varepsilon''$:
+#
+# $$ x_t = \sqrt{\alpha_t}\, x_{t-1} + \sqrt{\beta_t}\;\varepsilon'' = \sqrt{\alpha_t \bar\alpha_{t-1}}\; x_0 + \sqrt{\alpha_t (1 - \bar\alpha_{t-1})}\;\varepsilon' + \sqrt{\beta_t}\;\varepsilon''. $$
+#
+# The first coefficient is $\sqrt{\bar\alpha_t}$. The two noises are independent Gaussians with mean zero, so their sum is
+# one Gaussian with mean zero, and their variances add:
+#
+# $$ \alpha_t (1 - \bar\alpha_{t-1}) + \beta_t = \alpha_t - \bar\alpha_t + 1 - \alpha_t = 1 - \bar\alpha_t. $$
+#
+# </details>
+#
+# The share of signal against noise is the *signal-to-noise ratio*,
+#
+# $$ \mathrm{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t}. \tag{3.5} $$
+#
+# *Check.* Take one point 20,000 times through a schedule of 100 single steps. Compare the mean and standard deviation of the cloud
+# with (3.4).
+
+# %% mystnb={"image": {"alt": "Against t from 0 to 100, the simulated signal factor falls from 1 to 0 and the simulated noise standard deviation rises from 0 to 1. Thin black theory lines run through both."}}
+start = torch.tensor([1.5, 0.0], dtype=torch.float64).expand(20_000, 2)
+linear100 = schedules.linear(100)
+walk = torch.stack([xt for _, xt in diffusion.forward_path(start, linear100, seeded(0))])
+mean, spread = walk[:, :, 0].mean(1) / 1.5, walk.std(1).mean(1)
+a_bar = linear100.alpha_bar
+torch.testing.assert_close(mean, a_bar.sqrt(), atol=4 / 1.5 / 20_000**0.5, rtol=0)
+torch.testing.assert_close(spread.square(), 1 - a_bar, atol=4 / 20_000**0.5, rtol=0)
+
+ax = plots.curve(range(101), mean, linewidth=5, alpha=0.5, label="signal: mean of the cloud / x₀")
+plots.curve(range(101), spread, ax, color=plots.DATA, linewidth=5, alpha=0.5, label="noise: standard deviation")
+plots.truth(range(101), a_bar.sqrt(), ax, label="√ᾱₜ and √(1 − ᾱₜ)")
+plots.truth(range(101), (1 - a_bar).sqrt(), ax, label=None)
+ax.set(xlabel="t", ylabel="factor")
+ax.legend();
+
+# %% [markdown]
+# Theory runs through the simulation. Signal and noise trade places, and the squares of the two curves always add up to one.
+#
+# **Where tutorials slip.** 001 uses one constant $\beta$ and writes $\alpha_t = (1 - \beta)^t$. That is our $\bar\alpha_t$, not our
+# $\alpha_t$. Nothing is wrong, but whoever copies a formula from one text to the other drops or gains a bar. A check:
+
+# %%
+constant = schedules.constant(100, beta=0.05)
+torch.testing.assert_close(constant.alpha_bar, 0.95 ** torch.arange(101, dtype=torch.float64))
+print(f"at t = 20: our α {constant.alpha[20]:.3f}, our ᾱ = 001's α {constant.alpha_bar[20]:.3f}")
+
+# %% [markdown]
+# Here is the forward process on the roll: the exact density in grey, from (0.6), and points that took single steps, in blue.
+
+# %% mystnb={"image": {"alt": "Six panels of blue points over the exact density in grey. The roll blurs, loses its arms and becomes a round cloud."}}
+forward = dict(diffusion.forward_path(roll.sample(3000, seed=2), cosine, seeded(1)))
+for t, ax in zip(times[::-1], plots.axes_row(6, size=1.7), strict=True):
+    plots.density(roll.log_prob(plots.grid(n=100), cosine.alpha_bar[t].item()), ax)
+    plots.points(forward[t][:600], ax, color=plots.Q, title=f"t = {t}", size=1)
+
+# %% [markdown]
+# The fine structure goes first: at $t = 300$ the arms have merged. What is left then is a blob with a slight dent.
+#
+# ## 3 When is the end noise?
+#
+# Restriction (3.3) is an approximation. Its error has a name and a unit:
+#
+# $$ L_T = \mathrm{KL}\big(q(x_T \mid x_0) \,\|\, N(0, I)\big) = \tfrac12 \Big[ \bar\alpha_T |x_0|^2 - D\, \bar\alpha_T - D \log(1 - \bar\alpha_T) \Big]. \tag{3.6} $$
+#
+# It is the KL of two Gaussians (1.10) with variances $1 - \bar\alpha_T$ and 1. Our data are standardised: $\mathbb{E}|x_0|^2 = D$.
+# So the first two terms cancel on average:
+#
+# $$ \mathbb{E}_{x_0}[L_T] = -\tfrac{D}{2} \log(1 - \bar\alpha_T) = \tfrac{D}{2} \log\big(1 + \mathrm{SNR}(T)\big). \tag{3.7} $$
+#
+# With $D = 2$ that is just $-\log(1 - \bar\alpha_T)$. **Predict first.** 001 says that $q(x_T \mid x_0) \to N(0, I)$ since $\beta \ll 1$.
+# Take $\beta = 0.01$. How far from noise is the end after 10, 100 and 1,000 steps?
+
+# %%
+def second_moment(data):
+    return (data.weights[:, None] * (data.means**2 + data.variances)).sum()
+
+
+def mean_L_T(schedule, data=roll):
+    """E[L_T]: (3.6) is linear in |x₀|², so one point with the right square is enough."""
+    return schedule.L_T(torch.stack([second_moment(data).sqrt(), torch.zeros(())])).item()
+
+
+for T in (10, 100, 1000):
+    s = schedules.constant(T, beta=0.01)
+    print(f"T = {T:4}   ᾱ_T = {s.alpha_bar[-1]:.5f}   E[L_T] = {mean_L_T(s):.5f} nats")
+    torch.testing.assert_close(mean_L_T(s), -math.log(1 - s.alpha_bar[-1].item()), atol=1e-9, rtol=1e-6)
+
+# %% [markdown]
+# **Where tutorials slip.** A small $\beta$ does not make the end noise. It does the opposite. What is needed is $\bar\alpha_T \to 0$,
+# and with a constant $\beta$ that is $(1 - \beta)^T \approx e^{-\beta T}$, so $\beta T \gg 1$. A small $\beta$ serves another purpose: it makes
+# each *reverse* step nearly Gaussian, as section 8 measures. Small steps, and many of them.
+#
+# The other schedules in use: *linear* in $t$ (Ho et al. 2020), *sigmoid* in $t$, and *cosine*, which is made by choosing
+# $\bar\alpha_t$ as a squared cosine (Nichol & Dhariwal 2021). The figure keeps the $\beta$ of the paper and changes only $T$.
+
+# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 3,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed β start between one and seven nats and fall steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
+lengths = [10, 30, 100, 300, 1000, 2000]
+fixed = {"constant": {"beta": 0.01}, "linear": {"beta_1": 1e-4, "beta_T": 0.02}, "sigmoid": {"beta_1": 1e-4, "beta_T": 0.02}, "cosine": {}}  # fmt: skip
+ends = {k: [mean_L_T(schedules.make_schedule(k, T, **v)) for T in lengths] for k, v in fixed.items()}
+for (name, values), color in zip(ends.items(), (plots.Q, plots.MODEL, *plots.EXTRA), strict=False):
+    ax = plots.curve(lengths, values, color=color, label=name, marker=".")
+ax.set(xscale="log", yscale="log", xlabel="T", ylabel="E[L_T], nats")
+ax.legend()
+print("T = 100: ", ", ".join(f"{k} {v[2]:.2g}" for k, v in ends.items()), "nats")
+assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine") and ends["cosine"][2] < 1e-3
+
+# %% [markdown]
+# The $\beta$ of the paper was chosen for $T = 1000$. With $T = 100$ the same numbers leave half a nat or more of data in the noise. The
+# cosine schedule is defined by $\bar\alpha$ and is long enough at any $T$. From here on the library's `linear(T)` scales $\beta$ with
+# $1/T$, which keeps $\bar\alpha_T$.
+#
+# ### A schedule that is too short
+#
+# Public tutorials exist whose schedule ends at $\bar\alpha_T = 0.6$ and which then start from $N(0, I)$ all the same. How bad is it? We
+# have the exact denoiser, so the schedule alone is to blame for what we see. Two data sets: our standardised roll, and the
+# same roll the way such tutorials scale it, divided by 10 and not centred.
+#
+# What counts for the samples is the marginal $q(x_T) = \mathbb{E}_{x_0} q(x_T \mid x_0)$: is *that* $N(0, I)$? Its KL from the prior has
+# no logarithm of an average in it that we could not do, because the entropy of $x_T$ is known (notebook 00):
+#
+# $$ \mathrm{KL}\big(q(x_T) \,\|\, N(0, I)\big) = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x_T|^2 - H(x_T), \qquad \mathbb{E}|x_T|^2 = \bar\alpha_T\, \mathbb{E}|x_0|^2 + (1 - \bar\alpha_T) D. \tag{3.8} $$
+
+# %% mystnb={"image": {"alt": "Three panels of orange samples over grey data. Standardised roll, short schedule: on the roll. Roll divided by ten, short schedule: the samples crowd towards the ends of the curve. Roll divided by ten, cosine schedule: on the roll."}}
+def kl_from_prior(data, a_bar):
+    """KL(q(x_t) ‖ N(0, I)) at noise level ᾱ, (3.8) for D = 2, nats."""
+    return math.log(2 * math.pi) + 0.5 * (a_bar * second_moment(data).item() + 2 * (1 - a_bar)) - data.entropy(a_bar)
+
+
+shift = torch.from_numpy(roll.shift)
+tenth = Mixture(roll.weights, (roll.means * roll.scale + shift) / 10, roll.variances * (roll.scale / 10) ** 2)
+short, s100, ratio = schedules.constant(100, beta=1 - 0.6 ** (1 / 100)), schedules.cosine(100), []
+cases = [("standardised, ᾱ_T = 0.6", roll, short), ("/10, ᾱ_T = 0.6", tenth, short), ("/10, cosine", tenth, s100)]
+for (name, data, s), ax in zip(cases, plots.axes_row(3, size=2.6), strict=True):
+    y = samplers.sample(exact_denoiser(data, s.alpha_bar), s, x_T, generator=seeded(12))
+    true, end, limit = data.sample(3000, seed=13), s.alpha_bar[-1].item(), 1.3 * data.means.abs().max().item()
+    floor = evaluate.noise_floor(evaluate.energy_distance, data, 3000)
+    ratio.append(evaluate.energy_distance(y, true) / floor)
+    print(f"{name:24} E[L_T] {mean_L_T(s, data):.3f}, KL(q(x_T) ‖ N(0, I)) {kl_from_prior(data, end):.3f} nats,"
+          f" energy distance {ratio[-1]:.1f} × floor")  # fmt: skip
+    plots.points(true, ax, size=1, limit=limit)
+    plots.points(y, ax, color=plots.MODEL, title=name, size=1, limit=limit)
+assert ratio[1] > 10 and ratio[0] < 4 and ratio[2] < 4
+
+# %% [markdown]
+# **What the numbers say.** On the standardised roll $L_T$ is 0.9 nats, and the samples are at the noise floor. On the small, uncentred roll $L_T$ is
+# *smaller*, and the samples are tens of floors away. With a full schedule the same small roll is back at the floor. So it is not $L_T$ that the samples see,
+# but (3.8), the marginal. The reverse process starts at a point of $N(0, I)$ that belongs to no $x_0$ in particular. All that counts is whether the
+# cloud of all $x_T$ looks like the prior. The standardised roll has mean 0 and variance 1 per axis, so after a little blurring it does. The small
+# roll has variance below one half, its $x_T$ is too narrow and off the centre, and each start of $N(0, I)$ that lies too far out ends too far along the curve.
+#
+# Two lessons: standardise the data, and make $\bar\alpha_T$ so small that it would not matter. What the rest of $L_T$ is, section 9 will say.
+#
+# ## 4 The way back
+#
+# The generative model runs the chain backwards, from $x_T$ to $x_0$. Its true reverse step $q(x_{t-1} \mid x_t)$ depends on the data and is
+# not Gaussian. But *given* $x_0$ it is. This is the *forward posterior*:
+#
+# $$ q(x_{t-1} \mid x_t, x_0) = N\big(x_{t-1};\, \tilde\mu_t(x_t, x_0),\, \tilde\beta_t I\big), $$
+#
+# $$ \tilde\mu_t(x_t, x_0) = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0 + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \qquad \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t. \tag{3.9} $$
+#
+# <details><summary>Derivation: prior times likelihood, and complete the square</summary>
+#
+# Given $x_0$, think of $x_{t-1}$ as unknown, with prior $q(x_{t-1} \mid x_0) = N(\sqrt{\bar\alpha_{t-1}}\, x_0,\, 1 - \bar\alpha_{t-1})$ from (3.4). We observe
+# $x_t$, with likelihood $q(x_t \mid x_{t-1}) = N(\sqrt{\alpha_t}\, x_{t-1},\, \beta_t)$ from (3.2). By Bayes' rule the posterior is proportional to
+# their product. Its logarithm, as a function of $x_{t-1}$, is
+#
+# $$ -\frac12 \left[ \frac{(x_{t-1} - \sqrt{\bar\alpha_{t-1}}\, x_0)^2}{1 - \bar\alpha_{t-1}} + \frac{(x_t - \sqrt{\alpha_t}\, x_{t-1})^2}{\beta_t} \right] + \text{const}. $$
+#
+# That is a parabola in $x_{t-1}$, so the posterior is Gaussian. The factor of $-\tfrac12 x_{t-1}^2$ is its precision:
+#
+# $$ \frac{1}{\tilde\beta_t} = \frac{1}{1 - \bar\alpha_{t-1}} + \frac{\alpha_t}{\beta_t} = \frac{\beta_t + \alpha_t - \bar\alpha_t}{(1 - \bar\alpha_{t-1})\, \beta_t} = \frac{1 - \bar\alpha_t}{(1 - \bar\alpha_{t-1})\, \beta_t}, $$
+#
+# where $\alpha_t \bar\alpha_{t-1} = \bar\alpha_t$ and $\alpha_t + \beta_t = 1$ were used. The factor of $x_{t-1}$ is precision times mean:
+#
+# $$ \tilde\mu_t = \tilde\beta_t \left[ \frac{\sqrt{\bar\alpha_{t-1}}\, x_0}{1 - \bar\alpha_{t-1}} + \frac{\sqrt{\alpha_t}\, x_t}{\beta_t} \right] = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0 + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t. $$
+#
+# </details>
+#
+# `gaussian.condition` knows nothing of diffusion. It adds precisions and precision-weighted means. Three routes must agree: that function,
+# (3.9) by hand, and the library.
+
+# %%
+t = 300
+ab_prev, ab, alpha, beta = (v.item() for v in (cosine.alpha_bar[t - 1], cosine.alpha_bar[t], cosine.alpha[t], cosine.beta[t]))
+xt = diffusion.q_marginal(cosine, t, x).sample(seeded(2))
+posterior = gaussian.condition(diffusion.q_marginal(cosine, t - 1, x), alpha**0.5, beta, xt)
+by_hand = (ab_prev**0.5 * beta * x + alpha**0.5 * (1 - ab_prev) * xt) / (1 - ab)
+library = diffusion.q_posterior(cosine, t, xt, x)
+torch.testing.assert_close(posterior.mean, by_hand)
+torch.testing.assert_close(library.mean, by_hand)
+torch.testing.assert_close(posterior.var, library.var)
+
+# %% [markdown]
+# **Where tutorials slip.** 001 prints the factor of $x_0$ as $\sqrt{\alpha_t}\, \beta / (1 - \alpha_t)$, in our letters
+# $\sqrt{\bar\alpha_t}\, \beta_t/(1 - \bar\alpha_t)$. The root must be of $\bar\alpha_{t-1}$. The case $t = 1$ shows it: if you know $x_0$, then $x_0$ is what you know, so
+# $\tilde\mu_1 = x_0$. The printed factor at $t = 1$ is $\sqrt{1 - \beta}$.
+#
+# The same case has a trap. $\tilde\beta_1 = 0$: the posterior is a point, and has no density. (002 offers $\sigma_t^2 = \tilde\beta_t$ for the decoder
+# and does not mention it. A decoder with variance 0 has an infinite loss.) So the decoder at $t = 1$ needs a variance of its own. The library's
+# `sigma2_beta_tilde` puts $\tilde\beta_2$ there.
+
+# %%
+c0, ct = diffusion.posterior_mean_coefficients(constant)
+printed = constant.alpha_bar[1].sqrt() * 0.05 / (1 - constant.alpha_bar[1])
+print(f"factor of x₀ at t = 1: {c0[1]:.4f}, as 001 prints it {printed:.4f};   β̃₁ = {constant.beta_tilde[1]:.1f}")
+torch.testing.assert_close(printed, constant.alpha[1].sqrt())
+assert diffusion.sigma2_beta_tilde(constant)[1] == constant.beta_tilde[2] > 0
+
+# %% [markdown]
+# The model has no $x_0$. It has a *denoiser*, a function $\hat x_0(x_t, t)$ that guesses it. The reverse step puts the guess where
+# the forward posterior has the truth:
+#
+# $$ p(x_{t-1} \mid x_t) = N\big(x_{t-1};\, \tilde\mu_t(x_t, \hat x_0(x_t, t)),\, \sigma_t^2 I\big), \qquad t = 1, \dots, T. \tag{3.10} $$
+#
+# - $\hat x_0(x_t, t)$: the denoiser. Here the exact one, $\mathbb{E}[x_0 \mid x_t]$. From notebook 04 on, a network.
+# - $\sigma_t^2$: the variance of the reverse step. Section 8 is about its choice. Until then $\sigma_t^2 = \beta_t$.
+#
+# ## 5 The same function scores it
+#
+# This is the moment the last two notebooks prepared. A chain has $q(z_t \mid z_{t-1})$, which is (3.2), $p(z_{t-1} \mid z_t)$, which is
+# (3.10), and a prior $N(0, I)$. The bound (2.5) for $T$ levels, with $z_t = x_t$:
+#
+# $$ \log p(x_0) \ge \mathbb{E}_q \Big[ \underbrace{\log p(x_0 \mid x_1)}_{\text{reconstruction}} + \sum_{t=1}^{T-1} \underbrace{\log \frac{p(x_t \mid x_{t+1})}{q(x_t \mid x_{t-1})}}_{\text{consistency}} + \underbrace{\log \frac{p(x_T)}{q(x_T \mid x_{T-1})}}_{\text{prior matching}} \Big]. \tag{3.11} $$
+#
+# `ForwardProcess` presents (3.2) and (3.10) as such a chain. `bound` is the function of notebook 02, unmodified. It does not know that it
+# scores a diffusion model, and 1,000 levels are as good to it as three.
+
+# %%
+chain = diffusion.ForwardProcess(cosine, denoiser, sigma2=cosine.beta)
+with torch.no_grad():
+    b = bound(x, chain, seeded(3))
+for name, term in {"reconstruction": b.reconstruction, "consistency, 999 levels": b.consistency.sum(0), "prior matching": b.prior, "ELBO": b.elbo}.items():  # fmt: skip
+    mean, se = evaluate.mean_and_error(term)
+    print(f"{name:24} {mean:8.3f} ± {se:.3f} nats")
+gap, se = evaluate.gap(b, log_p)
+print(f"log p(x) − ELBO, paired  {gap:8.4f} ± {se:.4f} nats")
+assert -4 * se < gap < 0.03
+
+# %% [markdown]
+# About 0.01 nats. The best VAE of notebook 01 was several tenths from $H$. A thousand levels of *noise*, with nothing learned in the
+# encoder, give a bound that is almost the log likelihood itself, if the denoiser is exact.
+#
+# Do not read meaning into the single terms. "Prior matching" in (3.11) compares $N(0, I)$ with $q(x_T \mid x_{T-1})$, one narrow step, and not with
+# $q(x_T \mid x_0)$. For the linear schedule that term is about $\tfrac{D}{2} \log \beta_T = \log 0.02 = -3.9$ nats, although its $x_T$ is noise to
+# four digits. There is a better way to cut the sum.
+#
+# ## 6 Regrouping by Bayes' rule
+#
+# Collect (3.11) by steps. Step $t$ has the forward density $q(x_t \mid x_{t-1})$ and the reverse density $p(x_{t-1} \mid x_t)$:
+#
+# $$ \mathrm{ELBO} = \mathbb{E}_q \Big[ \log p(x_T) + \sum_{t=2}^{T} \log \frac{p(x_{t-1} \mid x_t)}{q(x_t \mid x_{t-1})} + \log \frac{p(x_0 \mid x_1)}{q(x_1 \mid x_0)} \Big]. \tag{3.12} $$
+#
+# The ratio compares densities of *different* variables, $x_{t-1}$ above and $x_t$ below. Bayes' rule turns $q$ around:
+#
+# $$ q(x_t \mid x_{t-1}) = \frac{q(x_{t-1} \mid x_t)\, q(x_t)}{q(x_{t-1})}. $$
+#
+# Of no use: $q(x_t)$ is an average over all data. But the chain is Markov. Given $x_{t-1}$, the next point does not care about $x_0$, so
+# $q(x_t \mid x_{t-1}) = q(x_t \mid x_{t-1}, x_0)$. Now turn it around with everything conditioned on $x_0$:
+#
+# $$ q(x_t \mid x_{t-1}) = \frac{q(x_{t-1} \mid x_t, x_0)\, q(x_t \mid x_0)}{q(x_{t-1} \mid x_0)}, \qquad t \ge 2. \tag{3.13} $$
+#
+# All three densities on the right are known, from (3.9) and (3.4). Put it into the sum of (3.12):
+#
+# $$ \sum_{t=2}^{T} \log \frac{p(x_{t-1} \mid x_t)}{q(x_t \mid x_{t-1})} = \sum_{t=2}^{T} \log \frac{p(x_{t-1} \mid x_t)}{q(x_{t-1} \mid x_t, x_0)} + \sum_{t=2}^{T} \big[ \log q(x_{t-1} \mid x_0) - \log q(x_t \mid x_0) \big]. $$
+#
+# The last sum telescopes. Each $\log q(x_t \mid x_0)$ enters once with plus and once with minus, except at the ends:
+#
+# $$ \sum_{t=2}^{T} \big[ \log q(x_{t-1} \mid x_0) - \log q(x_t \mid x_0) \big] = \log q(x_1 \mid x_0) - \log q(x_T \mid x_0). \tag{3.14} $$
+#
+# Its first term cancels the $q(x_1 \mid x_0)$ that (3.12) has in its last fraction. Its second joins $\log p(x_T)$. What is left:
+#
+# $$ -\mathrm{ELBO} = \mathbb{E}_q \Big[ \underbrace{\log \frac{q(x_T \mid x_0)}{p(x_T)}}_{L_T} + \sum_{t=2}^{T} \underbrace{\log \frac{q(x_{t-1} \mid x_t, x_0)}{p(x_{t-1} \mid x_t)}}_{L_{t-1}} \underbrace{- \log p(x_0 \mid x_1)}_{L_0} \Big]. \tag{3.15} $$
+#
+# So far this holds for *every single path*, before any average. `bound` and `forward_path` draw the same path from the same seed. On a
+# chain of 30 steps the two sums must agree to the last digits:
+
+# %%
+s30 = schedules.cosine(30)
+chain30 = diffusion.ForwardProcess(s30, exact_denoiser(roll, s30.alpha_bar), s30.beta)
+path = [xt for _, xt in diffusion.forward_path(x, s30, seeded(4))]
+total = diffusion.q_marginal(s30, 30, x).log_prob(path[30]) - chain30.prior().log_prob(path[30])  # L_T
+for t in range(2, 31):  # L_{t−1}
+    q = diffusion.q_posterior(s30, t, path[t], x)
+    total += q.log_prob(path[t - 1]) - chain30.p(t - 1, path[t]).log_prob(path[t - 1])
+total -= chain30.p(0, path[1]).log_prob(x)  # L_0
+torch.testing.assert_close(total, -bound(x, chain30, seeded(4)).elbo)
+
+# %% [markdown]
+# Now the average. In $L_{t-1}$, hold $x_t$ and $x_0$ and average over $x_{t-1}$. That is the definition of a KL divergence, and both sides are
+# Gaussians:
+#
+# $$ L_T = \mathrm{KL}\big(q(x_T \mid x_0) \,\|\, p(x_T)\big), \quad L_{t-1} = \mathbb{E}_{q(x_t \mid x_0)} \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\|\, p(x_{t-1} \mid x_t)\big), \quad L_0 = -\mathbb{E}_{q(x_1 \mid x_0)} \log p(x_0 \mid x_1). \tag{3.16} $$
+#
+# Unlike the tutorials' "consistency KL" (2.9), this one is right. There, the two densities shared a variable that the average left
+# dependent. Here $q(x_{t-1} \mid x_t, x_0)$ conditions on everything the other side depends on.
+#
+# `closed_form_terms` evaluates (3.16), with a fresh $x_t$ for each term. Two groupings, one number?
+
+# %%
+n = 1000
+terms = diffusion.closed_form_terms(x[:n], cosine, denoiser, cosine.beta, seeded(5))
+estimates = {"log ratios (3.11)": -b.elbo[:n], "closed forms (3.16)": terms.sum(0)}
+estimates["difference"] = estimates["log ratios (3.11)"] - estimates["closed forms (3.16)"]
+for name, values in estimates.items():
+    mean, se = evaluate.mean_and_error(values)
+    print(f"{name:20} {mean:7.3f} ± {se:.3f} nats")
+assert abs(mean) < 4 * se
+
+# %% [markdown]
+# One number. How large the errors are, and why, comes in section 7.
+#
+# Both Gaussians in $L_{t-1}$ have fixed variances, so the KL is a squared distance of the means plus a constant. The means (3.9) and (3.10) differ
+# only in $x_0$ against $\hat x_0$, with the factor $c_t = \sqrt{\bar\alpha_{t-1}}\, \beta_t / (1 - \bar\alpha_t)$:
+#
+# $$ \mathrm{KL} = \frac{c_t^2}{2\sigma_t^2} \big|x_0 - \hat x_0\big|^2 + \frac{D}{2} \Big( \frac{\tilde\beta_t}{\sigma_t^2} - 1 - \log \frac{\tilde\beta_t}{\sigma_t^2} \Big). \tag{3.17} $$
+#
+# With $\sigma_t^2 = \tilde\beta_t$ the constant is zero, and the factor has a beautiful form (Kingma et al. 2021):
+#
+# $$ \mathrm{KL} = \tfrac12 \big( \mathrm{SNR}(t-1) - \mathrm{SNR}(t) \big) \big|x_0 - \hat x_0\big|^2 \qquad (\sigma_t^2 = \tilde\beta_t). \tag{3.18} $$
+#
+# <details><summary>From (3.17) to (3.18)</summary>
+#
+# With $\tilde\beta_t$ from (3.9),
+#
+# $$ \frac{c_t^2}{\tilde\beta_t} = \frac{\bar\alpha_{t-1} \beta_t^2}{(1 - \bar\alpha_t)^2} \cdot \frac{1 - \bar\alpha_t}{(1 - \bar\alpha_{t-1})\, \beta_t} = \frac{\bar\alpha_{t-1}\, \beta_t}{(1 - \bar\alpha_t)(1 - \bar\alpha_{t-1})}. $$
+#
+# And the difference of the two ratios is
+#
+# $$ \frac{\bar\alpha_{t-1}}{1 - \bar\alpha_{t-1}} - \frac{\bar\alpha_t}{1 - \bar\alpha_t} = \frac{\bar\alpha_{t-1} - \bar\alpha_t}{(1 - \bar\alpha_{t-1})(1 - \bar\alpha_t)}, \qquad \bar\alpha_{t-1} - \bar\alpha_t = \bar\alpha_{t-1} (1 - \alpha_t) = \bar\alpha_{t-1}\, \beta_t. $$
+#
+# </details>
+#
+# **Where tutorials slip.** 001 prints $\mathrm{KL} = \text{const} \cdot \|x_0 - x_\theta\|_2$. The norm is squared, and the factor is no constant: it depends on
+# $t$. (002 leaves out the square too, in its equations 4, 7, 9 and 10.) 001's training recipe differentiates
+# $\mathrm{KL}(q(x_{\tau-1} \mid x_0) \,\|\, p(x_{\tau-1} \mid x_\tau))$; it must be $q(x_{\tau-1} \mid x_\tau, x_0)$. And it draws $\tau \in [2, T]$, which leaves out
+# $t = 1$, the reconstruction term $L_0$. The next cell tests (3.18) with an arbitrary wrong guess, and computes the recipe's KL.
+
+# %%
+guess, factors = torch.zeros_like(x), {}
+for t in (2, 100, 900):
+    xt = diffusion.q_marginal(cosine, t, x).sample(seeded(6))
+    right = diffusion.L_term(cosine, t, x, xt, guess, cosine.beta_tilde)
+    factors[t] = 0.5 * (cosine.snr[t - 1] - cosine.snr[t])
+    torch.testing.assert_close(right, factors[t] * (x - guess).square().sum(-1))
+    p = diffusion.reverse_step(cosine, t, xt, denoiser(xt, t), cosine.beta)
+    slip = gaussian.kl(diffusion.q_marginal(cosine, t - 1, x), p).mean()
+    kl = gaussian.kl(diffusion.q_posterior(cosine, t, xt, x), p).mean()
+    print(f"t = {t:3}: factor {factors[t]:10.4f},   KL with the exact denoiser {kl:.5f} nats, with 001's q(x_τ₋₁|x₀) {slip:.2f}")
+    assert slip > kl
+assert factors[2] > 1000 * factors[100] > 1000 * factors[900]
+
+# %% [markdown]
+# The factor falls by many orders of magnitude along the chain. 001's version of the KL compares a wide cloud with a narrow step and is
+# tens of times too large at best.
+#
+# Averaged over the data, the terms need to know only one thing of the denoiser, its mean squared error
+# $\mathrm{mse}_t = \mathbb{E}|x_0 - \hat x_0(x_t, t)|^2 / D$. `denoising_error` estimates it for each $t$. With (3.17) it gives each term.
+
+# %%
+def expected_terms(schedule, sigma2, mse):
+    """E[L₁] … E[L_{T−1}] from (3.17), for D = 2, nats."""
+    c, _ = diffusion.posterior_mean_coefficients(schedule)
+    ratio = (schedule.beta_tilde / sigma2)[2:]
+    return (c**2 * mse / sigma2)[2:] + ratio - 1 - ratio.log()
+
+
+linear = schedules.linear(1000)
+fresh = roll.sample(1500, seed=20)
+mse = {s: diffusion.denoising_error(fresh, s, exact_denoiser(roll, s.alpha_bar), seeded(21)) for s in (cosine, linear)}
+expected = expected_terms(cosine, cosine.beta, mse[cosine])
+difference = terms[1:-1].mean(1).sum() - expected.sum()
+torch.testing.assert_close(difference, torch.zeros_like(difference), atol=0.3, rtol=0)
+
+# %% mystnb={"image": {"alt": "The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to below a millionth near t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
+for (name, s), color in zip({"cosine": cosine, "linear": linear}.items(), (plots.MODEL, plots.EXTRA[0]), strict=True):
+    L0 = math.log(2 * math.pi * s.beta[1]) + (mse[s][1] / s.beta[1]).item()
+    ax = plots.curve(range(2, 1001), expected_terms(s, s.beta, mse[s]), color=color, label=f"{name}: L₀ = {L0:.2f} nats")
+    ax.plot(1000, mean_L_T(s), "D", color=color, label=f"{name}: L_T = {mean_L_T(s):.1e} nats")
+    share = expected_terms(s, s.beta, mse[s])[:99].sum() / expected_terms(s, s.beta, mse[s]).sum()
+    print(f"{name}: the steps t = 2 … 100 carry {share:.0%} of Σ L_{{t−1}}")
+ax.set(xscale="log", yscale="log", xlabel="t", ylabel="L_{t−1}, nats")
+ax.legend();
+
+# %% [markdown]
+# The nats sit at small $t$, where the noise is faint. $L_0$ is negative: it is minus the logarithm of a density, and a narrow density is
+# larger than one. The steps up to 100 carry most of the sum, although they are a tenth of the chain. Keep that in mind for notebook 04: who
+# trains all $t$ alike spends most of the time where there is little to win in nats.
+#
+# ## 7 Which grouping is quieter?
+#
+# 002 says that the manipulation is made "to reduce the variance". **Predict first.** Which of the two estimates above has less noise, per term and
+# in total?
+#
+# First per term. One consistency term of (3.11) and one KL of (3.16), each as it varies over points and paths:
+
+# %% mystnb={"image": {"alt": "Standard deviation of single terms in nats against t, both axes logarithmic. The log ratios stay near 1.4 nats at all t; the KLs start near 0.5 and fall to below a hundred-thousandth."}}
+ratio_std, kl_std = b.consistency.std(1), terms[1:-1].std(1)
+ax = plots.curve(range(1, 1000), ratio_std, color=plots.Q, label="one log ratio of (3.11)")
+plots.curve(range(2, 1001), kl_std, ax, color=plots.MODEL, label="one KL of (3.16)")
+ax.set(xscale="log", yscale="log", xlabel="t", ylabel="standard deviation, nats")
+ax.legend()
+print(f"log ratio / KL: {ratio_std[0] / kl_std[0]:.1f} at the first step, {(ratio_std / kl_std).median():.0f} at the median step")
+assert (ratio_std / kl_std).median() > 100
+
+# %% [markdown]
+# Term by term the KLs win, everywhere, and typically by a factor of hundreds. That must be so. The KL is the average of the log ratio over
+# $x_{t-1}$ at fixed $x_t, x_0$, and averaging part of the noise away can only reduce the variance. Training draws a random $t$ and looks at
+# one term. It wants this grouping.
+#
+# Now the whole chain. We compare each estimate with the exact $\log p(x)$ of the same points, so that the spread of the data does not count.
+# The closed forms come twice: with a fresh $x_t$ per term, as `closed_form_terms` has them, and along one path, as `bound` walks it.
+
+# %%
+def kl_along_path(x, schedule, denoiser, sigma2, generator):
+    """The terms of (3.16) at the x_t of one path per point, (T + 1, n)."""
+    steps = diffusion.forward_path(x, schedule, generator)
+    rows = [diffusion.L_term(schedule, t, x, xt, denoiser(xt, t), sigma2) for t, xt in steps if t > 0]
+    return torch.stack([*rows, schedule.L_T(x)])
+
+
+n_path = 500
+along = kl_along_path(x[:n_path], cosine, denoiser, cosine.beta, seeded(3))
+whole = {
+    "log ratios, one path": log_p - b.elbo,
+    "KLs, a fresh x_t each": log_p[:n] + terms.sum(0),
+    "KLs, one path": log_p[:n_path] + along.sum(0),
+}
+for name, values in whole.items():
+    mean, se = evaluate.mean_and_error(values)
+    print(f"{name:22} gap {mean:7.4f} ± {se:.4f} nats,   standard deviation per point {values.std():.2f}")
+noise = [values.std() for values in whole.values()]
+assert noise[0] < 0.3 < 4 * noise[0] < noise[1] < noise[2]
+
+# %% [markdown]
+# The order is reversed. Over the whole chain the log ratios are about ten times quieter than the KLs with fresh points, and twenty
+# times quieter than the KLs along a path. How can a thousand noisy terms have a quiet sum?
+#
+# $$ \operatorname{Var}\Big[\sum_t X_t\Big] = \sum_t \operatorname{Var}[X_t] + \sum_{s \ne t} \operatorname{Cov}[X_s, X_t]. \tag{3.19} $$
+
+# %%
+for name, rows in {"log ratios": b.consistency, "KLs, one path": along[1:-1]}.items():
+    alone, together = rows.var(1).sum().sqrt(), rows.sum(0).std()
+    print(f"{name:14} root of the summed variances {alone:6.2f} nats,  standard deviation of the sum {together:5.2f} nats")
+assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
+
+# %% [markdown]
+# If the log ratios were independent their sum would scatter by about 44 nats. It scatters by less than two, most of which is the data's own. The noise
+# of one term is taken back by the others. The KLs do the opposite: along a path their errors have the same sign and add up.
+#
+# The reason is a second telescope. Suppose the reverse step were the true one, $p(x_{t-1} \mid x_t) = q(x_{t-1} \mid x_t)$. Then Bayes' rule
+# *without* $x_0$, the one of no use above, gives for each path
+#
+# $$ \sum_{t=1}^{T} \log \frac{q(x_{t-1} \mid x_t)}{q(x_t \mid x_{t-1})} = \sum_{t=1}^{T} \log \frac{q(x_{t-1})}{q(x_t)} = \log q(x_0) - \log q(x_T), \tag{3.20} $$
+#
+# and with the prior, $\mathrm{ELBO} = \log p(x_0) + \log \frac{p(x_T)}{q(x_T)}$ on every single path. The second term is zero if the end is noise. No
+# variance is left at all: the estimate *is* $\log p(x_0)$. The KL of (3.16) averages $x_{t-1}$ away in each term, and with it the very noise that
+# would have cancelled the noise of the next term.
+#
+# The exact denoiser on the roll comes close to (3.20), but the true reverse step is not quite Gaussian. Gaussian data are the case
+# where it is. Take $x_0 \sim N(0, \tfrac14 I)$, for which $\mathrm{mse}_t = \tfrac14 (1 - \bar\alpha_t) / (\tfrac14 \bar\alpha_t + 1 - \bar\alpha_t)$, and the reverse variance that
+# goes with it, (3.21) below:
+
+# %%
+normal = oracles.gaussian([0.0, 0.0], 0.25)
+exact_mse = 0.25 * (1 - s100.alpha_bar) / (0.25 * s100.alpha_bar + 1 - s100.alpha_bar)
+sigma2, exact = diffusion.sigma2_optimal(s100, exact_mse), exact_denoiser(normal, s100.alpha_bar)
+y = normal.sample(1000, seed=3)
+ratios = normal.log_prob(y) - evaluate.score_chain(y, diffusion.ForwardProcess(s100, exact, sigma2), seeded(7)).elbo
+kls = normal.log_prob(y) + diffusion.closed_form_terms(y, s100, exact, sigma2, seeded(7)).sum(0)
+print(f"gap of log ratios below 1e-4 at every point: {bool((ratios.abs() < 1e-4).all())};   KLs scatter by {kls.std():.2f} nats")
+assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
+
+# %% [markdown]
+# With log ratios every path returns $\log p(x)$ of its own point. With KLs, as noisy as before.
+#
+# So 002's sentence is true per term and false for the sum. Training looks at one random term and wants the KLs. Evaluation adds up the
+# chain and wants the log ratios, paired with the exact $\log p(x)$ of the same points where one has it. The better the denoiser, the larger
+# the advantage. From here on all gaps in this course are measured that way.
+#
+# ## 8 The variance of the reverse step
+#
+# What should $\sigma_t^2$ be? On average over the forward process, the step $t$ costs
+#
+# $$ \mathbb{E}\big[-\log p(x_{t-1} \mid x_t)\big] = \frac{D}{2} \Big[ \log 2\pi\sigma_t^2 + \frac{\sigma_t^{*2}}{\sigma_t^2} \Big], \qquad \sigma_t^{*2} = \frac{\mathbb{E}|x_{t-1} - \tilde\mu_t(x_t, \hat x_0)|^2}{D} = \tilde\beta_t + c_t^2\, \mathrm{mse}_t. \tag{3.21} $$
+#
+# The best $\sigma_t^2$ is $\sigma_t^{*2}$: set the derivative to zero. Any other costs, in nats per step,
+#
+# $$ \frac{D}{2} \big( \rho_t - 1 - \log \rho_t \big), \qquad \rho_t = \sigma_t^{*2} / \sigma_t^2. \tag{3.22} $$
+#
+# Ho et al. 2020 offer two choices that need no estimate, $\beta_t$ and $\tilde\beta_t$. Where does the best lie? Insert $c_t^2$ and
+# $\beta_t - \tilde\beta_t = \beta_t\, (\bar\alpha_{t-1} - \bar\alpha_t) / (1 - \bar\alpha_t) = \bar\alpha_{t-1} \beta_t^2 / (1 - \bar\alpha_t)$:
+#
+# $$ \sigma_t^{*2} = \tilde\beta_t + (\beta_t - \tilde\beta_t)\, \frac{\mathrm{mse}_t}{1 - \bar\alpha_t}. \tag{3.23} $$
+#
+# The fraction says how far from $\tilde\beta_t$ to $\beta_t$ one must go. It is 0 if $x_0$ is known, and 1 for data that are $N(0, I)$. For all other data of
+# variance one it lies between.
+
+# %% mystnb={"image": {"alt": "The fraction of the way from beta tilde to beta against log SNR, for 1,500 points. It is one at both ends and dips to about a third in between, where the denoiser knows the arm but not yet the place."}}
+fraction = mse[cosine] / (1 - cosine.alpha_bar)
+inside = (sigma_star := diffusion.sigma2_optimal(cosine, mse[cosine])) - cosine.beta_tilde
+torch.testing.assert_close(inside[2:], ((cosine.beta - cosine.beta_tilde) * fraction)[2:])
+ax = plots.curve(cosine.log_snr[1:], fraction[1:], color=plots.MODEL, error=fraction[1:] / math.sqrt(1500))
+ax.set(xlabel="log SNR", ylabel="(σ*² − β̃) / (β − β̃)", ylim=(0, 1.15))
+print(f"at the first steps {fraction[1:6].mean():.2f}, lowest {fraction[1:].min():.2f}, at the last steps {fraction[-50:].mean():.2f}")
+assert fraction[1:].min() < 0.8 and fraction[1:6].mean() > 0.9 and fraction[-50:].mean() > 0.9
+
+# %% [markdown]
+# At both ends the fraction is one and $\sigma_t^2 = \beta_t$ is right. On the left there is hardly any signal, and $x_t$ is nearly a unit Gaussian. On the right the
+# noise is fainter than the roll is thick, so $x_0$ is spread out evenly around $x_t$. In between, the noise is wider than the roll is thick. Across the roll
+# the denoiser then knows the place, along it it does not: one direction of two. $\tilde\beta_t$ alone, a fraction of zero, is right nowhere.
+#
+# What does it cost? (3.22) answers without new sampling: it needs only $\mathrm{mse}_t$. To trust it, measure once. With the same seed the
+# paths are the same for each choice of $\sigma_t^2$, so the differences are sharp.
+
+# %%
+def price(schedule, sigma2, mse):
+    """What σ² costs beyond the best, (3.22) summed over t = 1 … T, for D = 2, nats."""
+    rho = (diffusion.sigma2_optimal(schedule, mse) / sigma2)[1:]
+    return (rho - 1 - rho.log()).sum().item()
+
+
+d100 = exact_denoiser(roll, s100.alpha_bar)
+mse[s100] = diffusion.denoising_error(fresh, s100, d100, seeded(22))
+choices = {"β": s100.beta, "β̃": diffusion.sigma2_beta_tilde(s100), "best": diffusion.sigma2_optimal(s100, mse[s100])}
+elbo = {k: evaluate.score_chain(x, diffusion.ForwardProcess(s100, d100, v), seeded(8)).elbo for k, v in choices.items()}
+for name, sigma2 in choices.items():
+    gap, (mean, se) = (log_p - elbo[name]).mean(), evaluate.mean_and_error(elbo["best"] - elbo[name])
+    print(f"σ² = {name:5} gap {gap:.3f} nats,  worse than the best by {mean:.3f} ± {se:.3f},  by (3.22) {price(s100, sigma2, mse[s100]):.3f}")
+    assert abs(mean - price(s100, sigma2, mse[s100])) < 4 * se + 0.002
+
+# %% [markdown]
+# Measured and predicted agree. At $T = 100$ the choice $\beta_t$ costs some hundredths of a nat, $\tilde\beta_t$ more than one nat.
+#
+# ### Where the nat comes from
+#
+# It does not go away with more steps. Look at the first steps, where the noise is fainter than the roll is thick. There the data look
+# locally flat: all points near $x_t / \sqrt{\bar\alpha_t}$ are equally likely, so $\mathrm{mse}_t = (1 - \bar\alpha_t)/\bar\alpha_t$, the fraction in (3.23) is one, and the
+# true reverse variance is $\beta_t$ and not $\tilde\beta_t$.
+#
+# <details><summary>The price of the small variance, in closed form</summary>
+#
+# Let $\beta$ be constant and small. Then $1 - \bar\alpha_t \approx t \beta$, so $\tilde\beta_t \approx \frac{t-1}{t} \beta$ and $\rho_t = \frac{t}{t-1}$ for $t \ge 2$. At
+# $t = 1$ the library uses $\tilde\beta_2 = \beta/2$, so $\rho_1 = 2$. Sum (3.22), per pair of dimensions ($D/2 = 1$):
+#
+# $$ (2 - 1 - \log 2) + \sum_{t=2}^{\infty} \Big[ \frac{1}{t-1} - \log \frac{t}{t-1} \Big] = 1 - \log 2 + \gamma, $$
+#
+# where $\gamma = 0.5772\ldots$ is Euler's constant: the sum up to $n$ is the harmonic number $1 + \frac12 + \dots + \frac1{n-1}$ minus $\log n$.
+#
+# </details>
+#
+# $$ \text{price of } \sigma_t^2 = \tilde\beta_t \text{ on locally flat data} = \frac{D}{2} \big( 1 - \log 2 + \gamma \big) = 0.884 \text{ nats} \quad (D = 2,\ \beta \text{ constant, any } T). \tag{3.24} $$
+
+# %%
+flat = schedules.constant(1000, beta=1e-4)
+flat_mse = torch.cat([torch.zeros(1, dtype=torch.float64), 1 / flat.snr[1:]])
+euler = 0.5772156649
+paid = price(flat, diffusion.sigma2_beta_tilde(flat), flat_mse)
+print(f"price of β̃ on flat data {paid:.4f}, 1 − log 2 + γ = {1 - math.log(2) + euler:.4f};  of β {price(flat, flat.beta, flat_mse):.6f} nats")
+assert abs(paid - (1 - math.log(2) + euler)) < 0.001
+for name, s in {"cosine": cosine, "linear": linear}.items():
+    print(f"the roll, {name}, T = 1000: β̃ {price(s, diffusion.sigma2_beta_tilde(s), mse[s]):.3f}, β {price(s, s.beta, mse[s]):.4f} nats")
+
+# %% [markdown]
+# On the roll it is about one nat, a little more than (3.24) because $\beta_t$ grows during the first steps. That is two thirds of the whole ruler. In $D$
+# dimensions it is $D/2$ times as much. Choosing $\sigma_t^2$ well is worth more than any other choice in this notebook, and it needs no
+# network.
+#
+# ### The bound against T
+#
+# Now let $T$ vary. We measure the gap with $\sigma_t^2 = \beta_t$ by log ratios, and move it by (3.22) for the other two.
+
+# %%
+def gaps(schedule, n):
+    """The paired gap with σ² = β and its standard error, and what the best σ² gains and β̃ loses, nats."""
+    d = exact_denoiser(roll, schedule.alpha_bar)
+    if schedule not in mse:
+        mse[schedule] = diffusion.denoising_error(fresh, schedule, d, seeded(23))
+    chain = diffusion.ForwardProcess(schedule, d, schedule.beta)
+    gap, se = evaluate.gap(evaluate.score_chain(x[:n], chain, seeded(9)), log_p[:n])
+    prices = [price(schedule, s2, mse[schedule]) for s2 in (schedule.beta, diffusion.sigma2_beta_tilde(schedule))]
+    return gap - prices[0], gap, gap - prices[0] + prices[1], se
+
+
+table = {}
+for name, T in [("cosine", 10), *((k, T) for T in (30, 100, 300, 1000) for k in ("cosine", "linear"))]:
+    schedule = {"cosine": cosine, "linear": linear}[name] if T == 1000 else schedules.make_schedule(name, T)
+    table[name, T] = gaps(schedule, n=2000)
+    best, large, small, se = table[name, T]
+    print(f"{name} T = {T:4}:  best {best:.4f},  β {large:.4f},  β̃ {small:.3f},  each ± {se:.4f} nats")
+
+# %% mystnb={"image": {"alt": "Two panels, cosine and linear: the gap in nats against T on logarithmic axes. With the best variance and with beta the gap falls about like one over T; with beta tilde it flattens out at one nat."}}
+for name, ax in zip(("cosine", "linear"), plots.axes_row(2, size=3.2), strict=True):
+    Ts = [T for k, T in table if k == name]
+    rows = torch.tensor([table[name, T] for T in Ts])
+    for i, (label, color) in enumerate({"best": plots.MODEL, "β": plots.EXTRA[0], "β̃": plots.ERROR}.items()):
+        plots.curve(Ts, rows[:, i], ax, color=color, label=f"σ² = {label}", marker=".", error=rows[:, 3])
+    ax.set(xscale="log", yscale="log", xlabel="T", title=name, ylim=(2e-3, 10), ylabel="log p(x) − ELBO, nats")
+ax.legend()
+assert table["cosine", 1000][0] < 0.03 < table["cosine", 100][0] < table["cosine", 10][0]
+assert all(best <= large < small and small > 0.8 for best, large, small, _ in table.values())
+
+# %% [markdown]
+# With the best variance the gap falls about like $1/T$, and $\beta_t$ is close behind. The linear schedule loses about twice as much as the cosine. A
+# bound within 0.02 nats of $\log p(x)$ needs several hundred steps. With $\tilde\beta_t$ the curve stops at one nat, the number of (3.24), however many steps
+# one takes. All this is the price of cutting a continuous process into Gaussian steps. What a network adds is the subject of notebook 04.
+#
+# ## 9 Backwards with no network
+#
+# Everything is in place to read the first figure. `reverse_path` draws $x_T \sim N(0, I)$ and applies (3.10) with fresh noise in each step. Nothing was
+# trained. If the chain is right, its $x_t$ must be distributed like the forward process's, at each $t$ and not only at the end.
+
+# %%
+again = dict(diffusion.forward_path(roll.sample(3000, seed=4), cosine, seeded(13)))
+for t in times:
+    floor = evaluate.energy_distance(forward[t], again[t])
+    ratio = evaluate.energy_distance(backward[t], forward[t]) / floor
+    print(f"t = {t:4}: forward against backward {ratio:.1f} × the distance of two forward sets")
+    assert ratio < 4
+floor = evaluate.noise_floor(evaluate.energy_distance, roll, 3000)
+print(f"samples against data: {evaluate.energy_distance(backward[0], roll.sample(3000, seed=5)) / floor:.2f} × the noise floor")
+
+# %% mystnb={"image": {"alt": "Six panels over the exact density in grey at six times. The blue forward points in the upper row and the orange backward points in the lower row fill the same shapes at each time."}}
+axes = plots.axes_row(6, size=1.7, rows=2)
+for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)]):
+    for t, ax in zip(times, axes[6 * row :], strict=False):
+        plots.density(roll.log_prob(plots.grid(n=80), cosine.alpha_bar[t].item()), ax)
+        plots.points(path[t][:600], ax, color=color, title=f"t = {t}", size=1)
+
+# %% [markdown]
+# Blue points went forward from data to noise. Orange points came back from *other* noise. At each time the two clouds are the same.
+#
+# ### Why there are no holes
+#
+# In notebook 01 samples fell between the arms. The decoder was trained on latents from the aggregate posterior $q(z)$ (1.13) and asked at
+# latents from the prior, and the two differ. Here the aggregate posterior of the last latent is $q(x_T)$, the roll at noise level
+# $\bar\alpha_T$. This is what 001 means by "DMs do not have VAE's drawback". In nats, $L_T$ splits as the prior term of the VAE did:
+#
+# $$ \mathbb{E}_{x_0}\big[ L_t \big] = \mathbb{E}_{x_0} \mathrm{KL}\big(q(x_t \mid x_0) \,\|\, N(0, I)\big) = \underbrace{I(x_0; x_t)}_{\text{what } x_t \text{ still knows}} + \underbrace{\mathrm{KL}\big(q(x_t) \,\|\, N(0, I)\big)}_{\text{aggregate against prior}}. \tag{3.25} $$
+#
+# $$ I(x_0; x_t) = H(x_t) - H(x_t \mid x_0) = H(x_t) - \tfrac{D}{2} \log 2\pi e\, (1 - \bar\alpha_t). \tag{3.26} $$
+#
+# <details><summary>Why (3.25) holds</summary>
+#
+# Add and subtract $\log q(x_t)$ under the average over $x_0$ and $x_t$:
+#
+# $$ \mathbb{E} \log \frac{q(x_t \mid x_0)}{N(x_t; 0, I)} = \mathbb{E} \log \frac{q(x_t \mid x_0)}{q(x_t)} + \mathbb{E} \log \frac{q(x_t)}{N(x_t; 0, I)}. $$
+#
+# The first term is the mutual information of $x_0$ and $x_t$ by definition, the second a KL divergence.
+#
+# </details>
+#
+# 002 says that the forward process "progressively destroys all information". Here is how fast, exactly, at each noise level.
+
+# %% mystnb={"image": {"alt": "Nats against log SNR from -8 to 10. The mutual information between the data and its noisy version, a black line, rises from zero, with the Gaussian channel's capacity just above it as a blue line. The gap between them, the KL of the aggregate posterior from the prior, is shaded and is close to zero below log SNR 0."}}
+log_snr = torch.linspace(-8, 10, 19, dtype=torch.float64)
+ab = log_snr.sigmoid()
+capacity = torch.log1p(log_snr.exp())  # (3.7) at each t
+H_t = torch.tensor([roll.entropy(a) for a in ab.tolist()], dtype=torch.float64)
+information = H_t - 1 - (2 * math.pi * (1 - ab)).log()
+ax = plots.truth(log_snr, information, label="I(x₀; xₜ)")
+plots.curve(log_snr, capacity, ax, label="E KL(q(xₜ|x₀) ‖ N(0, I))")
+ax.fill_between(log_snr, information, capacity, color=plots.ERROR, alpha=0.3, label="KL(q(xₜ) ‖ N(0, I))", linewidth=0)
+ax.set(xlabel="log SNR(t)", ylabel="nats")
+ax.legend()
+torch.testing.assert_close(capacity - information, torch.tensor([kl_from_prior(roll, a) for a in ab.tolist()]).double(), atol=1e-6, rtol=1e-5)
+for name, s in {"ᾱ_T = 0.6": short, "linear": linear, "cosine": cosine}.items():
+    total, mismatch = mean_L_T(s), kl_from_prior(roll, s.alpha_bar[-1].item())
+    print(f"{name:10} E[L_T] {total:.5f} = I(x₀; x_T) {total - mismatch:.5f} + KL(q(x_T) ‖ p) {abs(mismatch):.5f} nats")
+assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
+
+# %% [markdown]
+# Below log SNR 0 the black line lies on the blue one: the cloud of all $x_t$ already looks like the prior, while a single $x_t$ still knows something of
+# its $x_0$. At the end both terms of (3.25) are gone, prior and aggregate posterior agree to many digits, and a sample from the prior is
+# as good as an encoded point. That is why diffusion has no holes. And it answers the puzzle of section 3: the short schedule's $L_T$ of 0.9 nats is
+# almost all information, which does no harm to the samples. Only the 0.018 nats do.
+#
+# The VAE could not do that. Its one latent must carry what the decoder needs, so $I(x; z)$ cannot go to zero. In the diffusion model the last latent knows
+# nothing, and the information comes back step by step on the way down.
+#
+# ## Recap
+#
+# - Same dimension, fixed Gaussian steps (3.2), an end that is noise (3.3): a hierarchical VAE becomes a diffusion model.
+# - (3.4) jumps to any $t$. $L_T$ (3.6) says in nats whether the schedule is long enough; $\beta \ll 1$ does not.
+# - The bound of notebook 02 scores the chain unmodified (3.11). Bayes' rule with $x_0$ regroups it into closed-form KLs (3.15), (3.16).
+# - One KL is hundreds of times quieter than one log ratio. The sum of the log ratios is ten times quieter than the sum of the KLs, because
+#   with the true reverse process they telescope to $\log p(x_0)$ (3.20).
+# - The best reverse variance lies between $\tilde\beta_t$ and $\beta_t$ (3.23). $\tilde\beta_t$ costs about a nat at any $T$ (3.24).
+# - With the exact denoiser the gap falls like $1/T$. With no network, the reverse process gives samples at the noise floor.
+#
+# | symbol | code | file |
+# | --- | --- | --- |
+# | $\beta_t$, $\alpha_t$, $\bar\alpha_t$, $\mathrm{SNR}(t)$, $\tilde\beta_t$ | `Schedule.beta`, `.alpha`, `.alpha_bar`, `.snr`, `.beta_tilde` | `schedules.py` |
+# | $q(x_t \mid x_{t-1})$, $q(x_t \mid x_0)$ | `q_step`, `q_marginal` | `diffusion.py` |
+# | $q(x_{t-1} \mid x_t, x_0)$, $\tilde\mu_t$ | `q_posterior`, `posterior_mean` | `diffusion.py` |
+# | $p(x_{t-1} \mid x_t)$ | `reverse_step` | `diffusion.py` |
+# | $\hat x_0(x_t, t)$, exact | `exact_denoiser` | `oracles.py` |
+# | the chain for (3.11); the bound | `ForwardProcess`; `bound` | `diffusion.py`; `bound.py` |
+# | $L_T$; $L_{t-1}$, $L_0$ | `Schedule.L_T`; `L_term`, `closed_form_terms` | `schedules.py`; `diffusion.py` |
+# | $\sigma_t^2 = \beta_t$, $\tilde\beta_t$, $\sigma_t^{*2}$ | `sigma2_beta`, `sigma2_beta_tilde`, `sigma2_optimal` | `diffusion.py` |
+# | $\mathrm{mse}_t$ | `denoising_error` | `diffusion.py` |
+# | $x_T \to x_0$ | `reverse_path`, `sample` | `samplers.py` |
+#
+# **The way on.** The denoiser was given to us. Notebook 04 learns it, finds that predicting the noise is the same as predicting $x_0$, and asks how many of
+# the nats above a small network keeps.
+#
+# **References**
+#
+# - Ho, Jain, Abbeel (2020), *Denoising diffusion probabilistic models*, [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)
+# - Kingma, Salimans, Poole, Ho (2021), *Variational diffusion models*, [arXiv:2107.00630](https://arxiv.org/abs/2107.00630)
+# - Luo (2022), *Understanding diffusion models: a unified perspective*, [arXiv:2208.11970](https://arxiv.org/abs/2208.11970)
+# - Nichol, Dhariwal (2021), *Improved denoising diffusion probabilistic models*, [arXiv:2102.09672](https://arxiv.org/abs/2102.09672)
+# - Sohl-Dickstein, Weiss, Maheswaranathan, Ganguli (2015), *Deep unsupervised learning using nonequilibrium thermodynamics*,
+#   [arXiv:1503.03585](https://arxiv.org/abs/1503.03585)
+# - 001: *Diffusion Models* (lecture slides). 002: Turner (2021), *Diffusion models as a kind of VAE*. 003: Pan (2024), *The road to diffusion
+#   models: variational diffusion models*
