@@ -1,0 +1,821 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The hierarchical VAE: what do more levels buy?
+#
+# The VAE of notebook 01 makes a point from a latent in one leap. A *hierarchical* VAE takes several smaller steps: a
+# chain of latents, each made from the next one up. Its bound is the one bound of this course. A VAE is the chain with
+# one step, and the diffusion model of notebook 03 is the chain with a thousand.
+#
+# **The question.** What do more levels buy, in nats? And which of them does a trained model use?
+#
+# **Afterwards you can**
+# - derive the bound for two latents and for $T$, and write it as a function of ten lines,
+# - check that function against an exact $\log p(x)$,
+# - say why the "consistency KL" of many tutorials is not the term it stands for, and by how much it is off,
+# - find out which levels of a trained model are used, and what each of them is worth.
+#
+# **Time** about 60 minutes. **You need** notebooks 00 and 01.
+
+# %%
+import torch
+
+from diffusion_edu import bound, evaluate, gaussian, plots, training
+from diffusion_edu.data import SwissRoll
+from diffusion_edu.gaussian import Gaussian
+from diffusion_edu.hvae import HVAE
+
+plots.use_style()
+
+# %% [markdown]
+# As in notebook 01, train first and explain later. `train` gives every model the same amount of work, counted in
+# levels: a model with $T$ levels takes $7500/T$ gradient steps. Here is one with three.
+
+# %%
+roll, data = SwissRoll(), SwissRoll().sample(100_000, seed=1).float()
+H = roll.entropy()
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def train(model, work=7500):
+    steps = work // model.levels
+    trainer = training.Trainer(model, training.elbo_loss(), data, steps, batch=256, peak_lr=5e-3)
+    for _ in trainer.run(progress=False):
+        pass
+    return trainer.model.requires_grad_(False)
+
+
+torch.manual_seed(0)
+hvae = train(HVAE(levels=3))
+
+# %% [markdown]
+# The upper row below is the way up. Each data point $x$, coloured by its place $u$ along the roll, is given a latent
+# $z_1$, that one a latent $z_2$, and that one a latent $z_3$. The lower row is the way down: noise becomes a roll in
+# three steps. Read it from right to left. In a perfect model the two clouds of each column would agree.
+
+# %% mystnb={"image": {"alt": "Two rows of four scatter plots. Upper row, left to right: the swiss roll coloured by place, then its latents on levels one, two and three, which look more and more like a round blob. Lower row, right to left: a round Gaussian blob that becomes a spiral in three steps."}}
+x_u, u = roll.sample_with_u(4000, seed=3)
+up, down = [x_u.float()], [hvae.prior().sample(seeded(4), shape=(4000,))]
+for t in (1, 2, 3):
+    up.append(hvae.q(t, up[-1]).sample(seeded(t)))
+    down.append(hvae.p(3 - t, down[-1]).sample(seeded(t)))
+axes = plots.axes_row(4, rows=2)
+for t, name in enumerate(["x", "z₁", "z₂", "z₃"]):
+    plots.points(up[t], axes[t], color=u, title=f"{name} from q" if t else "x, the data", limit=3.2)
+    plots.points(down[3 - t], axes[4 + t], color=plots.MODEL, title=f"{name} from p", limit=3.2)
+
+# %% [markdown]
+# ## 1 Two latents, and how to factorise them
+#
+# A model with two latents is a joint density $p(x, z_1, z_2)$. The product rule splits any joint density, in any order
+# and with no assumption. From the top down it reads $p(z_2)\, p(z_1 \mid z_2)\, p(x \mid z_1, z_2)$. We are free to
+# assume more, and we do: $x$ depends on $z_1$ alone.
+#
+# $$ p(x, z_1, z_2) = p(z_2)\, p(z_1 \mid z_2)\, p(x \mid z_1). \tag{2.1} $$
+#
+# We also need a $q$ that guesses both latents from $x$. Again any order is allowed. We go from the bottom up, and
+# again drop one dependence:
+#
+# $$ q(z_1, z_2 \mid x) = q(z_1 \mid x)\, q(z_2 \mid z_1). \tag{2.2} $$
+#
+# - $p(z_2) = N(0, I)$: the prior of the top level. It has no parameters.
+# - $p(z_1 \mid z_2)$, $p(x \mid z_1)$: two decoders. Each is a Gaussian whose mean and variance come from a network.
+# - $q(z_1 \mid x)$, $q(z_2 \mid z_1)$: two encoders, made in the same way.
+#
+# This is the *Markov* choice: each variable speaks only with its neighbours. It is Turner's choice (source 002), and
+# we make it because diffusion makes it. Others condition more. The ladder VAE (Sønderby et al. 2016) and its large
+# descendants (Vahdat & Kautz 2020; Child 2021) go from the top down in $q$ as well,
+# $q(z_2 \mid x)\, q(z_1 \mid z_2, x)$. Remember that form; section 5 comes back to it.
+#
+# ## 2 The bound for two latents
+#
+# The derivation is (1.5) again with $(z_1, z_2)$ in place of $z$. Integrate the latents out, put $q$ in, and use
+# Jensen's inequality:
+#
+# $$ \begin{aligned}
+# \log p(x) &= \log \iint p(x, z_1, z_2)\, dz_1\, dz_2 \\
+# &= \log\, \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \frac{p(x, z_1, z_2)}{q(z_1, z_2 \mid x)} \right]
+# \;\ge\; \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \log \frac{p(x, z_1, z_2)}{q(z_1, z_2 \mid x)} \right].
+# \end{aligned} \tag{2.3} $$
+#
+# So far no factorisation was used: (2.3) holds for every one. Now insert (2.1) and (2.2). The fraction is a product,
+# so its log is a sum. Pair each $q$ with the $p$ of *the same variable*:
+#
+# $$ \begin{aligned}
+# \mathrm{ELBO}(x) &= \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \log \frac{p(x \mid z_1)\, p(z_1 \mid z_2)\, p(z_2)}{q(z_1 \mid x)\, q(z_2 \mid z_1)} \right] \\
+# &= \underbrace{\mathbb{E}_q\big[ \log p(x \mid z_1) \big]}_{\text{reconstruction}}
+# + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_1 \mid z_2)}{q(z_1 \mid x)} \right]}_{\text{consistency}}
+# + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_2)}{q(z_2 \mid z_1)} \right]}_{\text{prior matching}}.
+# \end{aligned} \tag{2.4} $$
+#
+# All three expectations are under $q(z_1, z_2 \mid x)$. The middle one asks whether the two ways to make $z_1$ agree:
+# from below by the encoder, from above by the decoder. Hence its name.
+
+# %%
+torch.manual_seed(0)
+two, x8 = HVAE(levels=2).double().requires_grad_(False), roll.sample(8, seed=5)
+z1 = two.q(1, x8).sample(seeded(1))
+z2 = two.q(2, z1).sample(seeded(2))
+log_p = two.prior().log_prob(z2) + two.p(1, z2).log_prob(z1) + two.p(0, z1).log_prob(x8)  # (2.1)
+log_q = two.q(1, x8).log_prob(z1) + two.q(2, z1).log_prob(z2)  # (2.2)
+
+reconstruction = two.p(0, z1).log_prob(x8)
+consistency = two.p(1, z2).log_prob(z1) - two.q(1, x8).log_prob(z1)
+prior = two.prior().log_prob(z2) - two.q(2, z1).log_prob(z2)
+torch.testing.assert_close(reconstruction + consistency + prior, log_p - log_q)  # (2.4)
+
+# %% [markdown]
+# **Where tutorials slip.** Source 002 ends this derivation with a "KL divergence between each inference layer and its
+# prior", $-\mathrm{KL}(q(z_1 \mid x) \,\|\, p(z_1 \mid x))$ under $\mathbb{E}_{q(z_1 \mid z_2)}$. Three things in it
+# are not so. The density to compare with is $p(z_1 \mid z_2)$. The expectation is over $q(z_1, z_2 \mid x)$; no
+# $q(z_1 \mid z_2)$ was ever defined. And the middle term is a mean log ratio but not a KL divergence. The last point
+# is the subtle one. It has section 5 to itself.
+#
+# ## 3 The bound for $T$ levels
+#
+# Call the data $z_0 = x$. With $T$ latents (2.1) and (2.2) become $p(z_T) \prod_{t=0}^{T-1} p(z_t \mid z_{t+1})$ and
+# $\prod_{t=1}^{T} q(z_t \mid z_{t-1})$. The steps of (2.3) and (2.4) do not change. Every latent between the ends
+# gives one consistency term:
+#
+# $$ \log p(x) \;\ge\; \underbrace{\mathbb{E}_q\big[ \log p(x \mid z_1) \big]}_{\text{reconstruction}}
+# + \sum_{t=1}^{T-1} \underbrace{\mathbb{E}_q\big[ \log p(z_t \mid z_{t+1}) - \log q(z_t \mid z_{t-1}) \big]}_{\text{consistency } t}
+# + \underbrace{\mathbb{E}_q\big[ \log p(z_T) - \log q(z_T \mid z_{T-1}) \big]}_{\text{prior matching}}. \tag{2.5} $$
+#
+# This is the one bound of the course. With $T = 1$ the sum is empty, and what is left is the ELBO (1.9) of the VAE.
+#
+# **Where tutorials slip.** Source 000 prints the prior matching as $\mathrm{KL}(q(z_t \mid z_{t-1}) \,\|\, p(z_T))$.
+# Only the last level meets the prior: it is
+# $\mathbb{E}_{q(z_{T-1} \mid x)}\, \mathrm{KL}(q(z_T \mid z_{T-1}) \,\|\, p(z_T))$. It also calls (2.5) the "loss".
+# The bound is maximised. The loss is its negative.
+#
+# As code, (2.5) is short. Draw the chain from the bottom up, then evaluate the terms in the equation's order.
+
+
+# %%
+def bound_by_hand(x, chain, generator):
+    """One sample of each term of (2.5): reconstruction, the list of consistency terms, prior matching."""
+    T, z = chain.levels, [x]
+    for t in range(1, T + 1):
+        z.append(chain.q(t, z[t - 1]).sample(generator))
+
+    reconstruction = chain.p(0, z[1]).log_prob(x)
+    consistency = [chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t]) for t in range(1, T)]
+    prior = chain.prior().log_prob(z[T]) - chain.q(T, z[T - 1]).log_prob(z[T])
+    return reconstruction, consistency, prior
+
+
+# %% [markdown]
+# The function knows nothing about networks. It asks a chain for four things: how many `levels`, and the distributions
+# `q(t, z_prev)`, `p(t, z_next)` and `prior()`. The library's `bound.bound` is the same function; it only avoids asking
+# for each $q$ twice. With the same noise the two give the same numbers:
+
+# %%
+terms, by_hand = bound.bound(x8, two, seeded(6)), bound_by_hand(x8, two, seeded(6))
+torch.testing.assert_close(terms.reconstruction, by_hand[0])
+torch.testing.assert_close(terms.consistency, torch.stack(by_hand[1]))
+torch.testing.assert_close(terms.prior, by_hand[2])
+torch.testing.assert_close(terms.elbo, by_hand[0] + sum(by_hand[1]) + by_hand[2])
+
+# %% [markdown]
+# ## 4 A check against an exact likelihood
+#
+# What does the inequality (2.5) lose? The identity (1.6) holds for any set of latents, so here too the gap is the KL
+# from $q$ to the model's own posterior. In a Markov chain that posterior is $\prod_t p(z_t \mid z_{t-1})$, and the KL
+# splits level by level:
+#
+# $$ \log p(x) - \mathrm{ELBO}(x) = \mathrm{KL}\big( q(z_{1:T} \mid x) \,\|\, p(z_{1:T} \mid x) \big)
+# = \sum_{t=1}^{T} \mathbb{E}_{q(z_{t-1} \mid x)}\, \mathrm{KL}\big( q(z_t \mid z_{t-1}) \,\|\, p(z_t \mid z_{t-1}) \big). \tag{2.6} $$
+#
+# <details><summary>Why the posterior is a chain, and the KL a sum</summary>
+#
+# By (2.1) the model is a Markov chain from $z_T$ down to $z_0$. A Markov chain read in the other direction is again
+# one: given $z_{t-1}$, everything above it is independent of everything below it. Hence
+# $p(z_{1:T} \mid z_0) = \prod_t p(z_t \mid z_{t-1})$. Both densities in the KL are now products over $t$, so the log
+# ratio is a sum over $t$. The expectation of each summand is first over $z_t$ given $z_{t-1}$, which makes it a KL,
+# and then over $z_{t-1}$.
+#
+# </details>
+#
+# If every $q(z_t \mid z_{t-1})$ is the exact posterior, the gap is zero. More than that: then
+# $\frac{p(x, z_{1:T})}{q(z_{1:T} \mid x)} = p(x)$ for *every* $z$, so a single draw of the terms must add up to
+# $\log p(x)$. We need a chain whose posteriors are known. Let $p(z_T) = N(0, I)$ and
+# $p(z_t \mid z_{t+1}) = N(0.8\, z_{t+1}, 0.5\, I)$. Every marginal is Gaussian, and so is every posterior;
+# `gaussian.marginal` and `gaussian.condition` give them.
+
+
+# %%
+class LinearChain:
+    """z_T ~ N(0, I), z_t = 0.8 z_{t+1} + noise, with its exact posteriors as q, their variance times `spoil[t]`."""
+
+    def __init__(self, levels, spoil=None):
+        one = torch.ones(2, dtype=torch.float64)
+        self.levels, self.spoil = levels, spoil or {}
+        self.marginals = [Gaussian(0 * one, one)]
+        for _ in range(levels):
+            self.marginals.insert(0, gaussian.marginal(self.marginals[0], 0.8, 0.5))  # p(z_t), down to p(x)
+
+    def q(self, t, z_prev):
+        exact = gaussian.condition(self.marginals[t], 0.8, 0.5, z_prev)
+        return Gaussian(exact.mean, exact.var * self.spoil.get(t, 1.0))
+
+    def p(self, t, z_next):
+        return Gaussian(0.8 * z_next, 0.5 * torch.ones_like(z_next))
+
+    def prior(self):
+        return self.marginals[-1]
+
+
+# %%
+x = roll.sample(10_000, seed=2)
+for T in (1, 2, 3):
+    chain = LinearChain(T)
+    log_px, one_draw = chain.marginals[0].log_prob(x), bound.bound(x, chain, seeded(7)).elbo
+    print(f"T = {T}: mean log p(x) {log_px.mean():.6f}, mean bound {one_draw.mean():.6f} nats")
+    torch.testing.assert_close(one_draw, log_px, rtol=0, atol=1e-10)  # for every point, not only on average
+
+# %% [markdown]
+# The bound is the exact log likelihood, draw by draw, to rounding error. Any implementation of (2.5) has to pass this
+# test. One with a swapped index or a forgotten level does not.
+#
+# Now make one posterior wrong on purpose, with a variance twice too large. By (1.10) the KL in (2.6) is then
+# $\tfrac12(2 - 1 - \log 2)$ per dimension, whichever level is spoilt, and two spoilt levels cost twice as much.
+
+# %%
+cost = 2 * 0.5 * (2 - 1 - torch.tensor(2.0).log())  # two dimensions
+for spoil in ({1: 2.0}, {2: 2.0}, {3: 2.0}, {1: 2.0, 3: 2.0}):
+    chain = LinearChain(3, spoil)
+    gap, se = evaluate.mean_and_error(chain.marginals[0].log_prob(x) - bound.bound(x, chain, seeded(8)).elbo)
+    print(f"spoilt at {list(spoil)}: gap {gap:.3f} ± {se:.3f}, by (2.6) {len(spoil) * cost:.3f} nats")
+    assert abs(gap - len(spoil) * cost) < 4 * se
+
+# %% [markdown]
+# ### A VAE with a learned prior
+#
+# Read (2.5) once more, from the first level's point of view. Everything above $z_1$ is a model of $z_1$ with a density
+# of its own, $p(z_1) = \int p(z_1 \mid z_2) \cdots p(z_T)\, dz_{2:T}$. Apply (1.6) to *that* model, with $z_1$ as its
+# data:
+#
+# $$ \mathrm{ELBO}(x) = \mathbb{E}_q\big[ \log p(x \mid z_1) \big] - \mathrm{KL}\big( q(z_1 \mid x) \,\|\, p(z_1) \big)
+# - \mathbb{E}_{q(z_1 \mid x)}\, \mathrm{KL}\big( q(z_{2:T} \mid z_1) \,\|\, p(z_{2:T} \mid z_1) \big). \tag{2.7} $$
+#
+# The first two terms are the ELBO (1.9) of a VAE whose prior is $p(z_1)$. So this is what more levels can buy: *a VAE
+# with a learned prior in place of* $N(0, I)$. Notebook 01 ended with the mismatch between the prior and the aggregate
+# posterior. More levels let the prior move towards the aggregate posterior. The last term is what they cost when the
+# upper encoders are not exact. In the linear chain they are, so there (2.7) holds draw by draw without it:
+
+# %%
+chain = LinearChain(3)
+z1 = chain.q(1, x).sample(seeded(7))  # the first draw that `bound` makes from this seed
+terms = bound.bound(x, chain, seeded(7))
+as_a_vae = chain.marginals[1].log_prob(z1) - chain.q(1, x).log_prob(z1)  # log p(z₁) − log q(z₁|x)
+torch.testing.assert_close(terms.consistency.sum(0) + terms.prior, as_a_vae)
+
+# %% [markdown]
+# ## 5 The consistency term is not a KL
+#
+# Written as a cost, to be made small, the consistency term of level $t$ is
+#
+# $$ C_t = \mathbb{E}_{q(z_{t-1}, z_t, z_{t+1} \mid x)}\big[ \log q(z_t \mid z_{t-1}) - \log p(z_t \mid z_{t+1}) \big]. \tag{2.8} $$
+#
+# **Where tutorials slip.** Source 000, and widely read tutorials with it, print instead
+#
+# $$ C_t' = \mathbb{E}_{q(z_{t-1}, z_{t+1} \mid x)}\, \mathrm{KL}\big( q(z_t \mid z_{t-1}) \,\|\, p(z_t \mid z_{t+1}) \big). \tag{2.9} $$
+#
+# It looks like the same thing with the inner expectation carried out. Look at where $z_t$ comes from. In (2.8) the
+# three latents are one draw of the chain: $z_{t+1}$ was made *from this* $z_t$. The KL in (2.9) draws its own $z_t$
+# from $q(z_t \mid z_{t-1})$, without looking at $z_{t+1}$. That would be right if $z_t$ and $z_{t+1}$ were independent
+# given $z_{t-1}$. Under $q$ they are neighbours, and they are not.
+#
+# A chain of three scalars shows the size of it. Let $\alpha = 0.7$ and
+#
+# $$ x \sim N(1, \tfrac14), \quad q(z_t \mid z_{t-1}) = N(\sqrt\alpha\, z_{t-1}, 1 - \alpha), \quad p(z_1 \mid z_2) = N(0.8\, z_2, 0.3), \quad p(z_2) = N(0, 1). \tag{2.10} $$
+#
+# The decoder $p(x \mid z_1)$ shall be the best possible one, the exact reverse of the first encoder. Here is the
+# chain.
+
+
+# %%
+class ScalarChain:
+    """The chain (2.10) with z of shape (..., 1)."""
+
+    levels, a = 2, 0.7**0.5
+    data = Gaussian(torch.ones(1, dtype=torch.float64), torch.full((1,), 0.25, dtype=torch.float64))
+
+    def q(self, t, z_prev):
+        return Gaussian(self.a * z_prev, torch.full_like(z_prev, 0.3))
+
+    def p(self, t, z_next):
+        if t == 0:
+            return gaussian.condition(self.data, self.a, 0.3, z_next)  # q(x | z₁)
+        return Gaussian(0.8 * z_next, torch.full_like(z_next, 0.3))
+
+    def prior(self):
+        return Gaussian(0 * self.data.mean, 4 * self.data.var)  # N(0, 1)
+
+
+# %% [markdown]
+# Predict first: both are averages over a million draws of the same chain. Will they differ by a hundredth of a nat, a
+# tenth, or more?
+
+# %%
+scalar = ScalarChain()
+x1 = scalar.data.sample(seeded(9), shape=(1_000_000,))
+z1 = scalar.q(1, x1).sample(seeded(10))
+z2 = scalar.q(2, z1).sample(seeded(11))
+true = scalar.q(1, x1).log_prob(z1) - scalar.p(1, z2).log_prob(z1)  # (2.8)
+printed = gaussian.kl(scalar.q(1, x1), scalar.p(1, z2))  # (2.9)
+for name, cost in {"(2.8), the term": true, "(2.9), the KL": printed}.items():
+    print("{:16} {:.4f} ± {:.4f} nats".format(name, *evaluate.mean_and_error(cost)))
+
+# %% [markdown]
+# A factor of twenty. Monte Carlo is not even needed. Everything is a linear combination of the constant 1 and three
+# independent unit normals $\varepsilon_0, \varepsilon_1, \varepsilon_2$. Write each variable as its four coefficients;
+# then the mean square of any combination is the sum of its squared coefficients. All variances in (2.8) and (2.9) are
+# 0.3, so the logs cancel and only mean squares remain:
+
+# %%
+one, e0, e1, e2 = torch.eye(4, dtype=torch.float64)
+X = one + 0.5 * e0
+Z1 = 0.7**0.5 * X + 0.3**0.5 * e1
+Z2 = 0.7**0.5 * Z1 + 0.3**0.5 * e2
+
+
+def mean_square(v):
+    return v.square().sum()
+
+
+exact_true = (mean_square(Z1 - 0.8 * Z2) - mean_square(Z1 - 0.7**0.5 * X)) / (2 * 0.3)
+exact_printed = mean_square(0.7**0.5 * X - 0.8 * Z2) / (2 * 0.3)
+print(f"exact: (2.8) {exact_true:.4f}, (2.9) {exact_printed:.4f}, difference {exact_printed - exact_true:.4f} nats")
+for cost, exact in ((true, exact_true), (printed, exact_printed)):
+    mean, se = evaluate.mean_and_error(cost)
+    assert abs(mean - exact) < 4 * se
+torch.testing.assert_close(exact_printed - exact_true, torch.tensor(0.8 * 0.7**0.5, dtype=torch.float64))  # (2.11)
+
+# %% [markdown]
+# The difference has a closed form too. Only the product of $z_1$ and $z_2$ in $\log p(z_1 \mid z_2)$ can notice
+# whether the two were drawn together, and it does so through their covariance given $x$:
+#
+# $$ C_1' - C_1 = \frac{0.8}{0.3}\, \mathrm{Cov}_q(z_1, z_2 \mid x) = \frac{0.8}{0.3}\, \sqrt\alpha\, (1 - \alpha) = 0.8 \sqrt{0.7}. \tag{2.11} $$
+#
+# There is a shorter argument that $C_t$ cannot be a KL: a KL is never negative, and $C_t$ can be. Take the best
+# decoder there is, $p(z_1 \mid z_2) = q(z_1 \mid z_2)$. It is surer of $z_1$ than the encoder is, because the encoder
+# saw only $x$ and the decoder sees the $z_2$ that was made from $z_1$.
+
+# %%
+q_z1 = gaussian.marginal(scalar.data, scalar.a, 0.3)  # q(z₁), x averaged out
+best = scalar.q(1, x1).log_prob(z1) - gaussian.condition(q_z1, scalar.a, 0.3, z2).log_prob(z1)
+print("C₁ with the best decoder: {:.4f} ± {:.4f} nats".format(*evaluate.mean_and_error(best)))
+assert best.mean() < -0.1
+
+# %% [markdown]
+# ### The KL that is one
+#
+# There is a genuine KL in the bound. It compares what the decoder says of $z_t$ with what $q$ knows of it from *both*
+# sides, $q(z_t \mid z_{t+1}, x)$. By Bayes' rule and the Markov property
+#
+# $$ q(z_t \mid z_{t+1}, x) = \frac{q(z_{t+1} \mid z_t)\, q(z_t \mid x)}{q(z_{t+1} \mid x)}. \tag{2.12} $$
+#
+# Insert it into the KL and compare with (2.8). For the first level
+#
+# $$ C_1 = \underbrace{\mathbb{E}_{q(z_2 \mid x)}\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big)}_{\text{a true KL}}
+# - \underbrace{\mathbb{E}_q\left[ \log \frac{q(z_2 \mid z_1)}{q(z_2 \mid x)} \right]}_{I_q(z_1;\, z_2 \mid x)}. \tag{2.13} $$
+#
+# The second part is a mutual information: what $z_2$ still tells about $z_1$ when $x$ is known. It is zero only if the
+# two are independent given $x$. It does not vanish from the bound; it moves up into the prior term. There it turns
+# $q(z_2 \mid z_1)$ into $q(z_2 \mid x)$, so that the *sum* has a form made of KLs alone:
+#
+# $$ C_1 + \mathbb{E}_q\, \mathrm{KL}\big( q(z_2 \mid z_1) \,\|\, p(z_2) \big)
+# = \mathbb{E}_q\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big) + \mathrm{KL}\big( q(z_2 \mid x) \,\|\, p(z_2) \big). \tag{2.14} $$
+#
+# For $T$ levels the same regrouping gives one KL for each middle level and one at the top,
+#
+# $$ \sum_{t=1}^{T-1} \mathbb{E}_q\, \mathrm{KL}\big( q(z_t \mid z_{t+1}, x) \,\|\, p(z_t \mid z_{t+1}) \big) + \mathrm{KL}\big( q(z_T \mid x) \,\|\, p(z_T) \big). \tag{2.15} $$
+#
+# Check (2.13) and (2.14) on the scalar chain. Given $x$, $z_1$ is a Gaussian "prior" with the "observation" $z_2$, so
+# `gaussian.condition` is (2.12).
+
+# %%
+posterior = gaussian.condition(scalar.q(1, x1), scalar.a, 0.3, z2)  # q(z₁ | z₂, x), (2.12)
+q_z2 = gaussian.marginal(scalar.q(1, x1), scalar.a, 0.3)  # q(z₂ | x)
+kl_both = gaussian.kl(posterior, scalar.p(1, z2)).mean()
+information = 0.5 * (q_z2.var / 0.3).log().mean()  # ½ log(variance of z₂ without z₁ / with z₁)
+print(f"KL {kl_both:.4f} − information {information:.4f} = {kl_both - information:.4f}, C₁ exactly {exact_true:.4f} nats")
+assert abs(kl_both - information - exact_true) < 0.002  # (2.13)
+
+left = true + gaussian.kl(scalar.q(2, z1), scalar.prior())
+right = gaussian.kl(posterior, scalar.p(1, z2)) + gaussian.kl(q_z2, scalar.prior())
+for name, side in {"left": left, "right": right}.items():
+    print("{:5} side of (2.14): {:.4f} ± {:.4f} nats".format(name, *evaluate.mean_and_error(side)))
+difference, se = evaluate.mean_and_error(left - right)
+assert abs(difference) < 4 * se
+
+# %% [markdown]
+# So a KL for each level exists, and each is a fair target for training a decoder. The price is that we must know
+# $q(z_t \mid z_{t+1}, x)$. With encoders that are networks nobody does. There are two ways out. The top-down models of
+# section 1 define $q(z_t \mid z_{t+1}, x)$ to begin with. Diffusion makes every $q$ linear and Gaussian, so that
+# (2.12) is one line of algebra. Conditioning on $x$ is what buys it; notebook 03 spends it.
+#
+# ### What a wrong term does to a bound
+#
+# Put each candidate for the middle term into (2.4) and see whether a lower bound on $\log p(x)$ comes out. We try
+# three: the true term (2.8), the printed KL (2.9), and a pairing that is easy to write by accident when encoders and
+# decoders sit in two lists, $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$: the densities of two *different*
+# latents. We also let the first encoder's variance $v$ vary, $q(z_1 \mid x) = N(\sqrt\alpha\, x, v)$. Everything is
+# exact, by coefficients as above.
+
+
+# %%
+def log_gauss(var, square):
+    """E log N(y; m, var) where E (y − m)² = square."""
+    return -0.5 * (gaussian.LOG_2PI + torch.as_tensor(var).log() + square / var)
+
+
+def scores(v):
+    """E log p(x) and three "bounds" on the chain (2.10) when q(z₁|x) has variance v, nats."""
+    a, r = 0.7**0.5, 0.3**0.5
+    z1 = a * X + v**0.5 * e1
+    z2 = a * z1 + r * e2
+    var = 1 / (4 + a**2 / v)  # p(x|z₁) = N(var (4 + a z₁/v), var), the exact reverse
+    reconstruction = log_gauss(var, mean_square(X - var * (4 * one + a * z1 / v)))
+    prior = log_gauss(1.0, mean_square(z2)) - log_gauss(0.3, 0.3)
+    middle = {
+        "true term (2.8)": log_gauss(v, v) - log_gauss(0.3, mean_square(z1 - 0.8 * z2)),
+        "printed KL (2.9)": log_gauss(v, v) - log_gauss(0.3, v + mean_square(a * X - 0.8 * z2)),
+        "two different latents": mean_square(a * z1 - 0.8 * z2) / (2 * 0.3),
+    }
+    spread = (var * a / v) ** 2 * (0.64 + 0.3) + var  # variance of x under p
+    exact = log_gauss(spread, mean_square(X - 4 * var * one))
+    return {"E log p(x)": exact} | {name: reconstruction - cost + prior for name, cost in middle.items()}
+
+
+# %%
+for name, score in scores(0.3).items():
+    print(f"{name:22} {score:7.3f} nats")
+torch.testing.assert_close(bound.bound(x1, scalar, seeded(12)).elbo.mean(), scores(0.3)["true term (2.8)"], rtol=0, atol=0.006)
+
+# %% [markdown]
+# At $v = 0.3$ nothing looks alarming. All three lie below $\mathbb{E} \log p(x)$. Now vary $v$.
+
+# %% mystnb={"image": {"alt": "Four curves against the variance of the first encoder. The exact mean log likelihood, a black line, lies under the dotted line at minus the entropy. The true bound in blue and the printed KL in red stay below the black line. The bound of two different latents, dashed red, rises through both lines as the variance becomes small."}}
+v = torch.logspace(-4, 0, 200, dtype=torch.float64)
+curves = {name: torch.stack([scores(each)[name] for each in v]) for name in scores(0.3)}
+ax = plots.truth(v, curves["E log p(x)"], label="E log p(x)")
+plots.curve(v, curves["true term (2.8)"], ax, label="true term (2.8)")
+plots.curve(v, curves["printed KL (2.9)"], ax, color=plots.ERROR, label="printed KL (2.9)")
+plots.curve(v, curves["two different latents"], ax, color=plots.ERROR, linestyle="--", label="two different latents")
+best_possible = -gaussian.entropy(scalar.data)  # −H
+ax.axhline(best_possible, color=plots.TRUTH, linestyle=":", label="−H, the most any model has")
+ax.set(xscale="log", ylim=(-3.5, 1), xlabel="variance v of the first encoder", ylabel="nats per data point")
+ax.legend(fontsize=8)
+assert (curves["true term (2.8)"] < curves["E log p(x)"]).all()
+assert (curves["printed KL (2.9)"] < curves["E log p(x)"]).all()
+assert curves["two different latents"][0] > best_possible + 1
+
+# %% [markdown]
+# The dashed curve passes the true $\mathbb{E} \log p(x)$, then the dotted line, which no model of these data can pass
+# (notebook 00). It goes on rising as $v \to 0$. The reason is in its terms: $\log q(z_1 \mid x)$ is in none of them.
+# The first encoder may say as much about $x$ as it likes and is not charged for it. A number that grows without limit
+# bounds nothing, and an optimiser finds this out at once.
+#
+# The printed KL stays below $\mathbb{E} \log p(x)$ here. That is no accident, as the fold shows. It is a bound, but
+# not the one meant, and a loose one.
+#
+# <details><summary>Why the printed KL still gives a lower bound, for two latents</summary>
+#
+# Take the other guess $\tilde q = q(z_1 \mid x)\, q(z_2 \mid x)$, which has the same marginals and treats the latents
+# as independent. It is a density, so by (2.3)
+#
+# $$ \log p(x) \ge \mathbb{E}_{\tilde q}\big[ \log p(x \mid z_1) + \log p(z_1 \mid z_2) + \log p(z_2) \big] - \mathbb{E}_q \log q(z_1 \mid x) - \mathbb{E}_q \log q(z_2 \mid x). $$
+#
+# The bound with $C_1'$ in it has the same terms except the last, where it has $-\mathbb{E}_q \log q(z_2 \mid z_1)$
+# instead. That is smaller by $I_q(z_1; z_2 \mid x) \ge 0$. So the printed sum is the ELBO of $\tilde q$ less a mutual
+# information. It is a lower bound, but one that punishes the decoder for what $z_2$ knows about $z_1$.
+#
+# </details>
+
+# %% [markdown]
+# ### On the trained model
+#
+# The slip would be harmless if trained models made the two agree. Here are both, for each middle level of the
+# three-level model from the top of this notebook.
+
+# %%
+z, excess = [x.float()], 0.0
+for t in (1, 2, 3):
+    z.append(hvae.q(t, z[-1]).sample(seeded(20 + t)))
+for t in (1, 2):
+    q, p = hvae.q(t, z[t - 1]), hvae.p(t, z[t + 1])
+    true, printed = q.log_prob(z[t]) - p.log_prob(z[t]), gaussian.kl(q, p)
+    print("level {}: C ≈ {:.2f} ± {:.2f},".format(t, *evaluate.mean_and_error(true)), end="  ")
+    print("printed KL ≈ {:.2f} ± {:.2f} nats".format(*evaluate.mean_and_error(printed)))
+    excess += (printed - true).mean().item()
+print(f"the printed bound is lower by ≈ {excess:.2f} nats")
+assert excess > 1.0
+
+# %% [markdown]
+# Together the two levels are off by more than a nat, on a ruler that measures 1.5 nats from the unit Gaussian to
+# perfection. Whoever trains or reports with (2.9) is not looking at this model's bound.
+#
+# ## 6 The bound against the number of levels
+#
+# Now the question of the title. We train chains of 1, 2, 3 and 5 levels. All have latents in two dimensions, and all
+# get the same work. One level is a VAE. The gap is $\mathbb{E}[\log p(x) - \mathrm{ELBO}(x)]$ over the same 10,000
+# fresh points for all, paired with the exact $\log p(x)$ (notebook 00). Beside it stands the gap of the
+# importance-weighted bound (1.12) with $K = 100$. Predict first: does the gap fall with every level? By how much?
+
+# %%
+models = {3: hvae}
+for T in (1, 2, 5):
+    torch.manual_seed(0)
+    models[T] = train(HVAE(levels=T))
+
+log_px, gaps, iwae = roll.log_prob(x), {}, {}
+for T in (1, 2, 3, 5):
+    gaps[T] = evaluate.gap(evaluate.score_chain(x.float(), models[T], seeded(30)), log_px)
+    log_w = bound.log_weights(x[:1000].float(), models[T], 100, seeded(31))
+    iwae[T] = evaluate.mean_and_error(log_px[:1000] - bound.importance_weighted(log_w))
+    print("T = {}: gap ≈ {:.3f} ± {:.3f} nats,".format(T, *gaps[T]), end="  ")
+    print("importance-weighted ≈ {:.3f} ± {:.3f} nats".format(*iwae[T]))
+assert gaps[2][0] < gaps[1][0] - 0.03
+assert gaps[3][0] < gaps[1][0] - 0.03
+assert gaps[3][0] < gaps[5][0]
+assert iwae[2][0] < iwae[1][0] - 0.03
+assert all(iwae[T][0] < gaps[T][0] for T in gaps)
+
+# %% mystnb={"image": {"alt": "Gap to the exact log likelihood against the number of levels, for the ELBO and for the importance-weighted bound. Both fall from one level to two and three; at five levels the ELBO's gap is larger again."}}
+ax = None
+for label, found, color in (("ELBO", gaps, plots.MODEL), ("importance-weighted, K = 100", iwae, plots.EXTRA[0])):
+    gap, se = torch.tensor([found[T] for T in sorted(found)]).T
+    ax = plots.curve(sorted(found), gap, ax, color=color, error=se, label=label, marker="o")
+ax.set(xlabel="levels T, at equal work", ylabel="gap to log p(x), nats", xticks=sorted(gaps), ylim=(0, None))
+ax.legend();
+
+# %% [markdown]
+# The second level buys about a tenth of a nat. The importance-weighted gap falls by as much. It is closer to the
+# model's own $\log p_\theta(x)$, so the model has become better and not only the bound tighter: it has a better prior
+# for $z_1$. The third level adds little. With five the gap is *larger*.
+#
+# That last number is a failure of training, not of the chain. A longer chain can always do what a shorter one does:
+# put a level $q(z_{T+1} \mid z_T) = N(a z_T, (1 - a^2) I)$ on top, and the same Gaussian back down as
+# $p(z_T \mid z_{T+1})$. Then $p(z_T)$ is still $N(0, I)$ and the new $q$ is its exact posterior, so by (2.6) nothing
+# is lost. But at equal work the five levels had 1,500 gradient steps and the VAE had 7,500. At this budget the third
+# level is about where more levels stop paying.
+#
+# On the course's ruler:
+
+# %% mystnb={"image": {"alt": "The ruler in nats per data point: the unit Gaussian far right, the VAE with one level in the middle, the chains with two and three levels nearer to the entropy's black line, the chain with five behind them."}}
+entries = {"unit Gaussian": float(torch.tensor(2 * torch.pi).log()) + 1}
+entries |= {f"HVAE, {T} levels" if T > 1 else "VAE, 1 level": H + gaps[T][0] for T in sorted(gaps)}
+plots.ruler(entries, H);
+
+# %% [markdown]
+# ## 7 Which levels are used?
+#
+# A level that its encoder fills with pure noise costs nothing and buys nothing. This is *posterior collapse*: training
+# has found a $q(z_t \mid z_{t-1})$ that does not depend on $z_{t-1}$. The single terms of (2.5) do not show it. A
+# consistency term near zero can belong to a level that does nothing or to one that does its work well. Two numbers do
+# show it.
+#
+# The first is what a level knows about the one below, the mutual information
+#
+# $$ I_q(z_{t-1}; z_t) = \mathbb{E}_q\big[ \log q(z_t \mid z_{t-1}) - \log q(z_t) \big], \qquad q(z_t) = \mathbb{E}_{q(z_{t-1})}\big[ q(z_t \mid z_{t-1}) \big]. \tag{2.16} $$
+#
+# $q(z_t)$ is the aggregate posterior (1.13) of level $t$, a mixture over many draws of $z_{t-1}$. A level is collapsed
+# if and only if its information is zero.
+#
+# The second is what the levels above $t$ are worth. By (2.7) they are a prior for $z_t$. So take them away, put the
+# best single Gaussian in their place, and see how many nats the bound loses.
+
+# %%
+from diffusion_edu.oracles import Mixture
+
+
+def information(model, x, x_mix, generator):
+    """I(z_{t−1}; z_t) for t = 1 … T, and KL(q(z_T) ‖ p(z_T)), nats; q(z_t) is a mixture made from x_mix."""
+    nats, z, z_mix = [], x, x_mix
+    for t in range(1, model.levels + 1):
+        q, q_mix = model.q(t, z), model.q(t, z_mix)
+        aggregate = Mixture(torch.ones(len(z_mix)), q_mix.mean, q_mix.var)
+        z, z_mix = q.sample(generator), q_mix.sample(generator)
+        nats.append((q.log_prob(z) - aggregate.log_prob(z)).mean().item())  # (2.16)
+    return nats, (aggregate.log_prob(z) - model.prior().log_prob(z)).mean().item()
+
+
+class Cut:
+    """The first `levels` levels of a model, with one Gaussian, fitted to q(z) on x, in place of those above."""
+
+    def __init__(self, model, levels, x, generator):
+        self.levels, self.q, self.p, z = levels, model.q, model.p, x
+        for t in range(1, levels + 1):
+            z = model.q(t, z).sample(generator)
+        self.top = Gaussian(z.mean(0), z.var(0))
+
+    def prior(self):
+        return self.top
+
+
+# %% [markdown]
+# For contrast we also train a *plain* chain of three levels. Its networks return the mean itself, while those of
+# `HVAE` return a step that is added to their input. So `HVAE` starts with every level close to a copy of the one
+# below, and the plain chain starts with every level forgetting it. It gets a third of the work, which is enough to see
+# what happens.
+
+# %%
+from diffusion_edu.nets import GaussianNet
+
+plain = HVAE(levels=3)
+torch.manual_seed(0)
+plain.encoders = torch.nn.ModuleList(GaussianNet(2, 2, log_var=v) for v in (-4.0, -2.0, -2.0))
+plain.decoders = torch.nn.ModuleList(GaussianNet(2, 2, log_var=-2.0) for _ in range(3))
+plain = train(plain, work=2500)
+
+# %% [markdown]
+# Now both numbers for three chains. The plain one is compared with the two that start near the identity.
+
+# %%
+chains = {"plain, 3 levels": plain, "HVAE, 3 levels": models[3], "HVAE, 5 levels": models[5]}
+used, worth, x_mix = {}, {}, roll.sample(10_000, seed=40).float()
+for name, model in chains.items():
+    used[name], _ = information(model, x[:2000].float(), x_mix, seeded(41))
+    whole = evaluate.score_chain(x.float(), model, seeded(42)).elbo
+    cuts = [Cut(model, t, x_mix, seeded(43)) for t in range(1, model.levels)]
+    worth[name] = [(whole - evaluate.score_chain(x.float(), cut, seeded(42)).elbo).mean().item() for cut in cuts]
+    print(f"{name}: gap ≈ {evaluate.gap(evaluate.score_chain(x.float(), model, seeded(42)), log_px)[0]:.3f} nats")
+    print("    information of level 1, 2, …:  " + ", ".join(f"≈ {nats:.2f}" for nats in used[name]))
+    print("    worth of the levels above them: " + ", ".join(f"≈ {nats:.2f}" for nats in worth[name]))
+assert used["plain, 3 levels"][1] < 0.1 < 0.5 < min(used["HVAE, 3 levels"])
+assert abs(worth["plain, 3 levels"][0]) < 0.1 < worth["HVAE, 3 levels"][0]
+assert used["HVAE, 5 levels"][-1] > 1
+assert worth["HVAE, 5 levels"][-1] < 0.1
+
+# %% mystnb={"image": {"alt": "Mutual information between neighbouring levels against the level, for three chains. The plain chain has a few nats on level one and zero above. The chains that start near the identity have a nat or more on every level, falling upwards."}}
+ax = None
+for (name, nats), color in zip(used.items(), (plots.ERROR, plots.Q, plots.EXTRA[2]), strict=True):
+    ax = plots.curve(range(1, len(nats) + 1), nats, ax, color=color, label=name, marker="o")
+ax.set(xlabel="level t", ylabel="$I(z_{t-1}; z_t)$, nats", xticks=range(1, 6), ylim=(-0.1, None))
+ax.legend();
+
+# %% [markdown]
+# In the plain chain the first level tells about $x$ and the others tell nothing. Cut them off and the bound does not
+# change: it is a VAE with two idle levels. (Its gap is larger than the VAE's; it also had only a ninth of the VAE's
+# steps.) The trap is easy to fall into. At the start the second decoder can make nothing of $z_2$. Whatever $z_2$ says
+# about $z_1$ is then only a cost, so the second encoder learns to be silent. Now the second decoder has nothing to
+# learn from. Levels that start near the identity are understood from the first step on.
+#
+# But to know something is not yet to be worth something. In the chain of five, even the last level knows more than a
+# nat about its neighbour, and it is worth nothing: a single Gaussian in its place does as well. By then $q(z_4)$ is
+# close to a Gaussian, and the level above hands a Gaussian on as a Gaussian. All the nats that the hierarchy earns, it
+# earns near the data.
+#
+# ## 8 Samples, and the top of the chain
+#
+# Notebook 01 found that VAE samples fall between the arms because the decoder is asked about $z$ that it never saw:
+# the prior is not the aggregate posterior. The prior term of the chain splits as (1.14) did:
+#
+# $$ \mathbb{E}_q\, \mathrm{KL}\big( q(z_T \mid z_{T-1}) \,\|\, p(z_T) \big) = I_q(z_{T-1}; z_T) + \mathrm{KL}\big( q(z_T) \,\|\, p(z_T) \big). \tag{2.17} $$
+#
+# The last part is the mismatch, now at the top level. More levels have a better chance to make it small.
+
+# %%
+threshold = roll.log_prob(roll.sample(200_000, seed=20_000)).quantile(0.001)
+
+
+def off_roll(points):
+    """Which points lie off the roll: exact density below that of 999 in 1,000 true points."""
+    return roll.log_prob(points.double()) < threshold
+
+
+off, mismatch = {}, {}
+for T in (1, 2, 3, 5):
+    off[T] = off_roll(bound.generate(models[T], 10_000, seeded(51))).double().mean()
+    _, mismatch[T] = information(models[T], x[:2000].float(), x_mix, seeded(52))
+    print(f"T = {T}: share of samples off the roll ≈ {off[T]:.3f}, mismatch at the top ≈ {mismatch[T]:.2f} nats")
+assert 0.01 < off[3] < off[1]
+assert mismatch[3] < 0.3 * mismatch[1]
+
+# %% [markdown]
+# The VAE above, the chain of three below:
+
+# %% mystnb={"image": {"alt": "Two rows of three panels, VAE above and three-level HVAE below. Left: the top latent of data points coloured by place along the roll; for the VAE a coil with gaps, for the HVAE a round cloud. Middle: round clouds drawn from the prior. Right: samples, with those off the roll in red; the HVAE has fewer."}}
+axes = plots.axes_row(3, rows=2, size=2.8)
+for row, T in ((0, 1), (3, 3)):
+    top, samples = x_u.float(), bound.generate(models[T], 4000, seeded(53))
+    for t in range(1, T + 1):
+        top = models[T].q(t, top).sample(seeded(53 + t))
+    noise = models[T].prior().sample(seeded(57), shape=(4000,))
+    plots.points(top, axes[row], color=u, title=f"aggregate posterior, T = {T}", limit=3.5)
+    plots.points(noise, axes[row + 1], color=plots.MODEL, title="prior", limit=3.5)
+    plots.points(samples, axes[row + 2], color=plots.MODEL)
+    plots.points(samples[off_roll(samples)], axes[row + 2], color=plots.ERROR, size=4, title="samples; red: off the roll")
+
+# %% [markdown]
+# With three levels the mismatch at the top has all but gone. The aggregate posterior of $z_3$ cannot be told from the
+# prior by eye. Fewer samples lie off the roll. But still about one in ten does, a hundred times too many. Matching the
+# prior at the top is not enough. The next section shows where the rest goes wrong.
+#
+# ## 9 What each level controls
+#
+# Take three data points and encode them up to level $t$. Hold $z_t$ fixed and draw everything below it anew, many
+# times. What stays the same is what $z_t$ knows.
+
+# %% mystnb={"image": {"alt": "Three panels over the grey roll, each with three data points as black crosses and three hundred redrawn points for each in its own colour. With z one held the points stay close to their crosses. With z two held they spread further, with z three furthest."}}
+def downwards(model, t, z, generator):
+    """x drawn from p(x | z_t = z), through every level below t."""
+    for s in reversed(range(t)):
+        z = model.p(s, z).sample(generator)
+    return z
+
+
+three = roll.curve([0.25, 0.6, 0.9]).float()
+z, axes = three, plots.axes_row(3, size=3)
+for t in (1, 2, 3):
+    z = hvae.q(t, z).sample(seeded(60 + t))
+    redrawn = downwards(hvae, t, z.repeat_interleave(300, 0), seeded(70))
+    plots.points(x[:3000], axes[t - 1], color="#dddddd")
+    plots.points(redrawn, axes[t - 1], color=[c for c in (*plots.EXTRA[:2], plots.Q) for _ in range(300)], size=4)
+    plots.points(three, axes[t - 1], color=plots.TRUTH, size=60, marker="X", alpha=1, title=f"z{'₁₂₃'[t - 1]} held")
+
+# %% [markdown]
+# Held at $z_1$, the copies stay near their data point. Held at $z_2$, they spread along the arm. Held at $z_3$, they
+# spread much further, and some fall between the arms. In numbers, with all data points, and with the share of the
+# redrawn points that lie off the roll:
+
+# %%
+z, distance, share = x.float(), {}, {}
+for t in (1, 2, 3):
+    z = hvae.q(t, z).sample(seeded(80 + t))
+    redrawn = downwards(hvae, t, z, seeded(90))
+    distance[t] = (redrawn - x).square().sum(1).mean().sqrt()
+    share[t] = off_roll(redrawn).double().mean()
+    print(f"z{t} held: root mean square distance ≈ {distance[t]:.2f}, off the roll ≈ {share[t]:.3f}")
+unrelated = (x[:5000] - x[5000:]).square().sum(1).mean().sqrt()
+print(f"two unrelated data points: {unrelated:.2f}. Samples from the prior: off the roll ≈ {off[3]:.3f}")
+assert distance[1] < distance[2] < distance[3] < unrelated
+assert share[1] < 0.05
+assert share[3] > 0.6 * off[3]
+
+# %% [markdown]
+# From the latents $z_1$ of real data almost everything lands on the roll. From $z_3$ of real data about as much goes
+# astray as from the prior itself. So the top is right and the decoders between are not: each is one Gaussian, and in
+# the first figure $p$ fills the hole that $q(z_2)$ has. The gap between prior and aggregate posterior has not gone
+# away. It has moved down the chain. Smaller steps would make each single Gaussian a better approximation, which needs
+# many more levels, and many more levels need a cheaper way to train them.
+#
+# ## Recap
+#
+# - A joint density may be factorised as one likes (2.1), (2.2). For the Markov chain the bound is reconstruction,
+#   consistency of each level, and prior matching (2.5). One function of ten lines computes it for any chain.
+# - Its gap is a KL that adds up level by level (2.6). With exact posteriors every single draw equals $\log p(x)$.
+# - More levels are a VAE with a learned prior (2.7).
+# - The consistency term (2.8) is a mean log ratio and can be negative. The KL that tutorials print (2.9) ignores that
+#   $z_t$ and $z_{t+1}$ are drawn together. On the scalar chain it is 0.70 in place of 0.03 nats.
+# - The genuine KL conditions on $x$ (2.13). Level by level it differs from $C_t$ by a mutual information; in the sum
+#   nothing is left over (2.15).
+# - A level is used if its encoder says something about the level below (2.16). Levels that start near the identity are
+#   used; plain ones collapse.
+#
+# | symbol | code | file |
+# | --- | --- | --- |
+# | $q(z_t \mid z_{t-1})$ | `HVAE.q` | `hvae.py` |
+# | $p(z_t \mid z_{t+1})$ | `HVAE.p` | `hvae.py` |
+# | $p(z_T)$ | `HVAE.prior` | `hvae.py` |
+# | (2.5), one draw of each term | `bound` | `bound.py` |
+# | the three kinds of term | `Bound.reconstruction`, `Bound.consistency`, `Bound.prior` | `bound.py` |
+# | the gap, paired with $\log p(x)$ | `gap` | `evaluate.py` |
+# | the importance-weighted bound | `log_weights`, `importance_weighted` | `bound.py` |
+# | $q(z_t \mid z_{t+1}, x)$ of a linear Gaussian pair | `condition` | `gaussian.py` |
+# | training on $-\mathrm{ELBO}$ | `Trainer`, `elbo_loss` | `training.py` |
+#
+# **The way on.** Every level of this notebook learned its own $q$, and much of the trouble came from there: levels
+# that collapse, a posterior $q(z_t \mid z_{t+1}, x)$ that nobody knows. Notebook 03 stops learning $q$. It fixes every
+# step up the chain to adding a little noise, takes a thousand of them, and calls the same `bound`.
+#
+# **References**
+#
+# - Burda, Grosse, Salakhutdinov (2016), *Importance weighted autoencoders*,
+#   [arXiv:1509.00519](https://arxiv.org/abs/1509.00519)
+# - Child (2021), *Very deep VAEs generalize autoregressive models and can outperform them on images*,
+#   [arXiv:2011.10650](https://arxiv.org/abs/2011.10650)
+# - *Deep Learning 21: Diffusion Models (1)*, blog (source 000),
+#   [ireneli.eu](https://ireneli.eu/2022/11/08/deep-learning-21-diffusion-models-1/)
+# - Hoffman, Johnson (2016), *ELBO surgery: yet another way to carve up the variational evidence lower bound*,
+#   [approximateinference.org](http://approximateinference.org/accepted/HoffmanJohnson2016.pdf)
+# - Sønderby et al. (2016), *Ladder variational autoencoders*, [arXiv:1602.02282](https://arxiv.org/abs/1602.02282)
+# - Turner (2021), *Diffusion models as a kind of VAE*, blog (source 002)
+# - Vahdat, Kautz (2020), *NVAE: a deep hierarchical variational autoencoder*,
+#   [arXiv:2007.03898](https://arxiv.org/abs/2007.03898)
