@@ -117,7 +117,8 @@ def read_checkpoint(path: Path) -> dict | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        state["step"], state["model"], state["ema"]
+        if not isinstance(state, dict) or not {"step", "model", "ema", "optimiser"} <= state.keys():
+            raise TypeError("not a checkpoint")
         return state
     except Exception as e:  # torch.load raises half a dozen kinds, none of them documented
         raise ValueError(f"{path} is damaged and cannot be read ({type(e).__name__})") from e

@@ -52,9 +52,9 @@ MUTANTS = [
         "bound",
         ("sign of the consistency term", "consistency = [p - q for p, q", "consistency = [q - p for p, q"),
         (
-            "consistency with the last q, not the own",
-            "strict=True)]\n    return Bound",
-            "strict=False)][::-1]\n    return Bound",
+            "consistency with the next level's q",
+            "zip(log_p_between, log_q[:-1], strict",
+            "zip(log_p_between, log_q[1:], strict",
         ),
         ("latent from the wrong level", "chain.p(t - 1, z).log_prob(z_prev)", "chain.p(t - 1, z_prev).log_prob(z)"),
         ("logsumexp without −log K", "log_w.logsumexp(0) - math.log(len(log_w))", "log_w.logsumexp(0)"),
@@ -256,7 +256,7 @@ def caught_by(mutant: Mutant | None, python: str) -> str:
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
         if done.returncode == 0:
             return ""
-        found = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", done.stdout, re.MULTILINE)
+        found = re.search(r"^(?:FAILED|ERROR) tests/(.+?)(?: - |$)", done.stdout, re.MULTILINE)
         if done.returncode != 1 or not found:
             raise SystemExit(f"pytest did not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         return found[1]
