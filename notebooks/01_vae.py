@@ -1,0 +1,749 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The variational autoencoder: why a bound, and how loose is it?
+#
+# Notebook 00 built a ruler: $-\log p(x)$ in nats, with the entropy $H$ of the swiss roll at its lower end. Now comes
+# the first model. Its likelihood is an integral, so it is trained on a lower bound of it.
+#
+# **The question.** Why a bound and not the likelihood? And when a trained model scores badly, is the model wrong or
+# is only the bound loose?
+#
+# **Afterwards you can**
+# - say which of $x$, $z$, $p(x, z)$, $p(x)$ is observed, which can be evaluated, and which is an integral,
+# - derive the ELBO twice, once as an inequality and once as an identity that names the gap,
+# - tell the two gradients of an expectation apart, and say by how much one is noisier,
+# - split a VAE's distance to $H$ into the part that is the model's and the part that is the bound's,
+# - explain why its samples fall between the arms of the roll.
+#
+# **Time** about 60 minutes. **You need** notebook 00.
+
+# %%
+import math
+
+import torch
+
+from diffusion_edu import bound, evaluate, gaussian, plots, training
+from diffusion_edu.data import SwissRoll
+from diffusion_edu.oracles import Mixture
+from diffusion_edu.vae import VAE
+
+# %% [markdown]
+# Start with the training, because it takes most of a minute. What the loss means is the subject of sections 3 to 6.
+# Until then take it on trust that `vae` is a trained model.
+
+# %%
+plots.use_style()
+roll = SwissRoll()
+H, data = roll.entropy(), roll.sample(50_000, seed=0).float()
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+torch.manual_seed(0)
+trainer = training.Trainer(VAE(), training.elbo_loss(), data, steps=12_000)
+history = {step: terms for step, terms in trainer.run(progress=False) if step % 200 == 0}
+vae = trainer.model.requires_grad_(False)
+
+# %% [markdown]
+# Here is what needs to be explained.
+
+# %% mystnb={"image": {"alt": "Left: data points along the swiss roll in grey. Right: samples of the trained VAE in orange; most follow the spiral, some lie in the gaps between its arms."}}
+left, right = plots.axes_row(2, size=3)
+plots.points(roll.sample(3000, seed=1), left, title="data")
+plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL, title="samples of the VAE");
+
+# %% [markdown]
+# The model has found the roll. But some of its samples lie between the arms, where there are no data. By the end we
+# know where they come from.
+#
+# ## 1 What is observed, and what can be written down
+#
+# A *latent-variable model* explains a point $x$ by a cause $z$ that nobody sees. It draws the cause from a fixed
+# *prior* and turns it into a point by a *decoder*:
+#
+# $$ p_\theta(x, z) = p(z)\, p_\theta(x \mid z), \qquad p(z) = N(z; 0, I), \quad p_\theta(x \mid z) = N\big(x; \mu_\theta(z), \sigma^2_\theta(z)\big). \tag{1.1} $$
+#
+# - $x$: a data point, two numbers here. The only thing that is observed.
+# - $z$: the latent, two numbers here as well. Never observed.
+# - $\mu_\theta, \sigma_\theta$: the outputs of a neural network with parameters $\theta$.
+#
+# Both factors are Gaussian densities, so the *joint* density of any pair that we make up can be evaluated. And a pair
+# can be drawn, first $z$, then $x$. That is all `bound.generate` does.
+
+# %%
+g = seeded(0)
+z = vae.prior().sample(g, shape=(3,))
+x = vae.p(0, z).sample(g)
+log_joint = vae.prior().log_prob(z) + vae.p(0, z).log_prob(x)  # (1.1)
+torch.testing.assert_close(x, bound.generate(vae, 3, seeded(0)))
+print("log p(x, z) of three pairs: " + ", ".join(f"≈ {value:.2f}" for value in log_joint))
+
+# %% [markdown]
+# **Where tutorials slip.** 000 says «what we could observe is the joint probability». Only $x$ is observed. The joint
+# is what we can *write down and evaluate*. 000 also calls its subject «autoregressive models». An autoregressive
+# model writes $p(x)$ as a product over the parts of $x$ and has no latent; the models here are latent-variable
+# models.
+#
+# ## 2 Maximum likelihood, and an integral
+#
+# The data come without $z$, so the score of a point has to add up all causes it may have had:
+#
+# $$ p_\theta(x) = \int p_\theta(x, z)\, dz = \int p_\theta(x \mid z)\, p(z)\, dz = \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big]. \tag{1.2} $$
+#
+# Maximum likelihood wants the parameters under which the data are least surprising. By (0.3) they are also those with
+# the smallest KL divergence from the data to the model:
+#
+# $$ \theta^* = \arg\max_\theta\; \mathbb{E}_{x}\big[ \log p_\theta(x) \big] = \arg\max_\theta\; \mathbb{E}_x \log \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big]. \tag{1.3} $$
+#
+# The integrand contains a neural network, so there is no formula for the integral. In two dimensions a grid does it:
+# sum (1.2) over $300^2$ values of $z$, each weighted by its prior density. In $d$ dimensions the same grid has
+# $300^d$ points. That is what *intractable* means. We chose $d = 2$ so that we can look at the truth. On a grid the
+# model is a mixture of Gaussians, one for every $z$, and notebook 00 used the exact density of such mixtures.
+
+# %%
+def on_grid(n=300, limit=5.0):
+    """The model p_θ(x) of (1.2) with the integral as a sum over an n × n grid of z."""
+    z = plots.grid(limit, n).float()
+    decoder = vae.p(0, z)
+    return Mixture(vae.prior().log_prob(z).exp(), decoder.mean, decoder.var)
+
+
+points, model = roll.sample(100, seed=2), on_grid()
+x, log_p = points.float(), model.log_prob(points)
+assert (on_grid(n=600).log_prob(points[:20]) - log_p[:20]).abs().max() < 5e-3, "the grid is fine enough"
+print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, log p(x) {roll.log_prob(points).mean():.2f} nats")
+
+# %% [markdown]
+# **Where tutorials slip.** 001 prints $\log p(X \mid \theta) = \int p(X, z \mid \theta)\, dz$. The right-hand side
+# has lost its logarithm.
+#
+# ### Naive Monte Carlo
+#
+# (1.2) is an expectation, so why not average over $K$ draws from the prior?
+#
+# $$ \log \hat p_K(x) = \log \frac1K \sum_{k=1}^K p_\theta(x \mid z_k), \qquad z_k \sim p(z). \tag{1.4} $$
+#
+# The average is unbiased for $p_\theta(x)$. Its logarithm is too small in the mean, since the log is concave.
+# **Predict first.** How many draws does one point need in two dimensions, and in 32? The first part can be answered
+# on the trained decoder, against the grid.
+
+# %%
+z = vae.prior().sample(seeded(3), shape=(100_000,))
+decoder = vae.p(0, z)
+log_p_z = torch.stack([decoder.log_prob(one) for one in x])  # (100, 100,000)
+Ks = [1, 10, 100, 1000, 10_000, 100_000]
+naive = []
+for K in Ks:
+    log_p_hat = log_p_z.reshape(100, -1, K).logsumexp(-1) - math.log(K)  # (1.4), for every batch of K draws
+    naive.append(evaluate.mean_and_error(log_p_hat.mean(1) - log_p))
+    print(f"K = {K:7,}: mean error ≈ {naive[-1][0]:.3f} ± {naive[-1][1]:.3f} nats")
+ess = log_p_z.logsumexp(1).mul(2).sub(log_p_z.mul(2).logsumexp(1)).exp()
+print(f"effective sample size of 100,000 draws ≈ {ess.mean():.0f}")
+assert naive[0][0] < -100 and naive[2][0] < -0.1 and abs(naive[-1][0]) < 0.05 and ess.mean() < 5000
+
+# %% [markdown]
+# One draw is wrong by hundreds of nats. A thousand are needed before the error is a few hundredths of a nat, and that
+# for one point in one step of training. The *effective sample size* $(\sum_k w_k)^2 / \sum_k w_k^2$, here with
+# $w_k = p_\theta(x \mid z_k)$, says how many draws do the work. It is a few in a hundred: only a small patch of the
+# plane of $z$ can have made a given $x$.
+#
+# For the second part of the question we need a truth in many dimensions. Linear-Gaussian models have one: if
+# $z \sim N(0, I)$ and $x \mid z \sim N(z, 0.1\, I)$, then $x \sim N(0, 1.1\, I)$.
+
+# %%
+def naive_error(d, K, var=0.1, n=64):
+    """The error of (1.4) on n points of the linear-Gaussian model in d dimensions, (n,)."""
+    g = seeded(K)
+    prior = gaussian.Gaussian(torch.zeros(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64))
+    p_x = gaussian.marginal(prior, 1.0, var)
+    x = p_x.sample(g, (n,))
+    decoders = gaussian.Gaussian(prior.sample(g, (K, n)), torch.full((d,), var, dtype=torch.float64))
+    return bound.importance_weighted(decoders.log_prob(x)) - p_x.log_prob(x)
+
+
+exact_errors = {d: [evaluate.mean_and_error(naive_error(d, K)) for K in Ks[:5]] for d in (2, 8, 32)}
+for d, errors in exact_errors.items():
+    print(f"d = {d:2}: " + ", ".join(f"K = {K:,}: {m:.2f} ± {se:.2f}" for K, (m, se) in zip(Ks, errors, strict=False)))
+assert exact_errors[2][-1][0] > -0.01 and exact_errors[32][-1][0] < -10
+
+# %% mystnb={"image": {"alt": "Error of naive Monte Carlo in nats against the number of draws, on a logarithmic axis. In 2 dimensions it vanishes by ten thousand draws, in 8 it is still visible, in 32 it is tens of nats."}}
+for (d, errors), color in zip(exact_errors.items(), plots.EXTRA, strict=True):
+    ax = plots.curve(Ks[:5], [m for m, _ in errors], color=color, label=f"d = {d}", error=[se for _, se in errors])
+ax.axhline(0, color=plots.TRUTH, linewidth=1.2)
+ax.set(xscale="log", yscale="symlog", xlabel="K, draws from the prior", ylabel="error of log p(x), nats")
+ax.set_ylim(-3000, 1)
+ax.legend(loc="lower right", ncols=3);
+
+# %% [markdown]
+# In two dimensions ten thousand draws are enough. In 32 they still miss by tens of nats, because each dimension
+# divides the share of useful draws once more. The estimate fails because it looks in the wrong place.
+#
+# **Where tutorials slip.** 002 writes the objective of «MLE using Monte Carlo» as
+# $\arg\max_\theta \mathbb{E}_{x,\, z \sim p(z)}[\log p_\theta(x \mid z)]$. That has the log *inside* the average over
+# $z$: it is (1.4) with $K = 1$. Maximum likelihood (1.3) has it outside. The two rank models differently. Compare the
+# trained decoder with one that ignores $z$ and always answers with the one Gaussian that fits the data best.
+
+# %%
+inside = log_p_z.mean()
+fit = gaussian.Gaussian(data.mean(0), data.var(0, correction=0))
+ignores_z = fit.log_prob(x).mean()
+print(f"trained decoder:         log outside ≈ {log_p.mean():.2f}, log inside ≈ {inside:.0f} nats")
+print(f"decoder that ignores z:  log outside   {ignores_z:.2f}, log inside   {ignores_z:.2f} nats")
+assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
+
+# %% [markdown]
+# For the decoder that ignores $z$ the two agree, since its logs are all equal. With the log outside the trained
+# decoder wins by more than a nat. With the log inside it loses by hundreds. In fact no decoder can beat the one that
+# ignores $z$ by the second count: for every single $z$, $\mathbb{E}_x \log p_\theta(x \mid z)$ is the fit of one
+# Gaussian to all the data, and the best one is the same for each $z$. The slip asks every $z$ to explain every point.
+# The likelihood asks that every point be explained by some $z$.
+#
+# ## 3 The bound
+#
+# So look in the right place. Let a second distribution $q(z \mid x)$ propose causes for the given $x$. Any $q$ will
+# do that is positive wherever the joint is:
+#
+# $$ \begin{aligned}
+# \log p_\theta(x)
+# &= \log \int p_\theta(x, z)\, dz && \text{by (1.2)} \\
+# &= \log \int q(z \mid x)\, \frac{p_\theta(x, z)}{q(z \mid x)}\, dz && \text{multiply and divide by } q \\
+# &= \log \mathbb{E}_{q(z \mid x)}\!\left[ \frac{p_\theta(x, z)}{q(z \mid x)} \right] && \text{an integral against } q \text{ is an expectation} \\
+# &\ge \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{q(z \mid x)} \right] =: \mathrm{ELBO}(x) && \text{Jensen: the log is concave}
+# \end{aligned} \tag{1.5} $$
+#
+# This is the *evidence lower bound*, ELBO; the evidence is $\log p_\theta(x)$. Now the log is inside, and rightly so:
+# the ratio is the same for all $z$ if $q$ is well chosen, and the average of a constant commutes with the log. Jensen
+# does not say how much is lost. A second derivation does. It has no inequality in it:
+#
+# $$ \begin{aligned}
+# \log p_\theta(x)
+# &= \mathbb{E}_{q(z \mid x)}\big[ \log p_\theta(x) \big] && \text{a constant is its own expectation} \\
+# &= \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{p_\theta(z \mid x)} \right] && \text{product rule } p(x, z) = p(z \mid x)\, p(x) \\
+# &= \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{q(z \mid x)} \right] + \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{q(z \mid x)}{p_\theta(z \mid x)} \right] && \text{multiply and divide by } q \\
+# &= \mathrm{ELBO}(x) + \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big) && \text{name the two parts}
+# \end{aligned} \tag{1.6} $$
+#
+# The gap is the distance from $q$ to the *true posterior* $p_\theta(z \mid x)$. It is zero if and only if they are
+# equal. So raising the ELBO in $q$ pulls $q$ towards the posterior. Raising it in $\theta$ raises the likelihood, or
+# moves the posterior towards $q$. Both happen.
+#
+# **Where tutorials slip.** 002 derives (1.5) in four lines whose integrals have no $dz$: read it in. 000 calls the
+# ELBO «Loss». It is maximised; the loss is its negative. The starting point of 000, $p(x) = p(x, z)/p(z \mid x)$, is
+# right: it is the product rule in the second line of (1.6).
+#
+# ### A model in which everything is exact
+#
+# Let $z \sim N(0, 1)$ and $x \mid z \sim N(2z, \tfrac12)$. The evidence and the posterior have formulas,
+# `gaussian.marginal` and `gaussian.condition`. Our $q$ is the exact posterior, moved by `shift` and with its variance
+# multiplied by `widen`.
+
+# %%
+class Toy:
+    """A chain with one latent, as `bound.bound` wants it: levels, q, p, prior."""
+
+    levels, a, var = 1, 2.0, 0.5
+
+    def __init__(self, shift=0.0, widen=1.0):
+        self.shift, self.widen = shift, widen
+
+    def prior(self):
+        return gaussian.Gaussian(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+
+    def p(self, t, z):
+        return gaussian.Gaussian(self.a * z, torch.full_like(z, self.var))
+
+    def posterior(self, x):
+        return gaussian.condition(self.prior(), self.a, self.var, x)
+
+    def q(self, t, x):
+        exact = self.posterior(x)
+        return gaussian.Gaussian(exact.mean + self.shift, self.widen * exact.var)
+
+
+p_x = gaussian.marginal(Toy().prior(), Toy.a, Toy.var)
+x_toy = p_x.sample(seeded(5), (50_000,))
+
+# %% [markdown]
+# First `shift = 0` and `widen = 1`: $q$ is the posterior. Then the ratio in (1.5) is $p(x, z)/p(z \mid x) = p(x)$
+# whatever $z$ was drawn. One sample gives the evidence to float precision.
+
+# %%
+tight = bound.bound(x_toy, Toy(), seeded(6))
+torch.testing.assert_close(tight.elbo, p_x.log_prob(x_toy), rtol=1e-12, atol=1e-12)
+print(f"log p(x) minus one-sample ELBO: below 1e-12 at all {len(x_toy):,} points")
+
+# %% [markdown]
+# Now a $q$ that is off by a known amount. The expectation in (1.5) of a Gaussian log density of $z$ has a closed
+# form, so (1.6) can be checked exactly, and the sampled bound must agree within its standard error.
+
+# %%
+toy = Toy(shift=0.3, widen=2.0)
+q, log_evidence = toy.q(1, x_toy), p_x.log_prob(x_toy)
+gap = gaussian.kl(q, toy.posterior(x_toy))
+reconstruction = toy.p(0, q.mean).log_prob(x_toy) - (toy.a**2 * q.var / (2 * toy.var)).sum(-1)  # E_q log p(x|z)
+elbo = reconstruction - gaussian.kl(q, toy.prior())
+torch.testing.assert_close(elbo + gap, log_evidence, rtol=1e-12, atol=1e-12)  # (1.6)
+sampled, se = evaluate.gap(bound.bound(x_toy, toy, seeded(7)), log_evidence)
+print(f"gap by (1.6) {gap[0]:.4f} nats, sampled {sampled:.4f} ± {se:.4f}")
+assert abs(sampled - gap[0]) < 4 * se
+
+# %% mystnb={"image": {"alt": "Gap of the bound in nats against the variance of q relative to the posterior's. The blue dots with error bars follow the black line of the exact KL, which is zero at one, rises slowly to the left and steeply to the right."}}
+widths = torch.logspace(-1.5, 1.0, 11, dtype=torch.float64)
+sampled = [evaluate.gap(bound.bound(x_toy[:5000], Toy(widen=w), seeded(8)), log_evidence[:5000]) for w in widths]
+ax = plots.truth(widths, [gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item() for w in widths])
+ax.errorbar(widths, [m for m, _ in sampled], yerr=[2 * e for _, e in sampled], fmt="o", color=plots.Q, label="sampled")
+ax.set(xscale="log", xlabel="variance of q / variance of the posterior", ylabel="log p(x) − ELBO, nats")
+ax.legend();
+
+# %% [markdown]
+# The error bars vanish where the gap does. And the gap is lopsided: a $q$ ten times too wide costs far more than one
+# ten times too narrow. When a Gaussian $q$ has to approximate a posterior that is no Gaussian, it would rather cover
+# too little than too much.
+#
+# ## 4 The gradient of an expectation
+#
+# To raise the ELBO in the parameters of $q$ we need the gradient of $\mathbb{E}_{q}[f(z)]$ with respect to the mean
+# $m$ and the standard deviation $s$ of $q = N(m, s^2)$. The parameters sit in the distribution that is sampled. There
+# are two ways.
+#
+# *Score function* (Williams 1992). Differentiate the density, and use $\nabla q = q\, \nabla \log q$:
+#
+# $$ \nabla\, \mathbb{E}_q[f(z)] = \int f(z)\, \nabla q(z)\, dz = \mathbb{E}_q\big[ f(z)\, \nabla \log q(z) \big]. \tag{1.7} $$
+#
+# *Reparameterisation* (Kingma & Welling 2014; Rezende et al. 2014). Write $z = m + s\,\varepsilon$ with
+# $\varepsilon \sim N(0, 1)$. Now the randomness has no parameters, and the gradient goes inside:
+#
+# $$ \nabla\, \mathbb{E}_q[f(z)] = \mathbb{E}_{\varepsilon}\big[ \nabla f(m + s\,\varepsilon) \big] = \mathbb{E}_\varepsilon\big[ f'(z)\, \nabla(m + s\, \varepsilon) \big]. \tag{1.8} $$
+#
+# For a Gaussian, $\partial_m \log q = \varepsilon/s$ and $\partial_{\log s} \log q = \varepsilon^2 - 1$, while
+# $\partial_m z = 1$ and $\partial_{\log s} z = s\,\varepsilon$. (1.7) needs only values of $f$. (1.8) needs its
+# slope.
+#
+# Test both on a term of the ELBO, $f(z) = \log N(x; 2z, \tfrac12 I)$ in $d$ dimensions, at the first coordinate of
+# $m$ and $\log s$. With $\mathbb{E}_q f = \text{const} - \sum_i \big[ (x_i - 2m_i)^2 + 4 s_i^2 \big]$ the true
+# gradients are $4(x_1 - 2m_1)$ and $-8 s_1^2$.
+
+# %%
+def gradients(d, n=100_000, x=1.0, m=0.2, s=0.3):
+    """Per parameter the true gradient and n draws: reparameterised, score function, the same with a baseline."""
+    eps = torch.randn(n, d, dtype=torch.float64, generator=seeded(d))
+    z = m + s * eps
+    f = gaussian.Gaussian(2 * z, torch.full((d,), 0.5, dtype=torch.float64)).log_prob(torch.tensor(x))
+    slope, e, f0 = 4 * (x - 2 * z[:, 0]), eps[:, 0], f - f.mean()  # ∂f/∂z₁; f0 is f with a baseline
+    by_mean = 4 * (x - 2 * m), (slope, f * e / s, f0 * e / s)
+    by_log_std = -8 * s**2, (slope * s * e, f * (e**2 - 1), f0 * (e**2 - 1))
+    return {"mean": by_mean, "log std": by_log_std}
+
+
+for d in (1, 10, 100):
+    for name, (truth, estimators) in gradients(d).items():
+        for mean, se in map(evaluate.mean_and_error, estimators):
+            assert abs(mean - truth) < 4 * se, "unbiased"
+        a, b, c = (draws.var().item() for draws in estimators)
+        print(f"d = {d:3}, {name:7} {truth:5.2f}: variance {a:4.1f}, score function {b:8.0f}, with baseline {c:5.0f}")
+    assert c > 5 * a
+
+# %% [markdown]
+# All are unbiased. The score function's variance grows with $d$, because every coordinate of $f$ shakes the estimate
+# of every gradient. The slope keeps the coordinates apart, so its variance does not depend on $d$. Subtracting the
+# mean of $f$ as a *baseline* is allowed, since $\mathbb{E}_q[\nabla \log q] = 0$. It helps a lot and is not enough.
+# The score function remains the way out where $f$ has no slope or $z$ is discrete.
+#
+# `Gaussian.sample` returns $m + s\,\varepsilon$, so automatic differentiation of a sampled bound *is* (1.8).
+
+# %%
+m, s = torch.tensor([0.2], dtype=torch.float64, requires_grad=True), torch.tensor([0.3], dtype=torch.float64)
+z = gaussian.Gaussian(m, s**2).sample(seeded(9), (1000,))
+f = gaussian.Gaussian(2 * z, torch.full_like(s, 0.5)).log_prob(torch.ones(1, dtype=torch.float64))
+(by_autograd,) = torch.autograd.grad(f.mean(), m)
+torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))  # (1.8), f' averaged over draws
+
+# %% [markdown]
+# ## 5 The two terms
+#
+# Split the joint in (1.5) by (1.1), $p_\theta(x, z) = p_\theta(x \mid z)\, p(z)$:
+#
+# $$ \mathrm{ELBO}(x) = \underbrace{\mathbb{E}_{q(z \mid x)}\big[ \log p_\theta(x \mid z) \big]}_{\text{reconstruction}} \;-\; \underbrace{\mathrm{KL}\big( q(z \mid x) \,\|\, p(z) \big)}_{\text{prior matching}}. \tag{1.9} $$
+#
+# The first asks that $x$ can be read off from $z$. The second charges for every nat by which $q$ departs from the
+# prior. A VAE takes $q_\phi(z \mid x) = N\big(z; \mu_\phi(x), \sigma_\phi^2(x)\big)$ from a second network, the
+# *encoder*. Then the KL needs no sampling. For each dimension, with $q = N(\mu, v)$ and $p = N(\nu, w)$,
+#
+# $$ \mathrm{KL}(q \,\|\, p) = \frac12 \left[ \frac{v}{w} - 1 - \log\frac{v}{w} + \frac{(\mu - \nu)^2}{w} \right], \tag{1.10} $$
+#
+# and dimensions add up, because the densities factorise.
+#
+# <details><summary>Derivation of (1.10)</summary>
+#
+# The log ratio of the two densities is
+# $\log\frac{q(z)}{p(z)} = -\tfrac12 \log v - \tfrac{(z - \mu)^2}{2v} + \tfrac12 \log w + \tfrac{(z - \nu)^2}{2w}$;
+# the terms $\tfrac12 \log 2\pi$ cancel. Take the expectation under $q$. By definition $\mathbb{E}_q (z - \mu)^2 = v$,
+# so the second term becomes $-\tfrac12$. For the last write $z - \nu = (z - \mu) + (\mu - \nu)$ and square; the mixed
+# term has mean zero, so $\mathbb{E}_q (z - \nu)^2 = v + (\mu - \nu)^2$. Together:
+# $-\tfrac12 \log\tfrac{v}{w} - \tfrac12 + \tfrac{v + (\mu - \nu)^2}{2w}$, which is (1.10).
+#
+# </details>
+
+# %%
+mu, v, nu, w = torch.tensor([0.5, -1.0]), torch.tensor([0.2, 3.0]), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.5])
+by_hand = 0.5 * (v / w - 1 - (v / w).log() + (mu - nu) ** 2 / w).sum()  # (1.10)
+q, p = gaussian.Gaussian(mu, v), gaussian.Gaussian(nu, w)
+torch.testing.assert_close(by_hand, gaussian.kl(q, p))
+z = q.sample(seeded(10), (200_000,))
+mean, se = evaluate.mean_and_error(q.log_prob(z) - p.log_prob(z))
+print(f"KL by (1.10) {by_hand:.4f}, as a mean log ratio {mean:.4f} ± {se:.4f} nats")
+assert abs(mean - by_hand) < 4 * se
+
+# %% [markdown]
+# ## 6 The loss in code
+#
+# `bound.bound` computes the two terms from one sample of $z$ per point. It takes any chain of latents; a VAE is the
+# chain with $T = 1$. By hand, with the same noise:
+
+# %%
+fresh = roll.sample(10_000, seed=11)
+x = fresh.float()
+b = bound.bound(x, vae, seeded(12))
+q = vae.q(1, x)  # the encoder
+z = q.sample(seeded(12))  # reparameterised
+torch.testing.assert_close(b.reconstruction, vae.p(0, z).log_prob(x))
+torch.testing.assert_close(b.prior, vae.prior().log_prob(z) - q.log_prob(z))
+neg_elbo, neg_elbo_se = evaluate.mean_and_error(-b.elbo)
+print(", ".join(f"{name} ≈ {value:.3f}" for name, value in b.mean().items()))
+print(f"−ELBO ≈ {neg_elbo:.3f} ± {neg_elbo_se:.3f} nats; H = {H:.3f}")
+assert H < neg_elbo < 2.2
+
+# %% [markdown]
+# The prior term is the negative of the KL, as a sampled log ratio. Why sample what (1.10) gives exactly? One reason
+# is that longer chains have no closed form in general. The other is a surprise. Draw the noise 100 times for each of
+# 500 points and look at the variance that it makes.
+
+# %%
+many, kl = x[:500].expand(100, 500, 2), gaussian.kl(vae.q(1, x[:500]), vae.prior())
+terms = bound.bound(many, vae, seeded(13))
+sampled_kl, closed_kl = terms.elbo.var(0).mean(), (terms.reconstruction - kl).var(0).mean()
+print(f"variance of the one-sample ELBO: KL sampled ≈ {sampled_kl:.2f}, KL in closed form ≈ {closed_kl:.2f}")
+assert sampled_kl < closed_kl
+
+# %% [markdown]
+# The sampled KL is noisy, and yet the ELBO with it is the quieter one. Section 3 says why: for a perfect $q$ the sum
+# of all the logs is the constant $\log p_\theta(x)$. The noise of one term cancels the noise of the other. A KL in
+# closed form has no noise to cancel with. Notebook 03 meets this again.
+#
+# The training that ran at the start minimised the negative mean of `b.elbo` over batches of 512 points, with Adam.
+# This is what happened:
+
+# %% mystnb={"image": {"alt": "Training curves over twelve thousand steps: the negative ELBO falls towards the black line of the entropy and flattens above it; the reconstruction term and the KL both rise in the first steps and then change little."}}
+steps = list(history)
+series = {name: [history[step][name].item() for step in steps] for name in ("loss", "reconstruction", "prior")}
+ax = plots.curve(steps, series["loss"], color=plots.MODEL, label="−ELBO")
+plots.curve(steps, [-r for r in series["reconstruction"]], ax, color=plots.EXTRA[0], label="−reconstruction")
+plots.curve(steps, [-k for k in series["prior"]], ax, color=plots.Q, label="KL(q ‖ prior)")
+ax.axhline(H, color=plots.TRUTH, linewidth=1.2, label="H")
+ax.set(xlabel="training step", ylabel="nats per data point", ylim=(-4, 6))
+ax.legend(ncols=4);
+
+# %% [markdown]
+# The two terms are large and of opposite sign. $z$ carries several nats about $x$ at the price of as many. What is
+# left over, the sum, moves by tenths.
+#
+# ## 7 What if one term is missing?
+#
+# 001 asks what the regulariser is for. Leave out one term at a time and train for a short while. Beside them go a run
+# with both terms and a run whose decoder has its variance fixed to one. With that, $-\log p(x \mid z)$ is half a
+# squared error plus a constant, the reconstruction loss of many tutorials.
+#
+# **Predict first.** What will $q$ look like without the KL? What without the reconstruction?
+
+# %%
+class UnitVariance(VAE):
+    def p(self, t, z_next):
+        mean = self.decoder(z_next).mean
+        return gaussian.Gaussian(mean, torch.ones_like(mean))  # p(x|z) = N(μ_θ(z), I)
+
+
+def kl_only(model, x, generator):
+    return {"loss": -bound.bound(x, model, generator).prior.mean()}
+
+
+def briefly(model, loss, steps=1000):
+    torch.manual_seed(1)
+    short = training.Trainer(model(), loss, data, steps=steps)
+    list(short.run(progress=False))
+    return short.model.requires_grad_(False)
+
+
+# %%
+runs = {
+    "both terms": briefly(VAE, training.elbo_loss()),
+    "reconstruction only": briefly(VAE, training.elbo_loss(kl_weight=0.0)),
+    "KL only": briefly(VAE, kl_only, steps=300),
+    "decoder variance 1": briefly(UnitVariance, training.elbo_loss()),
+}
+minus_elbo, spread = {}, {}
+for name, short in runs.items():
+    scored = evaluate.score_chain(x, short, seeded(14))
+    minus_elbo[name], spread[name] = -scored.elbo.mean().item(), short.q(1, x).var.sqrt().mean().item()
+    print(f"{name:19}: reconstruction ≈ {scored.reconstruction.mean():.2f}, KL ≈ {-scored.prior.mean():.2f}, "
+          f"−ELBO ≈ {minus_elbo[name]:.2f} nats; mean std of q ≈ {spread[name]:.4f}")  # fmt: skip
+assert minus_elbo["both terms"] < 2.5 < min(minus_elbo[name] for name in list(runs)[1:])
+assert minus_elbo["reconstruction only"] > 2.84 and spread["reconstruction only"] < 0.01
+assert abs(spread["KL only"] - 1) < 0.05 and abs(minus_elbo["decoder variance 1"] - 2.84) < 0.06
+
+# %% [markdown]
+# Only the run with both terms does clearly better than the unit Gaussian, 2.84 nats. Now look at $q$. Each panel
+# shows one draw from $q(z \mid x)$ for each of 3,000 data points, coloured by the place $u$ along the roll.
+
+# %% mystnb={"image": {"alt": "Three panels of latent space, points coloured by position along the roll. Both terms: colours in order, filling a disc of radius about two. Reconstruction only: a sharp, thin, coloured spiral. KL only: one round cloud with all colours mixed."}}
+x_u, u = roll.sample_with_u(3000, seed=15)
+for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
+    plots.points(runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u, title=name, limit=3.2);
+
+# %% [markdown]
+# What each run shows:
+#
+# - *Reconstruction only.* The standard deviations of $q$ go to the smallest value that the library allows, $e^{-6}$.
+#   These are the point distributions that 001 warns of. The roll is copied into $z$ as it is, and the reconstruction
+#   term has no upper limit. As a model of $x$ it is worthless: almost all of the prior's mass lies off the thread
+#   that the decoder knows, the KL charges for that, and the bound falls below that of the unit Gaussian, 2.84 nats.
+# - *KL only.* The best $q(z \mid x)$ is $N(0, I)$ for every $x$: «similar $q$s», in the words of 001. Then $z$ knows
+#   nothing about $x$, and the decoder was never asked anything.
+# - *Decoder variance 1.* It scores as the unit Gaussian does, $\log 2\pi + 1 = 2.84$. A decoder whose noise is as
+#   broad as the data has nothing to gain from $z$, so $q$ falls back on the prior almost entirely. The decoder's
+#   variance sets the exchange rate between the two terms. It has to be learned, or at least chosen with care (Rybkin
+#   et al. 2021).
+#
+# ## 8 How loose is the bound?
+#
+# Back to the `vae` that was trained for longer. Its negative ELBO lies above $H$. By (0.3) and (1.6) the distance has
+# two parts:
+#
+# $$ \mathbb{E}_x[-\mathrm{ELBO}(x)] - H = \underbrace{\mathrm{KL}\big( p(x) \,\|\, p_\theta(x) \big)}_{\text{the model is wrong}} + \underbrace{\mathbb{E}_x\, \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big)}_{\text{the bound is loose}}. \tag{1.11} $$
+#
+# To tell them apart without a grid, tighten the bound: average $K$ ratios before taking the log (Burda et al. 2016),
+#
+# $$ \mathrm{IWAE}_K(x) = \mathbb{E}\!\left[ \log \frac1K \sum_{k=1}^K w_k \right], \qquad w_k = \frac{p_\theta(x, z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x). \tag{1.12} $$
+#
+# - $w_k$: the importance weights. Their mean is unbiased for $p_\theta(x)$, so Jensen makes (1.12) a lower bound for
+#   each $K$.
+# - $K = 1$ is the ELBO. With $K$ the bound rises to $\log p_\theta(x)$ (Burda et al. 2016, theorem 1).
+#
+# It is the naive estimate (1.4), with draws from where the posterior is. We measure the distance to the exact
+# $\log p(x)$ of the same points, as notebook 00 advised.
+
+# %%
+points = roll.sample(1000, seed=17)
+log_truth, log_p = roll.log_prob(points), model.log_prob(points)
+log_w = bound.log_weights(points.float(), vae, 1000, seeded(18)).double()  # (1000, 1000): draws by points
+iwae = {}
+for K in (1, 10, 100, 1000):
+    estimate = bound.importance_weighted(log_w.reshape(K, -1, 1000)).mean(0)  # (1.12), every batch of K draws
+    iwae[K] = evaluate.mean_and_error(log_truth - estimate)
+    print(f"K = {K:4}: distance to H ≈ {iwae[K][0]:.3f} ± {iwae[K][1]:.3f} nats")
+wrong, loose = evaluate.mean_and_error(log_truth - log_p), evaluate.mean_and_error(log_p - log_w.mean(0))
+print(f"by the grid: the model is wrong by ≈ {wrong[0]:.3f} ± {wrong[1]:.3f} nats,")
+print(f"             the bound is loose by ≈ {loose[0]:.3f} ± {loose[1]:.3f} nats")
+assert iwae[1][0] > iwae[10][0] > iwae[100][0] > iwae[1000][0] > wrong[0] - 0.01
+assert loose[0] < wrong[0] and iwae[1000][0] - wrong[0] < 0.03 and iwae[1][0] - iwae[10][0] > 0.5 * loose[0]
+torch.testing.assert_close(wrong[0] + loose[0], iwae[1][0])  # (1.11)
+
+# %% mystnb={"image": {"alt": "Negative bound in nats against K. The blue curve falls from K = 1 and flattens by K = 100 on the dashed orange line of the model's exact likelihood, which stays well above the black line of the entropy."}}
+means, errors = zip(*iwae.values(), strict=True)
+ax = plots.curve(list(iwae), H + torch.tensor(means), error=errors, label="−IWAE", marker="o")
+ax.axhline(H + wrong[0], color=plots.MODEL, linestyle="--", label="−log likelihood of the model, by the grid")
+ax.axhline(H, color=plots.TRUTH, linewidth=1.2, label="H")
+ax.set(xscale="log", xlabel="K, draws from q per point", ylabel="nats per data point", ylim=(H - 0.02, None))
+ax.legend();
+
+# %% [markdown]
+# The curve starts at the ELBO and comes down to within a few hundredths of a nat of the model's exact score, the
+# dashed line. Ten draws of $q$ remove most of the looseness. From there down to $H$ no bound helps: the model itself
+# is wrong.
+#
+# How do ten draws from $q$ compare with draws from the prior? Here is the error of both against the grid.
+
+# %%
+for K, (from_prior, se) in zip(iwae, naive, strict=False):
+    from_q, q_se = evaluate.mean_and_error(bound.importance_weighted(log_w.reshape(K, -1, 1000)).mean(0) - log_p)
+    print(f"K = {K:5,}: error from the prior ≈ {from_prior:.3f} ± {se:.3f}, from q ≈ {from_q:.3f} ± {q_se:.3f} nats")
+    assert K > 100 or from_q > from_prior
+
+# %% [markdown]
+# With few draws $q$ wins by orders of magnitude. With a thousand the prior has nearly caught up, but this is a plane;
+# in 32 dimensions it never would. And where $q$ misses a part of the posterior, as a Gaussian must if the posterior
+# is bent or has two humps, its rare large weights come late: the last hundredths of a nat close slowly.
+#
+# ## 9 The prior and the aggregate posterior
+#
+# To sample the VAE we draw $z$ from the prior. The decoder was not trained on such $z$. It was trained on draws from
+# the *aggregate posterior*, the average of $q$ over the data:
+#
+# $$ q(z) = \mathbb{E}_x\big[ q(z \mid x) \big] \approx \frac1n \sum_{i=1}^n q(z \mid x_i). \tag{1.13} $$
+#
+# 001 puts the trouble in one line: $p(z) \ne \frac1n \sum_i q(z \mid x_i)$. How many nats is this inequality worth?
+# Follow the two stories of the pair $(x, z)$. The encoder's is $p(x)\, q(z \mid x)$, the model's is
+# $p(z)\, p_\theta(x \mid z)$. The distance to $H$ is the KL divergence between the two, and the product rule splits
+# the encoder's story either way. By $x$ first, it gives (1.11). By $z$ first,
+# $p(x)\, q(z \mid x) = q(z)\, q(x \mid z)$, it gives another split (compare Hoffman & Johnson 2016):
+#
+# $$ \mathbb{E}_x[-\mathrm{ELBO}(x)] - H = \mathbb{E}_{p(x)\, q(z \mid x)}\!\left[ \log \frac{p(x)\, q(z \mid x)}{p(z)\, p_\theta(x \mid z)} \right] = \underbrace{\mathrm{KL}\big( q(z) \,\|\, p(z) \big)}_{\text{prior mismatch}} + \underbrace{\mathbb{E}_{q(z)}\, \mathrm{KL}\big( q(x \mid z) \,\|\, p_\theta(x \mid z) \big)}_{\text{the decoder's own error}}. \tag{1.14} $$
+#
+# A finite average as in (1.13) is a mixture of Gaussians, so its density is known.
+
+# %%
+q = vae.q(1, roll.sample(5000, seed=19).float())
+aggregate = Mixture(torch.ones(5000), q.mean, q.var)  # (1.13)
+z = vae.q(1, x).sample(seeded(20))  # draws from q(z)
+mismatch, mismatch_se = evaluate.mean_and_error(aggregate.log_prob(z).double() - vae.prior().log_prob(z))
+distance, _ = evaluate.gap(b, roll.log_prob(fresh))
+print(f"distance to H ≈ {distance:.3f} nats = mismatch ≈ {mismatch:.3f} ± {mismatch_se:.3f}", end="")
+print(f" + decoder ≈ {distance - mismatch:.3f}")
+assert 0.4 * distance < mismatch < distance
+
+# %% [markdown]
+# About half of the distance to $H$ or more is the mismatch alone. It stays if the decoder becomes perfect. (With $n$
+# finite the logarithm of the average (1.13) is on average a little too small, so the number errs to the low side.)
+#
+# Now look at it. Left, draws from the aggregate posterior, coloured by the place $u$ along the roll. Right, its
+# density in grey. The red points are draws from the *prior* whose decoded $x$ lands off the roll.
+
+# %% mystnb={"image": {"alt": "Left: draws from the aggregate posterior, the roll spread out to fill a disc, in order of colour, with an empty seam between neighbouring windings. Right: its density in grey; the red points, prior draws that decode off the roll, trace the pale seam."}}
+z_prior = vae.prior().sample(seeded(21), shape=(10_000,))
+floor = roll.log_prob(roll.sample(100_000, seed=20)).quantile(0.001)  # 999 of 1,000 true points lie above
+off = roll.log_prob(vae.p(0, z_prior).sample(seeded(22)).double()) < floor
+left, right = plots.axes_row(2, size=3.4)
+plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z), coloured by u", limit=3.2)
+grid_log_q = aggregate.log_prob(plots.grid(3.2, n=100))
+plots.density(grid_log_q, right, limit=3.2)
+title = "density of q(z); red: decodes off the roll"
+plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=3.2, title=title);
+
+# %% [markdown]
+# The encoder has wound the roll up so that it nearly fills the disc of the prior. It cannot fill it: neighbouring
+# windings belong to different arms, and between them runs a seam where no data point has its code. The prior knows
+# nothing of the seam. A $z$ drawn there is decoded to something between two arms. The red points trace the seam.
+#
+# In numbers: sort the prior's draws by $\log q(z)/p(z)$, and count.
+
+# %%
+order = (aggregate.log_prob(z_prior) - vae.prior().log_prob(z_prior)).argsort()
+shares = [off[fifth].double().mean().item() for fifth in order.chunk(5)]
+print("share off the roll, by fifths from thin q(z) to dense: " + ", ".join(f"≈ {share:.3f}" for share in shares))
+assert shares[0] > 0.25 and shares[0] > sum(shares[1:]) and shares[0] > 5 * max(shares[3:])
+
+# %% [markdown]
+# Most of the stray samples come from the fifth of the prior where the aggregate posterior is thinnest. So draw $z$
+# from the aggregate posterior instead: take a data point, encode it, draw, decode.
+
+# %%
+samples = {
+    "data": roll.sample(10_000, seed=23),
+    "z from q(z)": vae.p(0, vae.q(1, x).sample(seeded(24))).sample(seeded(25)),
+    "z from the prior": bound.generate(vae, 10_000, seeded(26)),
+}
+share_off = {}
+for name, points in samples.items():
+    exact = roll.log_prob(points.double())
+    share_off[name] = (exact < floor).double().mean().item()  # what evaluate.share_off does
+    print(f"{name:16}: off the roll ≈ {share_off[name]:.3f}, mean exact log p(x) ≈ {exact.mean():.2f} nats")
+assert share_off["data"] < 0.003 and 2.5 * share_off["z from q(z)"] < share_off["z from the prior"]
+
+# %% [markdown]
+# The same decoder strays several times less often. This is how to read the slogan of 001, «VAEs are good for
+# reconstruction, but not good at generating»: reconstruction starts from $q(z)$, generation from $p(z)$. It is no
+# law. What is bad is the mismatch, and there are ways to shrink it: a prior that is learned (Tomczak & Welling 2018),
+# a second model for $z$ (Dai & Wipf 2019), more levels (notebook 02). A diffusion model has almost none by
+# construction (notebook 03).
+#
+# 001 also names an exception: with $d > D$, more latent than data dimensions, samples get better. Take that with
+# care. Here is the short run again with $d = 8$.
+
+# %%
+wide = briefly(lambda: VAE(latent=8), training.elbo_loss())
+minus_elbo["8 latents"] = -evaluate.score_chain(x, wide, seeded(14)).elbo.mean().item()
+std = wide.q(1, x).var.sqrt().mean(0).sort().values
+print("mean std of q in each of the 8 dimensions: " + ", ".join(f"≈ {s:.2f}" for s in std))
+print(f"−ELBO ≈ {minus_elbo['8 latents']:.2f} nats, with two latents ≈ {minus_elbo['both terms']:.2f}")
+assert (std > 0.9).sum() >= 5 and minus_elbo["8 latents"] > minus_elbo["both terms"] - 0.1
+
+# %% [markdown]
+# Most of the eight dimensions have $q = N(0, 1)$ whatever $x$ is: they are switched off, which costs nothing and
+# carries nothing. The run is short, and a gentler start might keep more of them, but a wider latent does not help by
+# itself. The very deep VAEs that 001 has in mind have many *levels* of latents (Child 2021), and that is another
+# thing.
+#
+# ## 10 The ruler
+
+# %% mystnb={"image": {"alt": "The ruler in nats: the unit Gaussian far to the right, the VAE's ELBO well below it, its importance-weighted bound with a thousand draws further left, the entropy as a black line at the left end."}}
+rows = {"unit Gaussian": math.log(2 * math.pi) + 1, "VAE, ELBO": H + iwae[1][0]}
+rows["VAE, IWAE K = 1000"] = H + iwae[1000][0]
+plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.startswith("VAE")});
+
+# %% [markdown]
+# The VAE has gone most of the way from knowing nothing to the truth. Of what is left, by the one count (1.11) less
+# than half is the looseness of the bound and the rest is the model. By the other count (1.14) about half or more is
+# the prior's mismatch. The two counts cut the same distance in two ways; they do not add up.
+#
+# ## Recap
+#
+# - Only $x$ is observed. The joint can be evaluated (1.1), the likelihood is an integral over $z$ (1.2), and its log
+#   stands outside the average (1.3).
+# - Draws from the prior miss the $z$ that matter, and miss them more in more dimensions (1.4).
+# - $\log p_\theta(x) = \mathrm{ELBO}(x) + \mathrm{KL}\big(q(z \mid x) \,\|\, p_\theta(z \mid x)\big)$: a bound (1.5),
+#   with a gap that has a name (1.6).
+# - Both gradients of an expectation are unbiased (1.7), (1.8). The reparameterised one does not get noisier with the
+#   dimension.
+# - The ELBO is reconstruction minus KL to the prior (1.9), (1.10). Each without the other is useless.
+# - The distance to $H$ splits into a wrong model and a loose bound (1.11); importance weighting removes the second
+#   (1.12). It also splits into prior mismatch and decoder error (1.14).
+# - Samples between the arms come from holes of the aggregate posterior (1.13).
+#
+# | symbol | code | file |
+# | --- | --- | --- |
+# | $q_\phi(z \mid x)$, $p_\theta(x \mid z)$, $p(z)$ | `VAE.q`, `VAE.p`, `VAE.prior` | `vae.py` |
+# | the terms of $\mathrm{ELBO}(x)$ | `bound`, `Bound` | `bound.py` |
+# | $\log w_k$, $\mathrm{IWAE}_K$ | `log_weights`, `importance_weighted` | `bound.py` |
+# | $x \sim p_\theta$ | `generate` | `bound.py` |
+# | $m + s\,\varepsilon$ | `Gaussian.sample` | `gaussian.py` |
+# | $\mathrm{KL}(q \,\|\, p)$ | `kl` | `gaussian.py` |
+# | $p(x)$, $p(z \mid x)$ of a linear-Gaussian pair | `marginal`, `condition` | `gaussian.py` |
+# | $-\mathrm{ELBO}$ as a loss | `elbo_loss`, `Trainer` | `training.py` |
+# | $q(z)$ | `Mixture` | `oracles.py` |
+# | distance to $H$ | `gap` | `evaluate.py` |
+# | share off the roll | `share_off` | `evaluate.py` |
+#
+# **The way on.** One level of latents has to do two things at once: follow the roll, and look like a Gaussian.
+# Notebook 02 puts more levels between the two, and scores them with the same function `bound.bound`.
+#
+# **References**
+#
+# - Burda, Grosse, Salakhutdinov (2016), *Importance weighted autoencoders*,
+#   [arXiv:1509.00519](https://arxiv.org/abs/1509.00519)
+# - Child (2021), *Very deep VAEs generalize autoregressive models and can outperform them on images*,
+#   [arXiv:2011.10650](https://arxiv.org/abs/2011.10650)
+# - Dai, Wipf (2019), *Diagnosing and enhancing VAE models*, [arXiv:1903.05789](https://arxiv.org/abs/1903.05789)
+# - Hoffman, Johnson (2016), *ELBO surgery: yet another way to carve up the variational evidence lower bound*, NIPS
+#   workshop on advances in approximate Bayesian inference
+# - Kingma, Welling (2014), *Auto-encoding variational Bayes*, [arXiv:1312.6114](https://arxiv.org/abs/1312.6114)
+# - Rezende, Mohamed, Wierstra (2014), *Stochastic backpropagation and approximate inference in deep generative
+#   models*, [arXiv:1401.4082](https://arxiv.org/abs/1401.4082)
+# - Rybkin, Daniilidis, Levine (2021), *Simple and effective VAE training with calibrated decoders*,
+#   [arXiv:2006.13202](https://arxiv.org/abs/2006.13202)
+# - Tomczak, Welling (2018), *VAE with a VampPrior*, [arXiv:1705.07120](https://arxiv.org/abs/1705.07120)
+# - Turner (2021), *Diffusion models as a kind of VAE* (002)
+# - Williams (1992), *Simple statistical gradient-following algorithms for connectionist reinforcement learning*,
+#   [doi:10.1007/BF00992696](https://doi.org/10.1007/BF00992696)
