@@ -327,7 +327,8 @@ def test_a_run_killed_between_any_two_writes_ends_the_same(straight, monkeypatch
 
 def test_kill_9_at_a_random_moment(tmp_path):
     """In processes of their own, with the real signal, within 0.3 s of the start of training."""
-    code = "import sys; from diffusion_edu import cli, runs; runs.SAVE_EVERY, runs.TRAIN_POINTS = 50, 2000; sys.exit(cli.main(sys.argv[1:]))"
+    small = "runs.SAVE_EVERY, runs.TRAIN_POINTS = 50, 2000"
+    code = f"import sys; from diffusion_edu import cli, runs; {small}; sys.exit(cli.main(sys.argv[1:]))"
     train = ["train", "vae", "--data", "swiss-roll", "--steps", "200", "--out"]
     start = lambda *args: subprocess.Popen(  # noqa: E731
         [sys.executable, "-c", code, *map(str, args)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
