@@ -4,6 +4,7 @@ Every sample distance is meaningless without its noise floor: what it says of tw
 the same size. Distances are biased V-statistics (never negative), so floors are positive too.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -78,11 +79,16 @@ def mean_log_prob(x: Tensor, data: Mixture) -> float:
     return data.log_prob(x.double()).mean().item()
 
 
-def share_off(x: Tensor, data: Mixture, quantile: float = 0.001, n: int = 100_000, seed: int = 20_000) -> float:
+@functools.cache
+def off_threshold(data: Mixture, quantile: float = 0.001, n: int = 100_000, seed: int = 20_000) -> float:
+    """The log density that a share `quantile` of true points fall below, from n of them; kept once computed."""
+    return data.log_prob(data.sample(n, seed)).quantile(quantile).item()
+
+
+def share_off(x: Tensor, data: Mixture, quantile: float = 0.001) -> float:
     """The share of the points x (n, D) whose exact log density lies below the `quantile` of true points':
-    for true points it is `quantile`. The quantile is taken from n true points."""
-    threshold = data.log_prob(data.sample(n, seed)).quantile(quantile)
-    return (data.log_prob(x.double()) < threshold).double().mean().item()
+    for true points it is `quantile`."""
+    return (data.log_prob(x.double()) < off_threshold(data, quantile)).double().mean().item()
 
 
 def compare_samples(x: Tensor, data: Mixture, seed: int = 30_000) -> dict[str, float]:
