@@ -85,7 +85,7 @@ def _sample(args: argparse.Namespace) -> None:
         raise ValueError(f"--n must be at least 1, got {args.n}")
     if args.sampler is not None and args.sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {args.sampler!r}; known: {', '.join(SAMPLERS)}")
-    if args.out.suffix != ".npy" or not args.out.parent.is_dir():
+    if args.out.suffix != ".npy" or not args.out.parent.is_dir() or args.out.is_dir():
         raise ValueError(f"--out must name a .npy file in an existing directory, got {args.out}")
     model, config = runs.load(args.dir, _device(args.device))
     generator = torch.Generator().manual_seed(args.seed)
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         {"train": _train, "sample": _sample, "evaluate": _evaluate}[args.command](args)
-    except (ValueError, OSError) as e:
+    except (ValueError, OSError, MemoryError) as e:
         print(f"diffusion-edu: {' '.join(str(e).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ class SwissRoll(Mixture):
 
         log p(x) = log ∫₀¹ N(x; c(u), s² I) du,   s = noise/S,
 
-    which Gauss–Legendre quadrature with 256/noise nodes gives to about 1e-10 nats (tests/test_data.py).
+    which Gauss–Legendre quadrature with 256/noise nodes gives to about 1e-10 nats on the roll (tests/test_data.py).
     Points are (n, 2), float64. Raises ValueError if noise is not positive.
     """
 
@@ -71,7 +71,8 @@ class Digits:
         self.train_pixels, self.test_pixels = pixels[:-360], pixels[-360:]
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n training images drawn with replacement, with fresh uniform noise, (n, 64) in [−1, 1]."""
+        """n training images with fresh uniform noise, (n, 64) in [−1, 1]: a random choice without repetition if
+        n is below their number, else all of them over and over."""
         return self._draw(self.train_pixels, n, seed)
 
     def sample_test(self, n: int, seed: int = 0) -> Tensor:

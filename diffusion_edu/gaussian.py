@@ -27,7 +27,7 @@ class Gaussian:
 
     def __post_init__(self):
         if not bool((self.var > 0).all()):
-            raise ValueError(f"var must be positive and finite, got a minimum of {self.var.min().item():g}")
+            raise ValueError(f"var must be positive, got a minimum of {self.var.min().item():g}")
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log N(x; mean, var), shape (...), nats per data point."""

@@ -130,8 +130,10 @@ class Metrics:
     def __init__(self, path: Path, step: int):
         self.path, rows, self.columns = path, [], None
         if path.exists():
-            with open(path, newline="") as f:
-                rows = [r for r in csv.reader(f)]
+            try:
+                rows = list(csv.reader(path.read_text().splitlines()))
+            except (csv.Error, UnicodeDecodeError) as e:
+                raise ValueError(f"{path} is damaged: {e}") from e
             kept = [r for r in rows[1:] if len(r) == len(rows[0]) and r[0].isdigit() and int(r[0]) <= step]
             self.columns = rows[0] if step and rows else None
             new = path.with_suffix(".new")
@@ -152,6 +154,8 @@ def run(out: Path, device: str = "cpu", progress: bool = True) -> None:
     """Trains the run in `out` from its last checkpoint, or from step 0, to its end."""
     config, path = read_config(out), out / "checkpoint.pt"
     state = read_checkpoint(path)
+    if state is not None and state["step"] > config.steps:
+        raise ValueError(f"{path} is at step {state['step']}, but {out / 'config.json'} says {config.steps}")
     if state is not None and state["step"] == config.steps:
         return
     t = trainer(config, device)
