@@ -165,11 +165,11 @@ print(f"at t = 20: our α {constant.alpha[20]:.3f}, our ᾱ = 001's α {constant
 # %% mystnb={"image": {"alt": "Six panels of blue points over the exact density in grey. The roll blurs, loses its arms and becomes a round cloud."}}
 forward = dict(diffusion.forward_path(roll.sample(3000, seed=2), cosine, seeded(1)))
 for t, ax in zip(times[::-1], plots.axes_row(6, size=1.7), strict=True):
-    plots.density(roll.log_prob(plots.grid(n=100), cosine.alpha_bar[t].item()), ax)
-    plots.points(forward[t][:600], ax, color=plots.Q, title=f"t = {t}", size=1)
+    plots.density(roll.log_prob(plots.grid(n=100), cosine.alpha_bar[t].item()), ax).images[0].set_alpha(0.4)
+    plots.points(forward[t][:800], ax, color=plots.Q, title=f"t = {t}", size=2)
 
 # %% [markdown]
-# The fine structure goes first: at $t = 300$ the arms have merged. What is left then is a blob with a slight dent.
+# The fine structure goes first. At $t = 300$ the outer arm has faded, at $t = 600$ a round cloud is left.
 #
 # ## 3 When is the end noise?
 #
@@ -208,18 +208,20 @@ for T in (10, 100, 1000):
 # The other schedules in use: *linear* in $t$ (Ho et al. 2020), *sigmoid* in $t$, and *cosine*, which is made by choosing
 # $\bar\alpha_t$ as a squared cosine (Nichol & Dhariwal 2021). The figure keeps the $\beta$ of the paper and changes only $T$.
 
-# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 2,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed β start at two nats or more and fall steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
+# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 2,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed β lie on one curve that starts above two nats and falls steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
 lengths = [10, 30, 100, 300, 1000, 2000]
 fixed = {"constant": {"beta": 0.01}, "linear": {"beta_1": 1e-4, "beta_T": 0.02}, "sigmoid": {"beta_1": 1e-4, "beta_T": 0.02}, "cosine": {}}  # fmt: skip
 ends = {k: [mean_L_T(schedules.make_schedule(k, T, **v)) for T in lengths] for k, v in fixed.items()}
-for (name, values), color in zip(ends.items(), (plots.Q, plots.MODEL, *plots.EXTRA), strict=False):
-    ax = plots.curve(lengths, values, color=color, label=name, marker=".")
+for (name, values), color, width in zip(ends.items(), (plots.Q, plots.MODEL, *plots.EXTRA[:2]), (7, 4, 1.5, 1.5), strict=True):
+    ax = plots.curve(lengths, values, color=color, label=name, linewidth=width)
 ax.set(xscale="log", yscale="log", xlabel="T", ylabel="E[L_T], nats")
 ax.legend()
 print("T = 100: ", ", ".join(f"{k} {v[2]:.2g}" for k, v in ends.items()), "nats")
 assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine") and ends["cosine"][2] < 1e-3
 
 # %% [markdown]
+# Three schedules lie on one curve. Their $\beta_t$ have the same mean, and for small $\beta_t$ only the sum counts: $\bar\alpha_T \approx e^{-\sum_t \beta_t}$.
+#
 # The $\beta$ of the paper was chosen for $T = 1000$. With $T = 100$ the same numbers leave nearly half a nat. The
 # cosine schedule is defined by $\bar\alpha$ and is long enough at any $T$. From here on the library's `linear(T)` scales $\beta$ with
 # $1/T$, which keeps $\bar\alpha_T$.
@@ -235,7 +237,7 @@ assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine") and ends["cosin
 #
 # $$ \mathrm{KL}\big(q(x_T) \,\|\, N(0, I)\big) = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x_T|^2 - H(x_T), \qquad \mathbb{E}|x_T|^2 = \bar\alpha_T\, \mathbb{E}|x_0|^2 + (1 - \bar\alpha_T) D. \tag{3.8} $$
 
-# %% mystnb={"image": {"alt": "Three panels of orange samples over grey data. Standardised roll, short schedule: on the roll. Roll divided by ten, short schedule: the samples crowd towards the ends of the curve. Roll divided by ten, cosine schedule: on the roll."}}
+# %% mystnb={"image": {"alt": "Three panels of orange samples over grey data: standardised roll with the short schedule, roll divided by ten with the short schedule, roll divided by ten with the cosine schedule. In all three the samples follow the curve; the eye sees hardly any difference."}}
 def kl_from_prior(data, a_bar):
     """KL(q(x_t) ‖ N(0, I)) at noise level ᾱ, (3.8) for D = 2, nats."""
     return math.log(2 * math.pi) + 0.5 * (a_bar * second_moment(data).item() + 2 * (1 - a_bar)) - data.entropy(a_bar)
@@ -262,7 +264,8 @@ assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 # it would be more than twenty floors.) So it is not $L_T$ that the samples see,
 # but (3.8), the marginal. The reverse process starts at a point of $N(0, I)$ that belongs to no $x_0$ in particular. All that counts is whether the
 # cloud of all $x_T$ looks like the prior. The standardised roll has mean 0 and variance 1 per axis, so after a little blurring it does. The small
-# roll has variance below one half, its $x_T$ is too narrow and off the centre, and each start of $N(0, I)$ that lies too far out ends too far along the curve.
+# roll has variance below one half, its $x_T$ is narrower than the prior and off the centre, so too many samples start far out.
+# The picture hardly shows it. The points lie on the curve, but not in the right shares along it.
 #
 # Two lessons: standardise the data, and make $\bar\alpha_T$ so small that it would not matter. What the rest of $L_T$ is, section 9 will say.
 #
@@ -354,7 +357,7 @@ print(f"log p(x) − ELBO, paired  {gap:8.4f} ± {se:.4f} nats")
 assert -4 * se < gap < 0.03
 
 # %% [markdown]
-# About 0.01 nats. The best VAE of notebook 01 was several tenths from $H$. A thousand levels of *noise*, with nothing learned in the
+# About 0.02 nats. The best VAE of notebook 01 was several tenths from $H$. A thousand levels of *noise*, with nothing learned in the
 # encoder, give a bound that is almost the log likelihood itself, if the denoiser is exact.
 #
 # Do not read meaning into the single terms. "Prior matching" in (3.11) compares $N(0, I)$ with $q(x_T \mid x_{T-1})$, one narrow step, and not with
@@ -467,8 +470,8 @@ for t in (2, 100, 900):
 assert factors[2] > 1000 * factors[100] > 1000 * factors[900]
 
 # %% [markdown]
-# The factor falls by many orders of magnitude along the chain. 001's version of the KL compares a wide cloud with a narrow step and is
-# tens of times too large at best.
+# The factor falls by many orders of magnitude along the chain. 001's version of the KL compares a wide cloud with a narrow step. It
+# is more than twice too large at $t = 2$, and more than a hundred thousand times at $t = 900$.
 #
 # Averaged over the data, the terms need to know only one thing of the denoiser, its mean squared error
 # $\mathrm{mse}_t = \mathbb{E}|x_0 - \hat x_0(x_t, t)|^2 / D$. `denoising_error` estimates it for each $t$. With (3.17) it gives each term.
@@ -549,8 +552,8 @@ noise = [values.std() for values in whole.values()]
 assert noise[0] < 0.3 < 4 * noise[0] < noise[1] < noise[2]
 
 # %% [markdown]
-# The order is reversed. Over the whole chain the log ratios are about ten times quieter than the KLs with fresh points, and twenty
-# times quieter than the KLs along a path. How can a thousand noisy terms have a quiet sum?
+# The order is reversed. Over the whole chain the log ratios are about eight times quieter than the KLs with fresh points, and more than
+# twenty times quieter than the KLs along a path. How can a thousand noisy terms have a quiet sum?
 #
 # $$ \operatorname{Var}\Big[\sum_t X_t\Big] = \sum_t \operatorname{Var}[X_t] + \sum_{s \ne t} \operatorname{Cov}[X_s, X_t]. \tag{3.19} $$
 
@@ -561,7 +564,7 @@ for name, rows in {"log ratios": b.consistency, "KLs, one path": along[1:-1]}.it
 assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
 
 # %% [markdown]
-# If the log ratios were independent their sum would scatter by about 44 nats. It scatters by less than two, most of which is the data's own. The noise
+# If the log ratios were independent their sum would scatter by about 44 nats. It scatters by little more than one, and much of that is the data's own. The noise
 # of one term is taken back by the others. The KLs do the opposite: along a path their errors have the same sign and add up.
 #
 # The reason is a second telescope. Suppose the reverse step were the true one, $p(x_{t-1} \mid x_t) = q(x_{t-1} \mid x_t)$. Then Bayes' rule
@@ -612,19 +615,20 @@ assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 # The fraction says how far from $\tilde\beta_t$ to $\beta_t$ one must go. It is 0 if $x_0$ is known, and 1 for data that are $N(0, I)$. For all other data of
 # variance one it lies between.
 
-# %% mystnb={"image": {"alt": "The fraction of the way from beta tilde to beta against log SNR, for 1,500 points. It is one at both ends and dips to about a third in between, where the denoiser knows the arm but not yet the place."}}
+# %% mystnb={"image": {"alt": "The fraction of the way from beta tilde to beta against log SNR, for 1,500 points. It is one at both ends and dips to about 0.6 near log SNR 4, with a band of Monte Carlo error."}}
 fraction = mse[cosine] / (1 - cosine.alpha_bar)
 inside = (sigma_star := diffusion.sigma2_optimal(cosine, mse[cosine])) - cosine.beta_tilde
 torch.testing.assert_close(inside[2:], ((cosine.beta - cosine.beta_tilde) * fraction)[2:])
 ax = plots.curve(cosine.log_snr[1:], fraction[1:], color=plots.MODEL, error=fraction[1:] / math.sqrt(1500))
-ax.set(xlabel="log SNR", ylabel="(σ*² − β̃) / (β − β̃)", ylim=(0, 1.15))
+ax.set(xlabel="log SNR", ylabel="(σ*² − β̃) / (β − β̃)", ylim=(0, 1.15), xlim=(-8, 10.5))
 print(f"at the first steps {fraction[1:6].mean():.2f}, lowest {fraction[1:].min():.2f}, at the last steps {fraction[-50:].mean():.2f}")
 assert fraction[1:].min() < 0.8 and fraction[1:6].mean() > 0.9 and fraction[-50:].mean() > 0.9
 
 # %% [markdown]
 # At both ends the fraction is one and $\sigma_t^2 = \beta_t$ is right. On the left there is hardly any signal, and $x_t$ is nearly a unit Gaussian. On the right the
 # noise is fainter than the roll is thick, so $x_0$ is spread out evenly around $x_t$. In between, the noise is wider than the roll is thick. Across the roll
-# the denoiser then knows the place, along it it does not: one direction of two. $\tilde\beta_t$ alone, a fraction of zero, is right nowhere.
+# the denoiser then knows the place, along it it does not. One direction of two is
+# uncertain, and the fraction falls towards one half. $\tilde\beta_t$ alone, a fraction of zero, is right nowhere.
 #
 # What does it cost? (3.22) answers without new sampling: it needs only $\mathrm{mse}_t$. To trust it, measure once. With the same seed the
 # paths are the same for each choice of $\sigma_t^2$, so the differences are sharp.
@@ -717,8 +721,8 @@ assert table["cosine", 1000][0] < 0.03 < table["cosine", 100][0] < table["cosine
 assert all(best <= large < small and small > 0.8 for best, large, small, _ in table.values())
 
 # %% [markdown]
-# With the best variance the gap falls about like $1/T$, and $\beta_t$ is close behind. The linear schedule loses about twice as much as the cosine. A
-# bound within 0.02 nats of $\log p(x)$ needs several hundred steps. With $\tilde\beta_t$ the curve stops at one nat, the number of (3.24), however many steps
+# With the best variance the gap falls about like $1/T$, and $\beta_t$ is close behind. Up to $T = 300$ the linear schedule loses
+# two to three times as much as the cosine; at $T = 1000$ the difference drowns in the error. A bound within 0.02 nats of $\log p(x)$ needs several hundred steps. With $\tilde\beta_t$ the curve stops at one nat, the number of (3.24), however many steps
 # one takes. All this is the price of cutting a continuous process into Gaussian steps. What a network adds is the subject of notebook 04.
 #
 # ## 9 Backwards with no network
@@ -740,8 +744,8 @@ print(f"samples against data: {evaluate.energy_distance(backward[0], roll.sample
 axes = plots.axes_row(6, size=1.7, rows=2)
 for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)]):
     for t, ax in zip(times, axes[6 * row :], strict=False):
-        plots.density(roll.log_prob(plots.grid(n=80), cosine.alpha_bar[t].item()), ax)
-        plots.points(path[t][:600], ax, color=color, title=f"t = {t}", size=1)
+        plots.density(roll.log_prob(plots.grid(n=80), cosine.alpha_bar[t].item()), ax).images[0].set_alpha(0.4)
+        plots.points(path[t][:800], ax, color=color, title=f"t = {t}", size=2)
 
 # %% [markdown]
 # Blue points went forward from data to noise. Orange points came back from *other* noise. At each time the two clouds are the same.
@@ -799,7 +803,7 @@ assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 # - Same dimension, fixed Gaussian steps (3.2), an end that is noise (3.3): a hierarchical VAE becomes a diffusion model.
 # - (3.4) jumps to any $t$. $L_T$ (3.6) says in nats whether the schedule is long enough; $\beta \ll 1$ does not.
 # - The bound of notebook 02 scores the chain unmodified (3.11). Bayes' rule with $x_0$ regroups it into closed-form KLs (3.15), (3.16).
-# - One KL is hundreds of times quieter than one log ratio. The sum of the log ratios is ten times quieter than the sum of the KLs, because
+# - One KL is hundreds of times quieter than one log ratio. The sum of the log ratios is eight to twenty times quieter than the sum of the KLs, because
 #   with the true reverse process they telescope to $\log p(x_0)$ (3.20).
 # - The best reverse variance lies between $\tilde\beta_t$ and $\beta_t$ (3.23). $\tilde\beta_t$ costs about a nat at any $T$ (3.24).
 # - With the exact denoiser the gap falls like $1/T$. With no network, the reverse process gives samples at the noise floor.
