@@ -68,8 +68,9 @@ METRICS: dict[str, Metric] = {
 }
 
 
+@functools.cache
 def noise_floor(metric: Metric, data: Mixture, n: int, repeats: int = 4, seed: int = 10_000) -> float:
-    """The metric's mean over `repeats` pairs of independent sets of n true points."""
+    """The metric's mean over `repeats` pairs of independent sets of n true points; kept once computed."""
     pairs = [(data.sample(n, seed + 2 * i), data.sample(n, seed + 2 * i + 1)) for i in range(repeats)]
     return sum(metric(x, y) for x, y in pairs) / repeats
 

@@ -1,8 +1,9 @@
-"""Measures what the README claims: python tests/bench.py [--quick] [--skip-notebooks]
+"""Measures what the README claims: python tests/bench.py [--only models|notebooks] [--quick]
 
 Trains each model for a fixed number of steps, chosen to take about a minute on two CPU cores, and reports
 the seconds it took beside what it reached. Writes bench/results.json and bench/table.md, and puts the table
-between the README's bench markers. --quick takes a hundredth of the steps and writes nothing: a smoke test.
+between the README's bench markers; with --only it keeps the other rows as they were. --quick takes a
+hundredth of the steps and writes nothing: a smoke test.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import torch
 from diffusion_edu import evaluate, samplers
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.ddpm import DDPM
+from diffusion_edu.diffusion import ForwardProcess
 from diffusion_edu.gaussian import randn
 from diffusion_edu.hvae import HVAE
 from diffusion_edu.nets import EpsNet
@@ -48,9 +50,9 @@ def trained(model, loss, steps: int, seed: int) -> tuple[torch.nn.Module, float]
     return model, time.perf_counter() - start
 
 
-def gap(chain) -> tuple[float, float]:
-    """−ELBO − H of a chain and its standard error, by paired differences on fresh points."""
-    x = ROLL.sample(EVALUATION_POINTS, seed=4_000_000)
+def gap(chain, n: int = EVALUATION_POINTS) -> tuple[float, float]:
+    """−ELBO − H of a chain and its standard error, by paired differences on n fresh points."""
+    x = ROLL.sample(n, seed=4_000_000)
     b = evaluate.score_chain(x.to(chain.prior().mean), chain, torch.Generator().manual_seed(7))
     return evaluate.gap(b, ROLL.log_prob(x))
 
@@ -79,7 +81,7 @@ def bench_ddpm(shorten: int, seed: int) -> tuple[list[dict], DDPM]:
         steps = STEPS[name] // shorten
         models[name], seconds = trained(new_ddpm(seed), eps_loss(), steps, seed)
         for sigma, sigma2 in (("optimal σ", None), ("σ² = β", models[name].schedule.beta)):
-            value, error = gap(models[name].chain(sigma2))
+            value, error = gap(models[name].chain(sigma2), EVALUATION_POINTS // (1 if sigma2 is None else 4))
             what = f"DDPM, T = 1000, {sigma}: −ELBO − H after {steps:,} steps, nats"
             aimed = f"≤ {aim}" if sigma2 is None else ""
             rows.append({"what": what, "aim": aimed, "value": value, "error": error, "seconds": seconds})
@@ -92,8 +94,6 @@ def bench_exact() -> list[dict]:
     model.x0_hat = exact_denoiser(ROLL, schedule.alpha_bar)
     fit_sigma2(model, ROLL.sample(2000, seed=1))
     x = ROLL.sample(2000, seed=4_000_001)
-    from diffusion_edu.diffusion import ForwardProcess
-
     chain = ForwardProcess(schedule, model.x0_hat, model.sigma2.double())
     value, error = evaluate.gap(evaluate.score_chain(x, chain, torch.Generator().manual_seed(7)), ROLL.log_prob(x))
     return [{"what": "the exact denoiser, no network: −ELBO − H, nats", "aim": "", "value": value, "error": error}]
@@ -165,33 +165,42 @@ def machine() -> dict[str, str | int]:
     }
 
 
+def models_part(quick: bool, seed: int) -> list[dict]:
+    shorten, n = (100, 1000) if quick else (1, 10_000)
+    rows = bench_vaes(shorten, seed)
+    ddpm_rows, model = bench_ddpm(shorten, seed)
+    return rows + ddpm_rows + bench_exact() + bench_samples(model, n) + bench_sampling_time(model)
+
+
+def write(parts: dict[str, list[dict]], about: dict) -> None:
+    """bench/results.json, bench/table.md and the README's table, parts not measured now kept."""
+    folder, readme = ROOT / "bench", ROOT / "README.md"
+    folder.mkdir(exist_ok=True)
+    results = folder / "results.json"
+    kept = json.loads(results.read_text())["parts"] if results.exists() else {}
+    parts = {name: parts.get(name) or kept.get(name, []) for name in ("models", "notebooks")}
+    results.write_text(json.dumps({"machine": about, "parts": parts}, indent=2, ensure_ascii=False) + "\n")
+    note = ", ".join(f"{name} {value}" for name, value in about.items())
+    text = f"{table([row for rows in parts.values() for row in rows])}\n\nMeasured on a shared machine: {note}.\n"
+    (folder / "table.md").write_text(text)
+    block = f"<!-- bench -->\n{text}<!-- /bench -->"
+    readme.write_text(re.sub(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, readme.read_text(), flags=re.S))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=["models", "notebooks"])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--skip-notebooks", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    shorten, n = (100, 1000) if args.quick else (1, 10_000)
-
-    rows = bench_vaes(shorten, args.seed)
-    ddpm_rows, model = bench_ddpm(shorten, args.seed)
-    rows += ddpm_rows + bench_exact() + bench_samples(model, n) + bench_sampling_time(model)
-    if not args.skip_notebooks and not args.quick:
-        rows += bench_notebooks()
-    text, about = table(rows), machine()
-    print(text, json.dumps(about), sep="\n\n")
-    if args.quick:
-        return
-    folder = ROOT / "bench"
-    folder.mkdir(exist_ok=True)
-    (folder / "results.json").write_text(
-        json.dumps({"machine": about, "rows": rows}, indent=2, ensure_ascii=False) + "\n"
-    )
-    note = ", ".join(f"{name} {value}" for name, value in about.items())
-    (folder / "table.md").write_text(f"{text}\n\nMeasured on a shared machine: {note}.\n")
-    readme = ROOT / "README.md"
-    block = f"<!-- bench -->\n{(folder / 'table.md').read_text()}<!-- /bench -->"
-    readme.write_text(re.sub(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, readme.read_text(), flags=re.S))
+    parts = {}
+    if args.only != "notebooks":
+        parts["models"] = models_part(args.quick, args.seed)
+    if args.only != "models" and not args.quick:
+        parts["notebooks"] = bench_notebooks()
+    print(table([row for rows in parts.values() for row in rows]), json.dumps(machine()), sep="\n\n")
+    if not args.quick:
+        write(parts, machine())
 
 
 if __name__ == "__main__":
