@@ -15,10 +15,12 @@ export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt notebooks/lab_settings.json
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 test")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,test,book]"
+	mkdir -p .venv/share/jupyter/lab/settings
+	cp notebooks/lab_settings.json .venv/share/jupyter/lab/settings/overrides.json
 	touch $(READY)
 
 lab: $(READY)  ## open the course in JupyterLab
