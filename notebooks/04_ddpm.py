@@ -1,0 +1,774 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # DDPM: why predict the noise?
+#
+# Notebook 03 fixed the encoder to noise and ran the chain backwards with the *exact* denoiser. Now a network
+# takes its place. Ho et al. (2020) let the network guess the noise $\varepsilon$ and train it with a plain squared
+# error. That looks nothing like a bound on a likelihood. It is one, up to a factor per time step, and we shall see
+# what the factor is worth.
+#
+# **The question.** Why does a diffusion model predict the noise, and what does its simple loss have to do with nats?
+#
+# **Afterwards you can**
+# - go from $x_0$ to $\varepsilon$, $v$ and the score and back, and say why they make one loss,
+# - derive the weighted $\varepsilon$ loss from the KL terms, constants included,
+# - write DDPM training and sampling in ten lines each,
+# - say where a network loses nats, and how many, and which part no network could win back,
+# - say in which respects a diffusion model is a VAE.
+#
+# **Time** about 75 minutes. **You need** notebooks 00 and 03.
+
+# %%
+import torch
+
+from diffusion_edu import data, ddpm, diffusion, evaluate, gaussian, nets, oracles, plots, samplers, schedules, training
+from diffusion_edu.hvae import HVAE
+from diffusion_edu.vae import VAE
+
+plots.use_style()
+
+# %% [markdown]
+# The training takes most of a minute, so it comes first. Until section 5 take it on trust that `net` is a network
+# trained to predict noise.
+
+# %%
+roll, S = data.SwissRoll(), schedules.cosine(1000)
+H, points = roll.entropy(), roll.sample(200_000, seed=1).float()
+ab = S.alpha_bar  # ᾱ_t, t = 0 … T
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def fit(model, loss, steps):
+    trainer = training.Trainer(model, loss, points, steps=steps)
+    for _ in trainer.run(progress=False):
+        pass
+    return trainer.model.requires_grad_(False)
+
+
+def fresh():
+    torch.manual_seed(0)
+    return ddpm.DDPM(nets.EpsNet(2, S), S, dim=2)
+
+
+net = fit(fresh(), training.eps_loss(), steps=8000)
+
+# %% [markdown]
+# This is the goal: the swiss roll un-rolled from noise by a network that has only ever been asked "which noise is in this
+# point?".
+
+# %% mystnb={"image": {"alt": "Six panels from left to right: a round cloud of noise at t = 1000 shrinks, bends and becomes the spiral of the swiss roll at t = 0; the points are drawn in blue that turns from dark to light."}}
+x_T = torch.randn(5000, 2, generator=seeded(3))
+film = dict(samplers.reverse_path(net.x0_hat, S, x_T, steps=200, generator=seeded(4)))
+for t, ax in zip([1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), strict=True):
+    plots.points(film[t][:2000], ax, color=[plots.TIME(0.2 + 0.8 * t / S.T)], title=f"t = {t}", size=1.5)
+
+# %% [markdown]
+# ## 1. Four predictions, one loss
+#
+# A noisy point (3.4) is made of two things, and a network sees only their sum:
+#
+# $$ x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\; \varepsilon, \qquad \varepsilon \sim N(0, I). \tag{4.1} $$
+#
+# Given $x_t$, to know $x_0$ is to know $\varepsilon$. The same holds for every other mixture of the two. Two are in use:
+#
+# $$ v = \sqrt{\bar\alpha_t}\; \varepsilon - \sqrt{1 - \bar\alpha_t}\; x_0, \qquad
+#    s = \nabla_{x_t} \log q(x_t \mid x_0) = -\frac{\varepsilon}{\sqrt{1 - \bar\alpha_t}}. \tag{4.2} $$
+#
+# $s$ is the slope of the log density of $x_t$ if $x_0$ were known. $v$ (Salimans & Ho 2022) has a picture. Write
+# $\sqrt{\bar\alpha_t} = \cos\varphi$ and $\sqrt{1 - \bar\alpha_t} = \sin\varphi$. As $\varphi$ turns from 0 to a right
+# angle, $x_t = \cos\varphi\, x_0 + \sin\varphi\, \varepsilon$ walks along an arc from data to noise, and $v$ is its
+# velocity $dx_t / d\varphi$. So $v$ is about $\varepsilon$ when $x_t$ is nearly clean, and about $-x_0$ when
+# $x_t$ is nearly noise. It always asks for the part that cannot be seen.
+#
+# The library has the conversions. Here we go round in a circle at three noise levels.
+
+# %%
+x0 = roll.sample(1000, seed=2)
+eps = torch.randn(1000, 2, dtype=torch.float64, generator=seeded(0))
+for t in (1, 300, 999):
+    xt = ddpm.noised(x0, eps, ab[t])
+    v = ddpm.v_from_eps(xt, eps, ab[t])
+    torch.testing.assert_close(v, ab[t].sqrt() * eps - (1 - ab[t]).sqrt() * x0)  # (4.2)
+    torch.testing.assert_close(ddpm.eps_from_v(xt, v, ab[t]), eps)
+    torch.testing.assert_close(ddpm.x0_from_eps(xt, ddpm.eps_from_x0(xt, x0, ab[t]), ab[t]), x0)
+    torch.testing.assert_close(ddpm.eps_from_score(ddpm.score_from_eps(eps, ab[t]), ab[t]), eps)
+
+# %% [markdown]
+# Now let a network predict one of the four, with some error, and convert. Each conversion is linear, with the same $x_t$
+# on both sides, so the errors are proportional:
+#
+# $$ |\varepsilon - \hat\varepsilon|^2 \;=\; \mathrm{SNR}(t)\, |x_0 - \hat x_0|^2 \;=\; \bar\alpha_t\, |v - \hat v|^2
+#    \;=\; (1 - \bar\alpha_t)\, |s - \hat s|^2, \qquad \mathrm{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t}. \tag{4.3} $$
+#
+# Four predictions, one loss: they differ in the weight each gives to a time step, and in what is easy for a
+# network to say. We check (4.3) with a made-up prediction.
+
+# %%
+eps_hat = eps + 0.1 * torch.randn(1000, 2, dtype=torch.float64, generator=seeded(1))
+square = lambda a: a.square().sum(-1)  # noqa: E731
+for t in (1, 300, 999):
+    xt, a = ddpm.noised(x0, eps, ab[t]), ab[t]
+    error = square(eps - eps_hat)
+    torch.testing.assert_close(S.snr[t] * square(x0 - ddpm.x0_from_eps(xt, eps_hat, a)), error)
+    v_error = ddpm.v_from_eps(xt, eps, a) - ddpm.v_from_eps(xt, eps_hat, a)
+    torch.testing.assert_close(a * square(v_error), error)
+    s_error = ddpm.score_from_eps(eps, a) - ddpm.score_from_eps(eps_hat, a)
+    torch.testing.assert_close((1 - a) * square(s_error), error)
+
+# %% [markdown]
+# Our `EpsNet` uses this freedom. Seen from outside it answers with $\hat\varepsilon$. Inside, its last layer says $\hat v$,
+# and (4.2) turns it into $\hat\varepsilon = \sqrt{1 - \bar\alpha_t}\, x_t + \sqrt{\bar\alpha_t}\, \hat v$. Section 3
+# says what that is good for.
+#
+# ## 2. From the KL to the noise
+#
+# Notebook 03 split the negative bound into $L_T$, the terms $L_{t-1}$ and $L_0$ (3.16). For $t \ge 2$
+#
+# $$ L_{t-1} = \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\|\, p_\theta(x_{t-1} \mid x_t)\big), \qquad
+#    q = N(\tilde\mu_t, \tilde\beta_t I), \quad p_\theta = N(\mu_\theta, \sigma_t^2 I), \tag{4.4} $$
+#
+# with the mean and variance of the forward posterior (3.9)
+#
+# $$ \tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0
+#    + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \qquad
+#    \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t. \tag{4.5} $$
+#
+# We follow 002, equations (3) to (10), and keep what it drops.
+#
+# **Step 1: the KL is a squared distance.** Both variances are numbers, so the closed form of the KL has one term that knows
+# the network and one that does not:
+#
+# $$ L_{t-1} = \frac{1}{2\sigma_t^2}\, |\tilde\mu_t - \mu_\theta|^2 + C_t, \qquad
+#    C_t = \frac{D}{2} \left( \frac{\tilde\beta_t}{\sigma_t^2} - 1 - \log \frac{\tilde\beta_t}{\sigma_t^2} \right). \tag{4.6} $$
+#
+# $C_t$ is zero for $\sigma_t^2 = \tilde\beta_t$ and positive otherwise. Tutorials write $C$ and forget it. It is
+# the price of a variance that is not $\tilde\beta_t$, paid even by a network that knows $\varepsilon$. (3.17) is the same with
+# the distance in $x_0$.
+#
+# **Where tutorials slip.** 002 writes the norm in its (4), (7), (9) and (10) without the square. The KL has the square.
+
+# %%
+t, sigma2 = 300, S.beta
+xt = ddpm.noised(x0, eps, ab[t])
+q = diffusion.q_posterior(S, t, xt, x0)
+p = gaussian.Gaussian(ddpm.mean_from_eps(S, t, xt, eps_hat), sigma2[t])
+C = ddpm.loss_constant(S, sigma2, dim=2)
+distance = (q.mean - p.mean).norm(dim=-1)
+torch.testing.assert_close(gaussian.kl(q, p), distance**2 / (2 * sigma2[t]) + C[t])  # (4.6)
+as_printed = distance / (2 * sigma2[t]) + C[t]
+print(f"KL at t = {t}: {gaussian.kl(q, p).mean():.5f} nats; without the square: {as_printed.mean():.3f}")
+assert as_printed.mean() > 10 * gaussian.kl(q, p).mean()
+
+# %% [markdown]
+# **Step 2: put the noise in the place of the data.** Solve (4.1) for $x_0$,
+#
+# $$ x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\; \varepsilon}{\sqrt{\bar\alpha_t}}, \tag{4.7} $$
+#
+# and insert it in (4.5). Two coefficients have to be tidied up. Almost everything cancels:
+#
+# $$ \tilde\mu_t = \frac{1}{\sqrt{\alpha_t}} \left( x_t - \frac{\beta_t}{\sqrt{1 - \bar\alpha_t}}\; \varepsilon \right). \tag{4.8} $$
+#
+# <details><summary>The algebra of both coefficients</summary>
+#
+# Use $\bar\alpha_t = \alpha_t \bar\alpha_{t-1}$, so that $\sqrt{\bar\alpha_{t-1}} / \sqrt{\bar\alpha_t} = 1/\sqrt{\alpha_t}$,
+# and $\beta_t = 1 - \alpha_t$.
+#
+# The coefficient of $x_t$ has two parts, one from $x_0$ and one that was there before:
+#
+# $$ \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{\sqrt{\bar\alpha_t}\, (1 - \bar\alpha_t)} + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}
+#    = \frac{1}{\sqrt{\alpha_t}} \cdot \frac{\beta_t + \alpha_t (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t} . $$
+#
+# The numerator is $\beta_t + \alpha_t - \alpha_t \bar\alpha_{t-1} = 1 - \bar\alpha_t$. It cancels, and $1/\sqrt{\alpha_t}$ is left.
+#
+# The coefficient of $\varepsilon$ has one part:
+#
+# $$ -\frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t} \cdot \frac{\sqrt{1 - \bar\alpha_t}}{\sqrt{\bar\alpha_t}}
+#    = -\frac{1}{\sqrt{\alpha_t}} \cdot \frac{\beta_t}{\sqrt{1 - \bar\alpha_t}} . $$
+#
+# </details>
+#
+# **Step 3: let the network do what the formula does.** In (4.8) everything is known but $\varepsilon$. So the network
+# only has to supply that:
+#
+# $$ \mu_\theta(x_t, t) = \frac{1}{\sqrt{\alpha_t}} \left( x_t - \frac{\beta_t}{\sqrt{1 - \bar\alpha_t}}\; \varepsilon_\theta(x_t, t) \right). \tag{4.9} $$
+#
+# **Where tutorials slip.** In the line after its (7), 002 gives the best $\mu_\theta$ without the $\varepsilon$ behind
+# the fraction. Then a number is subtracted from a vector: every
+# step pushes every point the same way, along the diagonal.
+
+# %%
+for t in (1, 2, 300, 1000):
+    xt = ddpm.noised(x0, eps, ab[t])
+    by_hand = (xt - S.beta[t] / (1 - ab[t]).sqrt() * eps) / S.alpha[t].sqrt()  # (4.8)
+    torch.testing.assert_close(by_hand, diffusion.posterior_mean(S, t, xt, x0))
+    torch.testing.assert_close(by_hand, ddpm.mean_from_eps(S, t, xt, eps))
+t = 300
+xt = ddpm.noised(x0, eps, ab[t])
+as_printed = (xt - S.beta[t] / (1 - ab[t]).sqrt()) / S.alpha[t].sqrt()
+off = square(as_printed - diffusion.posterior_mean(S, t, xt, x0)).mean().sqrt() / S.beta_tilde[t].sqrt()
+print(f"without the ε the mean is off by {off:.2f} standard deviations of the step at t = {t}")
+assert off > 0.1
+
+# %% [markdown]
+# **Step 4: subtract.** The means (4.8) and (4.9) differ only in $\varepsilon$. Put them in (4.6):
+#
+# $$ L_{t-1} = w_t\, |\varepsilon - \varepsilon_\theta(x_t, t)|^2 + C_t, \qquad
+#    w_t = \frac{\beta_t^2}{2 \sigma_t^2\, \alpha_t\, (1 - \bar\alpha_t)}. \tag{4.10} $$
+#
+# And $t = 1$? There $\tilde\beta_1 = 0$ and there is no KL, but a reconstruction,
+# $L_0 = -\log p_\theta(x_0 \mid x_1)$. Since $\tilde\mu_1 = x_0$, the same steps lead to the same $w_1$, with another constant:
+#
+# $$ L_0 = w_1\, |\varepsilon - \varepsilon_\theta(x_1, 1)|^2 + C_1, \qquad C_1 = \frac{D}{2} \log 2\pi\sigma_1^2. \tag{4.11} $$
+#
+# **Where tutorials slip.** The slides of 001 let $\tau$ run from 2 to $T$ and so leave this term out. But it is where
+# the noise error weighs most, save for the last few steps before $T$, as section 3 shows.
+#
+# The claim is strong: for each data point and each $t$, the squared error in the noise *is* the bound's term. So we
+# check it term by term, at all $T$ times, for three choices of $\sigma_t^2$. For the optimal one we need the exact denoiser's
+# error. We draw points at all times at once, since we shall need them again.
+
+# %%
+n, times = 300, torch.arange(1, S.T + 1).unsqueeze(-1)  # (T, 1)
+x0_all = roll.sample(n, seed=6)
+eps_all = torch.randn(S.T, n, 2, dtype=torch.float64, generator=seeded(5))
+xt_all = diffusion.q_marginal(S, times, x0_all).at(eps_all)  # (T, n, 2)
+exact_all = torch.stack([roll.eps_mean(xt_all[t - 1], float(ab[t])) for t in range(1, S.T + 1)])
+noise_left = square(eps_all - exact_all).mean(-1)  # E|ε − E[ε|x_t]|² at each t
+x0_mse = torch.cat([torch.zeros(1), noise_left / S.snr[1:] / 2])  # by (4.3), per dimension
+exact_sigma2 = diffusion.sigma2_optimal(S, x0_mse)
+sigmas = {"β": diffusion.sigma2_beta(S), "β̃": diffusion.sigma2_beta_tilde(S), "optimal": exact_sigma2}
+
+# %%
+for sigma2 in sigmas.values():
+    w, C = ddpm.eps_weight(S, sigma2), ddpm.loss_constant(S, sigma2, dim=2)
+    for t in range(1, S.T + 1):
+        xt, target = xt_all[t - 1], exact_all[t - 1]
+        term = diffusion.L_term(S, t, x0_all, xt, ddpm.x0_from_eps(xt, target, ab[t]), sigma2)
+        torch.testing.assert_close(w[t] * square(eps_all[t - 1] - target) + C[t], term, rtol=1e-7, atol=1e-8)
+print(f"{len(sigmas)} × {S.T} terms agree, t = 1 included")
+
+# %% [markdown]
+# The same holds for a random $t$ per data point and for the trained network. This is what training sees.
+
+# %%
+t = torch.randint(1, S.T + 1, (1000,), generator=seeded(2))
+eps32 = torch.randn(1000, 2, generator=seeded(3))
+batch = points[:1000]
+kl_form = diffusion.sampled_term(batch, t, eps32, S, net.x0_hat, S.beta)
+eps_form = ddpm.weighted_loss(batch, t, eps32, net.eps_hat, S, S.beta)
+torch.testing.assert_close(eps_form, kl_form, rtol=1e-3, atol=1e-3)  # single precision
+
+# %% [markdown]
+# **Step 5: leave the weight out.** Ho et al. train with
+#
+# $$ L_\text{simple} = \mathbb{E}_{x_0, \varepsilon,\; t \sim U\{1 \dots T\}}\, |\varepsilon - \varepsilon_\theta(x_t, t)|^2. \tag{4.12} $$
+#
+# This is no longer the bound. What was left out?
+#
+# ## 3. What the weights weigh
+#
+# For $\sigma_t^2 = \tilde\beta_t$ the weight is a statement about the signal-to-noise ratio:
+#
+# $$ w_t = \frac12 \left( \frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1 \right), \qquad\text{so by (4.3)}\qquad
+#    L_{t-1} = \frac12 \big( \mathrm{SNR}(t-1) - \mathrm{SNR}(t) \big)\, |x_0 - \hat x_0|^2 . \tag{4.13} $$
+#
+# <details><summary>Proof</summary>
+#
+# With $\sigma_t^2 = \tilde\beta_t$ the weight is $\beta_t / (2 \alpha_t (1 - \bar\alpha_{t-1}))$. On the other side
+#
+# $$ \frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1 = \frac{1 - \bar\alpha_t}{\alpha_t (1 - \bar\alpha_{t-1})} - 1
+#    = \frac{1 - \bar\alpha_t - \alpha_t + \bar\alpha_t}{\alpha_t (1 - \bar\alpha_{t-1})} = \frac{\beta_t}{\alpha_t (1 - \bar\alpha_{t-1})}. $$
+#
+# </details>
+#
+# **Where tutorials slip.** 001 writes $\mathrm{KL} = \text{const} \cdot \|x_0 - x_\theta\|_2$. The norm is squared, and the
+# factor depends on $t$: it is the drop of the SNR in (4.13).
+#
+# If the steps are small, the ratio is near one, and $r - 1 \approx \log r$. Then, for both choices of $\sigma_t^2$,
+#
+# $$ w_t \approx \tfrac12 \big( \log \mathrm{SNR}(t-1) - \log \mathrm{SNR}(t) \big). \tag{4.14} $$
+#
+# So the bound is half the squared error in $\varepsilon$, summed over equal steps *in log SNR*. The simple loss sums it over equal
+# steps in $t$. That is the whole difference (Kingma et al. 2021).
+
+# %%
+by_snr = 0.5 * (S.snr[1:-1] / S.snr[2:] - 1)
+torch.testing.assert_close(ddpm.eps_weight(S, sigmas["β̃"])[2:], by_snr)  # (4.13)
+middle = slice(50, 801)
+small_steps = 0.5 * -S.log_snr.diff()[middle.start - 1 : middle.stop - 1]
+for name in ("β", "β̃"):
+    ratio = ddpm.eps_weight(S, sigmas[name])[middle] / small_steps
+    print(f"σ² = {name:2}: w_t over (4.14), t = 50 … 800: {ratio.min():.3f} to {ratio.max():.3f}")
+    assert 0.95 < ratio.min() and ratio.max() < 1.05
+
+# %% [markdown]
+# On the left the weights. On the right what each step costs in nats, with the exact denoiser: $w_t\, \mathbb{E}|\varepsilon -
+# \mathbb{E}[\varepsilon|x_t]|^2 + C_t$. No network can have less.
+
+# %% mystnb={"image": {"alt": "Left, log axes: the weight of the noise error against t falls from about one half at t = 1 to a few thousandths in the middle and climbs steeply to several hundred at t = 1000; with the small variance it starts higher. Right, log axes: the exact denoiser's nats per step fall from about one at t = 2 to almost nothing at t = 1000; with the small variance the first steps cost a little more."}}
+fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.4))
+ticks, colours = torch.arange(1, S.T + 1), (plots.Q, plots.EXTRA[1], plots.MODEL)
+for (name, sigma2), colour, line in zip(sigmas.items(), colours, ("-", "-", "--"), strict=True):
+    w, C = ddpm.eps_weight(S, sigma2)[1:], ddpm.loss_constant(S, sigma2, dim=2)[1:]
+    plots.curve(ticks, w, left, colour, label=f"σ² = {name}", linestyle=line)
+    plots.curve(ticks[1:], (w * noise_left + C)[1:], right, colour, linestyle=line)
+left.axhline(1, color=plots.DATA, linestyle=":", label="simple loss")
+left.set(xscale="log", yscale="log", xlabel="t", ylabel="weight of |ε − ε̂|², nats")
+right.set(xscale="log", yscale="log", xlabel="t", ylabel="L at step t ≥ 2, nats")
+left.legend();
+
+# %%
+w = ddpm.eps_weight(S, S.beta)
+kl_terms = (ddpm.eps_weight(S, exact_sigma2)[1:] * noise_left + ddpm.loss_constant(S, exact_sigma2, 2)[1:])[1:]
+print(f"w at t = 1, 10, 100, 500, 1000: {w[1]:.3f}, {w[10]:.3f}, {w[100]:.4f}, {w[500]:.4f}, {w[1000]:.0f}")
+print(f"share of the KL terms' nats in t = 2 … 10: {kl_terms[:9].sum() / kl_terms.sum():.2f}, in t = 2 … 100: {kl_terms[:99].sum() / kl_terms.sum():.2f}")
+assert w[1000] > 100 and kl_terms[:99].sum() > 0.5 * kl_terms.sum()
+
+# %% [markdown]
+# Three things to see.
+#
+# The weights fall from one half to a few thousandths. The bound cares most about the first steps, where the noise is smallest and the
+# last digits of the data are decided. About a third of the KL terms' nats falls in $t = 2 \dots 10$, which a uniform $t$ visits one time in a
+# hundred, and two thirds in the first tenth of the steps.
+#
+# At the far end the weight climbs to hundreds, because the last steps of the cosine schedule are not small: $\beta_T$ is
+# 0.999. There $x_t$ is nothing but noise and $\varepsilon$ is nearly $x_t$ itself. A network would have to copy its input to four
+# digits. That is easy to say in $v$ and hard in $\varepsilon$, and is why our `EpsNet` speaks $v$ inside: the copy is made by the formula.
+#
+# And with $\sigma_t^2 = \tilde\beta_t$ the first steps cost visibly more. We come back to that in section 8.
+#
+# ## 4. What the simple loss teaches
+#
+# Both losses are sums of squared errors, one for each $t$. A squared error is smallest for the conditional mean. For every
+# prediction $\hat\varepsilon(x_t)$
+#
+# $$ \mathbb{E}\,|\varepsilon - \hat\varepsilon|^2 = \underbrace{\mathbb{E}\,\big|\varepsilon - \mathbb{E}[\varepsilon|x_t]\big|^2}_{\text{cannot be avoided}}
+#    + \underbrace{\mathbb{E}\,\big|\mathbb{E}[\varepsilon|x_t] - \hat\varepsilon\big|^2}_{\text{excess}}, \tag{4.15} $$
+#
+# because the cross term vanishes: given $x_t$, the mean of $\varepsilon - \mathbb{E}[\varepsilon|x_t]$ is zero. So all weights, and no
+# weights, have the *same* minimiser, as long as the network is free to choose each $t$ on its own. By Tweedie's formula,
+# which notebook 00 proved, the minimiser is the score of the noisy data:
+#
+# $$ \varepsilon^*(x_t, t) = \mathbb{E}[\varepsilon \mid x_t] = -\sqrt{1 - \bar\alpha_t}\; \nabla \log q(x_t). \tag{4.16} $$
+#
+# A network that is trained on the targets $s$ of (4.2), slopes for *known* $x_0$, learns their mean, the slope for
+# unknown $x_0$. This is denoising score matching (Vincent 2011). We check (4.16) with autograd, and (4.15) by bending
+# the exact answer in three ways and pairing the losses.
+
+# %%
+t = 200
+xt = xt_all[t - 1].clone().requires_grad_()
+(slope,) = torch.autograd.grad(roll.log_prob(xt, float(ab[t])).sum(), xt)
+torch.testing.assert_close(ddpm.eps_from_score(slope, ab[t]), exact_all[t - 1])
+for name, bend in {"× 0.9": lambda e: 0.9 * e, "+ 0.1": lambda e: e + 0.1, "turned": lambda e: e.flip(-1)}.items():
+    bent = bend(exact_all[99:300])  # t = 100 … 300
+    extra = square(eps_all[99:300] - bent) - square(eps_all[99:300] - exact_all[99:300])
+    excess = square(exact_all[99:300] - bent)
+    mean, se = evaluate.mean_and_error((extra - excess).mean(0))  # one number per data point
+    print(f"{name:7} adds {extra.mean():.3f}; (4.15) says {excess.mean():.3f}; difference {mean:+.3f} ± {se:.3f}")
+    assert abs(mean) < 4 * se and extra.mean() > 0
+
+# %% [markdown]
+# ## 5. Training, written out
+#
+# Here is all of DDPM's training (Ho et al. 2020, Algorithm 1). The loop is in plain PyTorch. The words of the algorithm stand
+# in the comments.
+
+# %%
+def train(eps_net, steps, until, batch=512, peak=5e-3):
+    optimiser = torch.optim.Adam(eps_net.parameters(), lr=peak, betas=(0.9, 0.99), fused=True)
+    signal, noise = ab.sqrt().float(), (1 - ab).sqrt().float()
+    for step in range(until):
+        g = training.step_generator(seed=0, step=step)
+        x0 = points[torch.randint(len(points), (batch,), generator=g)]  # x₀ from the data
+        t = torch.randint(1, S.T + 1, (batch,), generator=g)  # t uniform over 1 … T
+        eps = torch.randn(x0.shape, generator=g)  # ε ~ N(0, I)
+        xt = signal[t].unsqueeze(-1) * x0 + noise[t].unsqueeze(-1) * eps  # (4.1)
+        loss = (eps - eps_net(xt, t)).square().sum(-1).mean()  # (4.12)
+        optimiser.param_groups[0]["lr"] = training.learning_rate(step, steps, peak)  # up in 100 steps, then down to 0
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()  # repeat
+    return eps_net
+
+
+# %% [markdown]
+# Three remarks. The generator is made from `(seed, step)`, so a batch is a function of the step alone. The learning
+# rate decays to zero. Without that the last batches would shake the weights, and a mean over recent weights would be needed. And a
+# step touches one $t$ per point, not the chain: (4.1) jumps to any $t$ at once.
+#
+# `training.Trainer` takes the same steps. After fifty of them the two agree to rounding.
+
+# %%
+by_hand = train(fresh().eps_net, steps=2000, until=50)
+trainer = training.Trainer(fresh(), training.eps_loss(training.uniform_t), points, steps=2000)
+for _ in range(50):
+    trainer.one_step()
+for a, b in zip(by_hand.parameters(), trainer.model.eps_net.parameters(), strict=True):
+    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+# %% [markdown]
+# So from here on we may use either. `simple` is trained by the loop above, for 2,000 steps. `net`, trained
+# at the start, had eight thousand steps of the `Trainer`.
+
+# %%
+simple = ddpm.DDPM(train(fresh().eps_net, steps=2000, until=2000), S, dim=2).requires_grad_(False)
+
+# %% [markdown]
+# In words, after 002:
+#
+# - A training step works on one term of the bound, at one random $t$. All terms share one network.
+# - It needs a data point, a time and a noise. From these, $x_t$ is one line (4.1).
+# - The forward posterior (4.5) says where $x_{t-1}$ should lie if $x_0$ is known.
+# - The reverse step should put its Gaussian there without knowing $x_0$. The KL (4.4) measures how well it does.
+# - All the reverse step lacks is the noise. So the network names the noise.
+#
+# ## 6. Learned against exact
+#
+# What should the network have learned? (4.16), which we have. Black is the exact $\mathbb{E}[\varepsilon|x_t]$ at points drawn from
+# $q(x_t)$, orange is `net`'s answer over it. Where you see no black, the two agree.
+
+# %% mystnb={"image": {"alt": "Four panels, t = 30, 100, 300, 700: arrows of the exact noise in black with the learned ones in orange over them, on the grey density. At t = 300 and 700 the orange hides the black; at t = 30 and 100 thin black edges show at some points."}}
+for t, ax in zip([30, 100, 300, 700], plots.axes_row(4, size=2.5), strict=True):
+    where = xt_all[t - 1][:120]
+    plots.density(roll.log_prob(plots.grid(n=100), float(ab[t])), ax)
+    plots.field(where, exact_all[t - 1][:120], ax, plots.TRUTH, scale=18)
+    plots.field(where, net.eps_hat(where.float(), t), ax, plots.MODEL, title=f"t = {t}", scale=18)
+
+# %% [markdown]
+# The eye finds little. The excess of (4.15) can be measured at every $t$, without the noise of $\varepsilon$, because the exact answer is known.
+# Multiplied by $w_t$ it is in nats, and summed over $t$ it is
+# what the network adds to the negative bound:
+#
+# $$ \sum_{t=1}^{T} w_t\; \mathbb{E}\,\big|\mathbb{E}[\varepsilon|x_t] - \varepsilon_\theta(x_t, t)\big|^2. \tag{4.17} $$
+
+# %%
+def excess_at_all_t(model):
+    return square(model.eps_hat(xt_all.float(), times).double() - exact_all)  # (T, n)
+
+
+def network_adds(model, sigma2):
+    nats = ddpm.eps_weight(S, sigma2)[1:].unsqueeze(-1) * excess_at_all_t(model)
+    return nats.mean(1), nats.sum(0).mean().item(), nats.sum(0).std().item() / n**0.5
+
+
+per_step, added, added_se = network_adds(net, S.beta)
+print(f"the network adds ≈ {added:.3f} ± {added_se:.3f} nats, of them ≈ {per_step[:100].sum():.3f} at t ≤ 100")
+assert added < 0.1 and per_step[:100].sum() > 0.3 * added
+
+# %% mystnb={"image": {"alt": "Left, log axes: the network's excess squared error against t in red, far below the grey curve of the noise that cannot be avoided except at the very end. Right, log axes: the same excess times the weight, in nats per step, largest at t = 1 and falling."}}
+fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.4))
+plots.curve(ticks, noise_left, left, plots.DATA, label="E|ε − E[ε|xₜ]|², cannot be avoided")
+plots.curve(ticks, excess_at_all_t(net).mean(1), left, plots.ERROR, label="excess of the network")
+plots.curve(ticks, per_step, right, plots.ERROR)
+left.set(xscale="log", yscale="log", xlabel="t", ylabel="squared error of ε̂", ylim=(1e-9, 10))
+right.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-9, 1))
+left.legend(loc="lower left");
+
+# %% [markdown]
+# Left: the largest excess lies around $t = 100$, where the arms of the roll begin to blur into each other and
+# the noise level decides which arm a point belongs to. But for the last few steps, the excess is a small part of the grey curve. A training
+# loss shows the sum of grey and red, so **the loss that one watches during training is almost all grey**. It tells next to nothing about
+# how good the network is. Right: in nats the first steps count, each one for itself; the range around $t = 100$ counts because it has many steps.
+#
+# ## 7. Weighted or simple?
+#
+# The bound is the score on our ruler. So surely one should train on the bound? Or take times where the bound has its weight? Here are four
+# networks with the same start, the same 2,000 steps and the same batches of data. They differ in how $t$ is drawn and whether $w_t$ is used:
+#
+# | name | draws $t$ | weight |
+# | --- | --- | --- |
+# | simple | uniform in $t$ | 1, the loss (4.12) |
+# | weighted | uniform in $t$ | $w_t$, the bound (4.10) |
+# | log SNR | uniform in $\log$ SNR, from $-2$ up | 1, which by (4.14) is about the bound too |
+# | mixed | half uniform in $t$, half in $\log$ SNR: `training.mixed_t`, as for `net` | 1 |
+#
+# **Predict first.** Which one has the fewest nats, and which the best samples?
+
+# %%
+def by_log_snr(schedule, n, generator):
+    return training.mixed_t(schedule, 2 * n, generator)[n:]
+
+
+def bound_loss(model, x0, generator):
+    t, eps = training.uniform_t(S, len(x0), generator), torch.randn(x0.shape, generator=generator)
+    return {"loss": S.T * ddpm.weighted_loss(x0, t, eps, model.eps_net, S, S.beta).mean()}
+
+
+for name, draw in {"uniform": training.uniform_t, "log SNR": by_log_snr, "mixed": training.mixed_t}.items():
+    t = draw(S, 100_000, seeded(0))
+    print(f"{name:8} t ≤ 10: {(t <= 10).double().mean():.3f}   t ≤ 200: {(t <= 200).double().mean():.3f} of the draws")
+losses = {"weighted": bound_loss, "log SNR": training.eps_loss(by_log_snr), "mixed": training.eps_loss()}
+rivals = {"simple": simple} | {name: fit(fresh(), loss, steps=2000) for name, loss in losses.items()}
+truth, floor = roll.sample(5000, seed=8), evaluate.noise_floor(evaluate.energy_distance, roll, 5000, repeats=3)
+found = {}
+for name, model in rivals.items():
+    x = samplers.sample(model.x0_hat, S, x_T, steps=100, generator=seeded(4))
+    _, nats, se = network_adds(model, S.beta)
+    found[name] = nats, evaluate.share_off(x, roll), evaluate.energy_distance(x, truth) / floor
+    print(f"{name:9} adds ≈ {nats:.3f} ± {se:.3f} nats   off the roll ≈ {100 * found[name][1]:.1f} %   energy distance ≈ {found[name][2]:.1f} floors")
+assert found["weighted"][0] > 3 * found["simple"][0] and found["weighted"][1] > 3 * found["simple"][1]
+
+# %% mystnb={"image": {"alt": "Log axes: nats that each of the three networks adds at each t. The weighted network is the best at the last steps, where the others are already good, and a hundred times worse than the others between t = 10 and 300. The other three are close to each other, log SNR lowest at the first steps."}}
+for (name, model), colour in zip(rivals.items(), (plots.MODEL, plots.ERROR, plots.Q, plots.EXTRA[0]), strict=True):
+    ax = plots.curve(ticks, network_adds(model, S.beta)[0], None, colour, label=name, linewidth=1)
+ax.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-9, 1))
+ax.legend(ncols=2, loc="lower left");
+
+# %% [markdown]
+# The network that was trained on the bound itself is the worst *by the bound*, by a wide margin, and its samples are the worst too. Nothing is wrong with
+# the aim. The trouble is how the aim is estimated. With $t$ uniform, one draw in a hundred carries most of the weight, so its gradient is mostly the noise
+# of a few points. The figure shows where it fails: between $t = 10$ and a few hundred, where the roll takes shape, and where it has many draws of
+# hardly any weight.
+#
+# The log SNR network has nearly the same aim, but draws the important times more often instead of weighing them more. Up to a few hundred it is
+# the best or close to it. It never looks at $\log \mathrm{SNR} < -2$, and pays for that at the end. The mixed network draws half and
+# half, gives up little anywhere, and adds the fewest nats. That is why it is the library's default.
+#
+# The samples tell a different tale. Between the three networks without weights, the share off the roll hardly differs, and the energy distance cannot tell any
+# of them from true points. The simple loss gives away nats at the first steps, where an error moves a point by less than the roll is thick. Nobody sees
+# that in a picture. Ho et al. report the same of images: the simple loss had the worse bound and the better samples.
+#
+# ## 8. The gap, split
+#
+# Now the ruler. A model's distance to $H$ has two parts. The chain has $T$ steps and Gaussian reverse
+# steps, and even the exact denoiser pays for that. The rest is the network's:
+#
+# $$ \underbrace{\mathbb{E}[\log p(x) - \mathrm{ELBO}_\theta]}_{\text{gap}} =
+#    \underbrace{\mathbb{E}[\log p(x) - \mathrm{ELBO}_*]}_{T \text{ steps, } \sigma_t^2} +
+#    \underbrace{\mathbb{E}[\mathrm{ELBO}_* - \mathrm{ELBO}_\theta]}_{\text{the network, (4.17)}}. \tag{4.18} $$
+#
+# We score both denoisers with the one bound of notebook 02, on the same points with the same noise and the same
+# $\sigma_t^2$. Then nearly everything random cancels in the difference. The network has its own optimal variances, fitted on training points.
+
+# %%
+training.fit_sigma2(net, points)
+
+
+def learned(xt, t):
+    return net.x0_hat(xt.float(), t).to(xt)
+
+
+x = roll.sample(1000, seed=1_000_000)
+log_p, exact = roll.log_prob(x), oracles.exact_denoiser(roll, ab)
+chain_exact, chain_net = (diffusion.ForwardProcess(S, denoiser, net.sigma2) for denoiser in (exact, learned))
+b_exact, b_net = (evaluate.score_chain(x, chain, seeded(7)) for chain in (chain_exact, chain_net))
+
+# %%
+_, added, added_se = network_adds(net, net.sigma2)
+difference, difference_se = evaluate.mean_and_error(b_exact.elbo - b_net.elbo)
+for name, b in {"exact": b_exact, "network": b_net}.items():
+    mean, se = evaluate.gap(b, log_p)
+    print(f"{name:8} gap ≈ {mean:.3f} ± {se:.3f} nats")
+print(f"network − exact, paired ≈ {difference:.3f} ± {difference_se:.3f} nats;   by (4.17) ≈ {added:.3f} ± {added_se:.3f}")
+assert abs(difference - added) < 4 * (difference_se + added_se) and evaluate.gap(b_net, log_p)[0] < 0.1
+
+# %% [markdown]
+# Two routes to one number: the difference of two bounds, each a sum of a thousand log ratios, and the sum of a thousand squared errors against the
+# exact field. The second has the smaller error, since nothing in it is random but the points. The chain itself loses about half a hundredth of a nat,
+# as notebook 03 found at $T = 1000$. The rest of the gap, the larger part, is what `net` has not learned yet.
+#
+# And the variance? The same network, three times.
+
+# %%
+fresh_x = roll.sample(2000, seed=2_000_000)
+gaps = {}
+for name, sigma2 in {"β̃": sigmas["β̃"], "β": S.beta, "optimal": net.sigma2}.items():
+    b = evaluate.score_chain(fresh_x.float(), net.chain(sigma2), seeded(8))
+    gaps[f"DDPM, σ² = {name}"] = evaluate.gap(b, roll.log_prob(fresh_x))
+    print(f"σ² = {name:8} gap ≈ {gaps[f'DDPM, σ² = {name}'][0]:.3f} ± {gaps[f'DDPM, σ² = {name}'][1]:.3f} nats")
+assert gaps["DDPM, σ² = β̃"][0] > 0.5 and gaps["DDPM, σ² = β"][0] < 0.12
+
+# %% [markdown]
+# $\tilde\beta_t$ is the variance of $x_{t-1}$ when $x_0$ is *known*. The reverse step does not know it. At the first steps the
+# noise is smaller than the roll is thick, so the data look locally flat, and the uncertainty about $x_0$ makes
+# the true reverse variance about $\beta_t$. A model that claims $\tilde\beta_t$ is too sure of itself. It pays about a nat, the price that (3.24)
+# predicted without any network. That is many times what the network's errors cost, and the same network with another number in the place
+# of $\sigma_t^2$ gets it back. The optimal variance is worth little beyond $\beta_t$ here.
+#
+# ## 9. Sampling
+#
+# Sampling is the chain read backwards (Ho et al. 2020, Algorithm 2). From noise, for $t = T, \dots, 1$:
+#
+# $$ x_{t-1} = \mu_\theta(x_t, t) + \sigma_t z, \qquad z \sim N(0, I), \quad z = 0 \text{ at } t = 1. \tag{4.19} $$
+#
+# Written out, and against the library's loop, which goes through $\hat x_0$ and (4.5) instead of (4.9):
+
+# %%
+g, xt = seeded(11), x_T[:200]
+for t in range(S.T, 0, -1):
+    z = torch.randn(xt.shape, generator=g) if t > 1 else torch.zeros_like(xt)
+    mean = ddpm.mean_from_eps(S, t, xt, net.eps_hat(xt, t))  # (4.9)
+    torch.testing.assert_close(mean, diffusion.posterior_mean(S, t, xt, net.x0_hat(xt, t)), rtol=1e-3, atol=1e-4)
+    xt = mean + S.beta[t].sqrt().float() * z  # (4.19)
+whole = samplers.sample(net.x0_hat, S, x_T[:200], generator=seeded(11))
+print(f"largest difference of the two loops below 0.01: {bool((xt - whole).abs().max() < 0.01)}")
+assert (xt - whole).abs().max() < 0.01
+
+# %% [markdown]
+# Because (4.1) jumps over steps, so can sampling: take 200 of the times and the schedule that steps between them. That made the film
+# at the top. Its last picture, against the data:
+
+# %% mystnb={"image": {"alt": "Two panels side by side: two thousand true points of the swiss roll in grey and two thousand samples of the network in orange; the two spirals look the same, with a stray orange point or two between the arms."}}
+left, right = plots.axes_row(2, size=3)
+plots.points(truth[:2000], left, title="data")
+plots.points(film[0][:2000], right, color=plots.MODEL, title="network, 200 steps");
+
+# %%
+seen = evaluate.compare_samples(film[0], roll)
+print("network:  ", ",   ".join(f"{key} ≈ {value:.3f}" for key, value in seen.items()))
+print(f"perfect:   distances 1 on average,   mean log p {-H:.3f},   share off 0.001")
+assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["mean log p"] + H) < 0.5
+
+# %% [markdown]
+# By the three distances the samples are about as good as fresh data: they are near one floor, and a single ratio scatters around it
+# by a factor of two. The mean log density and the share off the roll are finer. They still see a little of the gap, points
+# between the arms that the data would hardly ever put there.
+#
+# How many steps does it take? The network is the same; only the times at which it is asked differ.
+
+# %%
+for steps in (10, 30, 100, 300):
+    x = samplers.sample(net.x0_hat, S, x_T, steps=steps, generator=seeded(4))
+    off = evaluate.share_off(x, roll)
+    print(f"{steps:4} steps: off the roll ≈ {100 * off:.1f} %,   mean log p ≈ {evaluate.mean_log_prob(x, roll):.2f}")
+assert off < 0.03
+
+# %% [markdown]
+# ## 10. All models on one ruler
+#
+# The last table needs a VAE and an HVAE. We train both for a few seconds. Notebooks 01 and 02 train longer and get further. All numbers are
+# paired with the exact $\log p(x)$ of the same 2,000 points.
+
+# %%
+torch.manual_seed(0)
+points_of = {"VAE": (VAE(), 3000), "HVAE, 3 levels": (HVAE(levels=3), 1200)}
+table = {}
+for name, (model, steps) in points_of.items():
+    chain = fit(model, training.elbo_loss(), steps)
+    table[name] = evaluate.gap(evaluate.score_chain(fresh_x.float(), chain, seeded(8)), roll.log_prob(fresh_x))
+table |= gaps
+for name, (mean, se) in table.items():
+    print(f"{name:18} −bound ≈ {H + mean:.3f},   gap to H ≈ {mean:.3f} ± {se:.3f} nats")
+print(f"{'the truth':18} H = {H:.3f}")
+assert all(table[name][0] > 0.2 + table["DDPM, σ² = β"][0] for name in points_of)
+
+# %% mystnb={"image": {"alt": "The ruler: negative bounds in nats of VAE, HVAE, and DDPM with three variances, as orange dots to the right of the black line at the entropy. DDPM with the small variance is the furthest out, VAE and HVAE lie half-way; the other two DDPM dots sit almost on the line."}}
+entries = {name: H + mean for name, (mean, _) in table.items()} | {"truth": H}
+plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()});
+
+# %% [markdown]
+# One bound has scored all five rows. VAE and HVAE are far from $H$ after so short a training. What three levels buy shows only with
+# more of it, as notebook 02 has it: the HVAE has to learn its encoder as well. The thousand small steps almost reach the
+# truth. Small steps are what makes Gaussian reverse steps good enough: notebook 03 measured that without a network.
+# But a thousand steps with the wrong variance are worse than the VAE. A few of them, the first, are then too sure of
+# themselves, and that costs more than all else.
+#
+# ## 11. Is it a VAE?
+#
+# 002 asks this at its end. With everything measured, the answer can be concrete.
+#
+# **It is one**, in three respects. There is a generative model that turns latents into data with a network: the film at the top. There is
+# an inference model that turns data into latents: (4.1). And the objective is the ELBO, by the very function that scored
+# the VAE: section 10 calls `score_chain` on all five.
+#
+# **It is not one**, in four.
+#
+# - *Nothing in q is learned.* So there is no encoder to collapse or to fool the decoder, and the targets of all terms are known in closed form. That
+#   is what made (4.10) possible.
+# - *The last latent knows nothing of the data.* A VAE's latent has to carry information, and the prior then fails to match where the
+#   data land. Here the match is perfect up to $L_T$, and samples cannot start in a hole.
+# - *Every latent has the size of the data.* Nothing is compressed. A VAE may use fewer dimensions.
+# - *All levels share one network*, told apart by $t$. The HVAE has a pair of networks per level.
+
+# %%
+L_T = S.L_T(roll.sample(1000, seed=12)).mean()
+count = lambda model: sum(p.numel() for p in model.parameters())  # noqa: E731
+print(f"L_T {L_T:.1e} nats:  what x_T still knows of x_0")
+print(f"parameters: HVAE {count(HVAE(levels=3)):,} for 3 levels, DDPM {count(net):,} for {S.T} levels")
+assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
+
+# %% [markdown]
+# 002 closes with three open questions, in 2021. Each has been answered since.
+#
+# 1. *Can it be multi-scale?* Yes: cascades of diffusion models from coarse to fine (Ho et al. 2022), and forward processes
+#    that drop dimensions or blur as they go (Jing et al. 2022; Hoogeboom & Salimans 2023).
+# 2. *Can it live in the latent space of an autoencoder?* Yes. Latent diffusion (Rombach et al. 2022; Vahdat et al. 2021) became
+#    the standard for images: the autoencoder buys back the compression that the third point above gave up.
+# 3. *Can the forward process be learned?* Yes. Variational diffusion models (Kingma et al. 2021) learn the SNR curve, and (4.14) says what
+#    there is to gain: with small steps the bound is an integral over log SNR, so the curve's shape drops out and only its two ends matter. Learning it serves
+#    the variance of training. A forward process whose mean is a network, as 002 has in mind, came later (Bartosh et al. 2024).
+#
+# ## Recap
+#
+# - Given $x_t$, the predictions $x_0$, $\varepsilon$, $v$ and score are one. Their squared errors differ by a factor per $t$ (4.3).
+# - The bound's term at $t$ is $w_t |\varepsilon - \varepsilon_\theta|^2 + C_t$, exactly (4.10), (4.11).
+# - The bound is the squared error summed evenly over log SNR, the simple loss sums it evenly over $t$ (4.14). Both are minimised by
+#   $\mathbb{E}[\varepsilon|x_t]$, the score up to a factor (4.16).
+# - What the network adds to the gap is a weighted sum of its distances from the exact field (4.17), which has no noise of $\varepsilon$ in it.
+# - The choice of $\sigma_t^2$ can cost more nats than all the learning.
+#
+# DDPM in ten lines, and where each stands:
+#
+# ```
+# train:   repeat                                         Trainer.run
+#            x₀ ~ data,  t ~ draw,  ε ~ N(0, I)           Trainer.one_step, mixed_t
+#            x_t = √ᾱ_t x₀ + √(1−ᾱ_t) ε                   q_marginal
+#            step down ∇ |ε − ε_θ(x_t, t)|²               squared_error
+# sample:  x_T ~ N(0, I)                                  reverse_path
+#          for t = T, …, 1
+#            z ~ N(0, I), or 0 at t = 1
+#            μ = (x_t − β_t/√(1−ᾱ_t) ε_θ(x_t, t)) / √α_t  mean_from_eps
+#            x_{t−1} = μ + σ_t z                          ancestral_step
+#          return x₀                                      sample
+# ```
+#
+# | symbol | code | file |
+# | --- | --- | --- |
+# | $\varepsilon \leftrightarrow x_0, v, s$ | `x0_from_eps`, `v_from_eps`, `score_from_eps` | `ddpm.py` |
+# | $\varepsilon_\theta(x_t, t)$ | `EpsNet`, `eps_hat` | `nets.py`, `ddpm.py` |
+# | $\mu_\theta$ | `mean_from_eps` | `ddpm.py` |
+# | $w_t$, $C_t$ | `eps_weight`, `loss_constant` | `ddpm.py` |
+# | $L_{t-1}$, $L_0$ | `L_term`, `sampled_term`, `weighted_loss` | `diffusion.py`, `ddpm.py` |
+# | $L_\text{simple}$ | `squared_error`, `eps_loss` | `ddpm.py`, `training.py` |
+# | $\sigma_t^2$ | `sigma2_beta`, `sigma2_beta_tilde`, `sigma2_optimal` | `diffusion.py` |
+# | $\mathbb{E}[\varepsilon \mid x_t]$ | `Mixture.eps_mean` | `oracles.py` |
+# | $t \sim$ | `uniform_t`, `mixed_t` | `training.py` |
+# | (4.19) | `ancestral_step`, `reverse_path` | `ddpm.py`, `samplers.py` |
+#
+# **The way on.** The score (4.16) leads to Langevin dynamics and to stochastic differential equations, log SNR (4.14) to variational diffusion models
+# with a learned schedule, and the few steps of section 9 to faster samplers. Each of them ends on the same ruler.
+#
+# **References**
+#
+# - Bartosh, Vetrov, Naesseth (2024), *Neural flow diffusion models*, [arXiv:2404.12940](https://arxiv.org/abs/2404.12940)
+# - Ho, Jain, Abbeel (2020), *Denoising diffusion probabilistic models*, [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)
+# - Ho, Saharia, Chan, Fleet, Norouzi, Salimans (2022), *Cascaded diffusion models for high fidelity image generation*,
+#   [arXiv:2106.15282](https://arxiv.org/abs/2106.15282)
+# - Hoogeboom, Salimans (2023), *Blurring diffusion models*, [arXiv:2209.05557](https://arxiv.org/abs/2209.05557)
+# - Jing, Corso, Berlinghieri, Jaakkola (2022), *Subspace diffusion generative models*,
+#   [arXiv:2205.01490](https://arxiv.org/abs/2205.01490)
+# - Kingma, Salimans, Poole, Ho (2021), *Variational diffusion models*, [arXiv:2107.00630](https://arxiv.org/abs/2107.00630)
+# - Rombach, Blattmann, Lorenz, Esser, Ommer (2022), *High-resolution image synthesis with latent diffusion models*,
+#   [arXiv:2112.10752](https://arxiv.org/abs/2112.10752)
+# - Salimans, Ho (2022), *Progressive distillation for fast sampling of diffusion models*, [arXiv:2202.00512](https://arxiv.org/abs/2202.00512)
+# - Vahdat, Kreis, Kautz (2021), *Score-based generative modeling in latent space*, [arXiv:2106.05931](https://arxiv.org/abs/2106.05931)
+# - Vincent (2011), *A connection between score matching and denoising autoencoders*,
+#   [doi:10.1162/NECO_a_00142](https://doi.org/10.1162/NECO_a_00142)
+# - 001: *Diffusion Models*, lecture slides
+# - 002: Turner (2021), *Diffusion Models as a kind of VAE*
