@@ -531,9 +531,9 @@ ax.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats pe
 ax.legend(ncols=2, loc="lower left");
 
 # %% [markdown]
-# The network that was trained on the bound itself is the worst *by the bound*, by a wide margin, and its samples are the worst too. Nothing is wrong with
-# the aim. The trouble is how the aim is estimated. With $t$ uniform, one draw in a hundred carries most of the weight, so its gradient is mostly the noise
-# of a few points. The figure shows where it fails: between $t = 10$ and a few hundred, where the roll takes shape, and where it has many draws of
+# The network that was trained on the bound itself is the worst *by the bound*, by a wide margin, and its samples are the worst too. The aim is the right one, by (4.10). But
+# it is estimated from batches. With $t$ uniform, the few draws from the first and the last steps carry nearly all the weight, so a gradient is the verdict
+# of a few points. The figure shows where that fails: between $t = 10$ and a few hundred, where the roll takes shape, and where the many draws have
 # hardly any weight.
 #
 # The log SNR network has nearly the same aim, but draws the important times more often instead of weighing them more. Up to a few hundred it is
@@ -580,7 +580,7 @@ assert abs(difference - added) < 4 * (difference_se + added_se) and evaluate.gap
 
 # %% [markdown]
 # Two routes to one number: the difference of two bounds, each a sum of a thousand log ratios, and the sum of a thousand squared errors against the
-# exact field. The second has the smaller error, since nothing in it is random but the points. The chain itself loses about half a hundredth of a nat,
+# exact field. The second has the smaller error, since the noise of the targets is not in it. The chain itself loses about half a hundredth of a nat,
 # as notebook 03 found at $T = 1000$. The rest of the gap, the larger part, is what `net` has not learned yet.
 #
 # And the variance? The same network, three times.
@@ -597,8 +597,8 @@ assert gaps["DDPM, σ² = β̃"][0] > 0.5 and gaps["DDPM, σ² = β"][0] < 0.12
 # %% [markdown]
 # $\tilde\beta_t$ is the variance of $x_{t-1}$ when $x_0$ is *known*. The reverse step does not know it. At the first steps the
 # noise is smaller than the roll is thick, so the data look locally flat, and the uncertainty about $x_0$ makes
-# the true reverse variance about $\beta_t$. A model that claims $\tilde\beta_t$ is too sure of itself. It pays about a nat, the price that (3.24)
-# predicted without any network. That is many times what the network's errors cost, and the same network with another number in the place
+# the true reverse variance about $\beta_t$. A model that claims $\tilde\beta_t$ is too sure of itself. It pays about a nat, close to the price that (3.24)
+# gives without any network. That is many times what the network's errors cost, and the same network with another number in the place
 # of $\sigma_t^2$ gets it back. The optimal variance is worth little beyond $\beta_t$ here.
 #
 # ## 9. Sampling
@@ -637,7 +637,7 @@ assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["me
 
 # %% [markdown]
 # By the three distances the samples are about as good as fresh data: they are near one floor, and a single ratio scatters around it
-# by a factor of two. The mean log density and the share off the roll are finer. They still see a little of the gap, points
+# by a factor of two or more. The mean log density and the share off the roll are finer. They still see a little of the gap, points
 # between the arms that the data would hardly ever put there.
 #
 # How many steps does it take? The network is the same; only the times at which it is asked differ.
@@ -650,6 +650,8 @@ for steps in (10, 30, 100, 300):
 assert off < 0.03
 
 # %% [markdown]
+# Thirty steps give the shape. A few hundred bring the last points back to the roll.
+#
 # ## 10. All models on one ruler
 #
 # The last table needs a VAE and an HVAE. We train both for a few seconds. Notebooks 01 and 02 train longer and get further. All numbers are
