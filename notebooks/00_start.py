@@ -50,7 +50,7 @@ roll = SwissRoll()
 x = roll.sample(3000, seed=0)
 line = roll.curve(torch.linspace(0, 1, 400))
 ax = plots.points(x, title="3,000 points and the curve they scatter around")
-plots.truth(line[:, 0], line[:, 1], ax, label=None);
+_ = plots.truth(line[:, 0], line[:, 1], ax, label=None)
 
 # %% [markdown]
 # A point is made in two steps. First draw a place along the curve, $u \sim U(0, 1)$, and go to $c(u)$. Then
@@ -98,7 +98,7 @@ grid = plots.grid()
 left, right = plots.axes_row(2, size=3)
 plots.density(roll.log_prob(grid), left, title="exact density p(x)")
 plots.density(roll.log_prob(grid), right, title="the samples over it")
-plots.points(x[:1000], right, color=plots.Q, size=3);
+_ = plots.points(x[:1000], right, color=plots.Q, size=3)
 
 # %% [markdown]
 # The inner end is darker. Equal steps in $u$ are equal angles, and an angle spans less of the curve where the radius
@@ -168,7 +168,7 @@ for factor in (2, 4):
     blurred = Mixture(roll.weights, roll.means, factor**2 * roll.variances)
     scores[f"right curve, noise × {factor}"] = -blurred.log_prob(big[:50_000]).mean().item()
 scores["unit Gaussian"] = know_nothing
-plots.ruler(scores, H);
+_ = plots.ruler(scores, H)
 
 # %% [markdown]
 # The label behind each dot is its distance to $H$. Twice the noise costs about a fifth of the whole ruler, four
@@ -238,7 +238,7 @@ entropies = [roll.entropy(a.item()) for a in log_snr.sigmoid()]
 ax = plots.truth(log_snr, entropies)
 ax.axhline(H, color=plots.DATA, linestyle=":")
 ax.axhline(know_nothing, color=plots.DATA, linestyle=":")
-ax.set(xlabel="log SNR = log ᾱ/(1 − ᾱ)", ylabel="entropy, nats");
+_ = ax.set(xlabel="log SNR = log ᾱ/(1 − ᾱ)", ylabel="entropy, nats")
 
 # %%
 print(f"clean {entropies[-1]:.3f}   half-way {roll.entropy(0.5):.3f}   noise {entropies[0]:.3f} nats")

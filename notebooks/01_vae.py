@@ -66,7 +66,7 @@ vae = trainer.model.requires_grad_(False)
 # %% mystnb={"image": {"alt": "Left: data points along the swiss roll in grey. Right: samples of the trained VAE in orange; most follow the spiral, some lie in the gaps between its arms."}}
 left, right = plots.axes_row(2, size=3)
 plots.points(roll.sample(3000, seed=1), left, title="data")
-plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL, title="samples of the VAE");
+_ = plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL, title="samples of the VAE")
 
 # %% [markdown]
 # The model has found the roll. But some of its samples lie between the arms, where there are no data. By the end we
@@ -188,7 +188,7 @@ for (d, errors), color in zip(exact_errors.items(), plots.EXTRA, strict=True):
 ax.axhline(0, color=plots.TRUTH, linewidth=1.2)
 ax.set(xscale="log", yscale="symlog", xlabel="K, draws from the prior", ylabel="error of log p(x), nats")
 ax.set_ylim(-3000, 1)
-ax.legend(loc="lower right", ncols=3);
+_ = ax.legend(loc="lower right", ncols=3)
 
 # %% [markdown]
 # In two dimensions ten thousand draws are enough. In 32 they still miss by tens of nats, because each dimension
@@ -309,7 +309,7 @@ sampled = [evaluate.gap(bound.bound(x_toy[:5000], Toy(widen=w), seeded(8)), log_
 ax = plots.truth(widths, [gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item() for w in widths])
 ax.errorbar(widths, [m for m, _ in sampled], yerr=[2 * e for _, e in sampled], fmt="o", color=plots.Q, label="sampled")
 ax.set(xscale="log", xlabel="variance of q / variance of the posterior", ylabel="log p(x) − ELBO, nats")
-ax.legend();
+_ = ax.legend()
 
 # %% [markdown]
 # The error bars vanish where the gap does. And the gap is lopsided: a $q$ ten times too wide costs far more than one
@@ -457,7 +457,7 @@ plots.curve(steps, [-r for r in series["reconstruction"]], ax, color=plots.EXTRA
 plots.curve(steps, [-k for k in series["prior"]], ax, color=plots.Q, label="KL(q ‖ prior)")
 ax.axhline(H, color=plots.TRUTH, linewidth=1.2, label="H")
 ax.set(xlabel="training step", ylabel="nats per data point", ylim=(-4, 6))
-ax.legend(ncols=4);
+_ = ax.legend(ncols=4)
 
 # %% [markdown]
 # The two terms are large and of opposite sign. $z$ carries several nats about $x$ at the price of as many. What is
@@ -513,7 +513,7 @@ assert abs(spread["KL only"] - 1) < 0.05 and abs(minus_elbo["decoder variance 1"
 # %% mystnb={"image": {"alt": "Three panels of latent space, points coloured by position along the roll. Both terms: colours in order, filling a disc of radius about two. Reconstruction only: a sharp, thin, coloured spiral. KL only: one round cloud with all colours mixed."}}
 x_u, u = roll.sample_with_u(3000, seed=15)
 for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
-    plots.points(runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u, title=name, limit=3.2);
+    plots.points(runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u, title=name, limit=3.2)
 
 # %% [markdown]
 # What each run shows:
@@ -569,7 +569,7 @@ ax = plots.curve(list(iwae), H + torch.tensor(means), error=errors, label="−IW
 ax.axhline(H + wrong[0], color=plots.MODEL, linestyle="--", label="−log likelihood of the model, by the grid")
 ax.axhline(H, color=plots.TRUTH, linewidth=1.2, label="H")
 ax.set(xscale="log", xlabel="K, draws from q per point", ylabel="nats per data point", ylim=(H - 0.02, None))
-ax.legend();
+_ = ax.legend()
 
 # %% [markdown]
 # The curve starts at the ELBO and comes down to within a few hundredths of a nat of the model's exact score, the
@@ -632,7 +632,7 @@ plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="dra
 grid_log_q = aggregate.log_prob(plots.grid(3.2, n=100))
 plots.density(grid_log_q, right, limit=3.2)
 title = "density of q(z); red: decodes off the roll"
-plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=3.2, title=title);
+_ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=3.2, title=title)
 
 # %% [markdown]
 # The encoder has wound the roll up so that it nearly fills the disc of the prior. It cannot fill it: neighbouring
@@ -693,7 +693,7 @@ assert (std > 0.9).sum() >= 5 and minus_elbo["8 latents"] > minus_elbo["both ter
 # %% mystnb={"image": {"alt": "The ruler in nats: the unit Gaussian far to the right, the VAE's ELBO well below it, its importance-weighted bound with a thousand draws further left, the entropy as a black line at the left end."}}
 rows = {"unit Gaussian": math.log(2 * math.pi) + 1, "VAE, ELBO": H + iwae[1][0]}
 rows["VAE, IWAE K = 1000"] = H + iwae[1000][0]
-plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.startswith("VAE")});
+_ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.startswith("VAE")})
 
 # %% [markdown]
 # The VAE has gone most of the way from knowing nothing to the truth. Of what is left, by the one count (1.11) less

@@ -565,7 +565,7 @@ for label, found, color in (("ELBO", gaps, plots.MODEL), ("importance-weighted, 
     gap, se = torch.tensor([found[T] for T in sorted(found)]).T
     ax = plots.curve(sorted(found), gap, ax, color=color, error=se, label=label, marker="o")
 ax.set(xlabel="levels T, at equal work", ylabel="gap to log p(x), nats", xticks=sorted(gaps), ylim=(0, None))
-ax.legend();
+_ = ax.legend()
 
 # %% [markdown]
 # The second level buys about a tenth of a nat. The importance-weighted gap falls by as much. It is closer to the
@@ -583,7 +583,7 @@ ax.legend();
 # %% mystnb={"image": {"alt": "The ruler in nats per data point: the unit Gaussian far right, the VAE with one level in the middle, the chains with two and three levels nearer to the entropy's black line, the chain with five behind them."}}
 entries = {"unit Gaussian": float(torch.tensor(2 * torch.pi).log()) + 1}
 entries |= {f"HVAE, {T} levels" if T > 1 else "VAE, 1 level": H + gaps[T][0] for T in sorted(gaps)}
-plots.ruler(entries, H);
+_ = plots.ruler(entries, H)
 
 # %% [markdown]
 # ## 7 Which levels are used?
@@ -670,7 +670,7 @@ ax = None
 for (name, nats), color in zip(used.items(), (plots.ERROR, plots.Q, plots.EXTRA[2]), strict=True):
     ax = plots.curve(range(1, len(nats) + 1), nats, ax, color=color, label=name, marker="o")
 ax.set(xlabel="level t", ylabel="$I(z_{t-1}; z_t)$, nats", xticks=range(1, 6), ylim=(-0.1, None))
-ax.legend();
+_ = ax.legend()
 
 # %% [markdown]
 # In the plain chain the first level tells about $x$ and the others tell nothing. Cut them off and the bound does not

@@ -148,7 +148,7 @@ plots.curve(range(101), spread, ax, color=plots.DATA, linewidth=5, alpha=0.5, la
 plots.truth(range(101), a_bar.sqrt(), ax, label="√ᾱₜ and √(1 − ᾱₜ)")
 plots.truth(range(101), (1 - a_bar).sqrt(), ax, label=None)
 ax.set(xlabel="t", ylabel="factor")
-ax.legend();
+_ = ax.legend()
 
 # %% [markdown]
 # Theory runs through the simulation. Signal and noise trade places, and the squares of the two curves always add up to one.
@@ -501,7 +501,7 @@ for (name, s), color in zip({"cosine": cosine, "linear": linear}.items(), (plots
     share = expected_terms(s, s.beta, mse[s])[:99].sum() / expected_terms(s, s.beta, mse[s]).sum()
     print(f"{name}: the steps t = 2 … 100 carry {share:.0%} of Σ L_{{t−1}}")
 ax.set(xscale="log", yscale="log", xlabel="t", ylabel="L_{t−1}, nats")
-ax.legend();
+_ = ax.legend()
 
 # %% [markdown]
 # The nats sit at small $t$, where the noise is faint. $L_0$ is negative: it is minus the logarithm of a density, and a narrow density is
