@@ -59,6 +59,12 @@ def test_cells_are_short(path):
 
 
 @EACH
+def test_no_cell_ends_in_a_semicolon(path):
+    # nbval replays cells in a way that ignores it, and then finds an output more than is stored
+    assert not [cell for cell in code(path) if cell.rstrip().endswith(";")]
+
+
+@EACH
 def test_text_stands_between_code(path):
     kinds = "".join(cell.cell_type[0] for cell in source(path).cells)
     assert kinds.startswith("mc") or kinds.startswith("mmc")
