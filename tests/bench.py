@@ -35,7 +35,7 @@ from diffusion_edu.vae import VAE
 ROOT = Path(__file__).resolve().parents[1]
 EVALUATION_POINTS = 20_000
 ROLL = SwissRoll()
-STEPS = {"VAE, latent 2": 15_000, "HVAE, 3 levels": 5_500, "DDPM, 60 s": 16_000, "DDPM, 120 s": 32_000}
+STEPS = {"VAE, latent 2": 16_000, "HVAE, 3 levels": 5_500, "DDPM, 60 s": 16_000, "DDPM, 120 s": 32_000}
 
 
 def trained(model, loss, steps: int, seed: int) -> tuple[torch.nn.Module, float]:
