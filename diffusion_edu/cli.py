@@ -27,6 +27,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
     train.add_argument("--seed", type=_seed, help="default 0")
     train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
+    train.add_argument("--schedule", help="ddpm: cosine (default), linear, sigmoid or constant")
+    train.add_argument("--T", type=int, help="ddpm: number of noise levels; default 1000")
+    train.add_argument("--beta-1", type=float, metavar="B", dest="beta_1", help="linear, sigmoid: the first β")
+    train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
 
     sample = sub.add_parser("sample", help="draw samples from a trained model")
@@ -59,14 +63,15 @@ def _device(name: str) -> str:
 def _train(args: argparse.Namespace) -> None:
     from . import runs
 
+    settings = ("seed", "steps", *runs.SCHEDULE_FIELDS)
     if args.resume:
         config = runs.read_config(args.out)
-        for name in ("model", "data", "seed", "steps"):
+        for name in ("model", "data", *settings):
             asked, stored = getattr(args, name), getattr(config, name)
             if asked is not None and asked != stored:
                 raise ValueError(f"{args.out} was started with {name} {stored}, cannot resume it with {asked}")
     else:
-        given = {name: value for name in ("seed", "steps") if (value := getattr(args, name)) is not None}
+        given = {name: value for name in settings if (value := getattr(args, name)) is not None}
         if given.get("steps", 1) < 1:
             raise ValueError(f"--steps must be at least 1, got {given['steps']}")
         runs.create(args.out, runs.Config(args.model, args.data, **given))

@@ -18,7 +18,7 @@ from . import data as datasets
 from .ddpm import DDPM
 from .hvae import HVAE
 from .nets import EpsNet
-from .schedules import make_schedule
+from .schedules import Schedule, make_schedule
 from .training import Trainer, elbo_loss, eps_loss, fit_sigma2
 from .vae import VAE
 
@@ -33,13 +33,17 @@ LOG_EVERY, SAVE_EVERY = 100, 500
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run depends on. Raises ValueError on an unknown model or data set, on steps < 1
-    and on a seed outside 0 … 2³² − 2."""
+    """Everything a run depends on. Raises ValueError on an unknown model or data set, on steps < 1, on a seed
+    outside 0 … 2³² − 2 and on a schedule that is none, or that is not for a ddpm."""
 
     model: str
     data: str
     seed: int = 0
     steps: int = 0  # 0: the model's default
+    schedule: str | None = None  # ddpm only; None: cosine
+    T: int | None = None  # ddpm only; None: 1000
+    beta_1: float | None = None  # linear and sigmoid only; None: the schedule's default
+    beta_T: float | None = None
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -51,24 +55,42 @@ class Config:
             raise ValueError(f"steps must be an integer of at least 1, got {self.steps!r}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**32 - 1:  # what scikit-learn takes
             raise ValueError(f"seed must be an integer in 0 … {2**32 - 2}, got {self.seed!r}")
+        given = {n: v for n in SCHEDULE_FIELDS if (v := getattr(self, n)) is not None}
+        if self.model == "ddpm":
+            object.__setattr__(self, "schedule", given.get("schedule", "cosine"))
+            object.__setattr__(self, "T", given.get("T", 1000))
+            schedule_of(self)
+        elif given:
+            raise ValueError(f"{', '.join(given)}: only a ddpm has a schedule, not a {self.model}")
 
 
-def build(model: str, data: str, seed: int = 0) -> nn.Module:
-    """The untrained model for a data set, its parameters a function of the seed."""
-    torch.manual_seed(seed)
-    images = data == "digits"
+SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
+
+
+def schedule_of(config: Config) -> Schedule:
+    """The schedule of a ddpm's configuration. ValueError if there is no such schedule."""
+    settings = {n: v for n in ("beta_1", "beta_T") if (v := getattr(config, n)) is not None}
+    if settings and config.schedule not in ("linear", "sigmoid"):
+        raise ValueError(f"{', '.join(settings)}: for the schedules linear and sigmoid, not {config.schedule}")
+    return make_schedule(config.schedule, config.T, **settings)
+
+
+def build(config: Config) -> nn.Module:
+    """The untrained model of a configuration, its parameters a function of the seed."""
+    torch.manual_seed(config.seed)
+    images = config.data == "digits"
     dim, width, latent = (64, 256, 16) if images else (2, 128, 2)
-    if model == "vae":
+    if config.model == "vae":
         return VAE(dim, latent, width)
-    if model == "hvae":
+    if config.model == "hvae":
         return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=width)
-    schedule = make_schedule("cosine", 1000)
+    schedule = schedule_of(config)
     return DDPM(EpsNet(dim, schedule, width=512 if images else 128), schedule, dim)
 
 
 def trainer(config: Config, device: str = "cpu") -> Trainer:
     """The run's trainer at step 0."""
-    model = build(config.model, config.data, config.seed).to(device)
+    model = build(config).to(device)
     data = datasets.load(config.data).sample(TRAIN_POINTS, seed=config.seed + 1).float().to(device)
     loss = eps_loss() if config.model == "ddpm" else elbo_loss()
     return Trainer(model, loss, data, config.steps, seed=config.seed)
@@ -96,7 +118,8 @@ def read_config(out: Path) -> Config:
         raise ValueError(f"{out} holds no run: {path} does not exist")
     try:
         stored = json.loads(path.read_text())
-        return Config(**{f.name: stored[f.name] for f in fields(Config)})
+        given = {f.name: stored[f.name] for f in fields(Config) if f.name in stored or f.name not in SCHEDULE_FIELDS}
+        return Config(**given)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
         raise ValueError(f"{path} is damaged: {e}") from e
 
@@ -183,7 +206,7 @@ def load(out: Path, device: str = "cpu") -> tuple[nn.Module, Config]:
     state = read_checkpoint(out / "checkpoint.pt")
     if state is None:
         raise ValueError(f"{out} has no checkpoint yet; finish the run with --resume")
-    model = build(config.model, config.data, config.seed)
+    model = build(config)
     try:
         model.load_state_dict(state["ema"])
     except RuntimeError as e:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_edu import cli, runs
+from diffusion_edu import cli, runs, schedules
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -115,6 +115,25 @@ def test_evaluate_prints_the_terms_as_json(trained, capsys, run):
         assert result["bits_per_dim"] > 0
 
 
+def test_a_run_has_the_schedule_it_was_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    train = ["train", "ddpm", "--data", "swiss-roll", "--out", tmp_path / "run", "--steps", 2]
+    given = ["--schedule", "sigmoid", "--T", 5, "--beta-1", 0.1, "--beta-T", 0.2]
+    succeeds(*train, *given)
+    model, _ = runs.load(tmp_path / "run")
+    assert torch.equal(model.schedule.beta, schedules.sigmoid(5, 0.1, 0.2).beta)
+    succeeds(*train, *given, "--resume")
+    assert "cannot resume it with 6" in fails(capsys, *train, "--T", 6, "--resume")
+
+
+def test_a_run_that_names_no_schedule_is_the_cosine_of_a_thousand_steps(trained, tmp_path):
+    config = runs.read_config(trained["ddpm swiss-roll"])
+    assert (config.schedule, config.T, config.beta_1) == ("cosine", 1000, None)
+    older = {"model": "ddpm", "data": "swiss-roll", "seed": config.seed, "steps": config.steps}
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    assert runs.read_config(tmp_path) == config
+
+
 def test_evaluate_prints_a_table(trained, capsys):
     succeeds("evaluate", trained["vae swiss-roll"], "--n", 20)
     out = capsys.readouterr().out
@@ -154,6 +173,11 @@ def test_the_module_is_a_command_that_fails_in_one_line():
         (["vae", "--data", "swiss-roll", "--seed", "-7"], "seed"),
         (["vae", "--data", "swiss-roll", "--seed", str(2**40)], "seed"),
         (["vae", "--data", "swiss-roll", "--resume"], "holds no run"),
+        (["ddpm", "--data", "swiss-roll", "--schedule", "quadratic"], "unknown schedule 'quadratic'"),
+        (["ddpm", "--data", "swiss-roll", "--T", "0"], "T, the number of steps, must be an integer of at least 1"),
+        (["ddpm", "--data", "swiss-roll", "--beta-1", "0.1"], "for the schedules linear and sigmoid, not cosine"),
+        (["ddpm", "--data", "swiss-roll", "--schedule", "linear", "--beta-T", "2"], "beta must lie in (0, 1)"),
+        (["vae", "--data", "swiss-roll", "--T", "10"], "only a ddpm has a schedule"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_made(tmp_path, capsys, arguments, message):
