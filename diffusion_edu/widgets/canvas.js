@@ -1,0 +1,215 @@
+// What the widgets share: panels that keep their sharpness and follow the theme, axes, a play button, a line of words.
+
+const floats = (model, name) => view(model, name, Float32Array);
+const doubles = (model, name) => view(model, name, Float64Array);
+function view(model, name, Type) {
+  const d = model.get(name); // a DataView; copied, because its offset need not suit the type
+  return new Type(d.buffer.slice(d.byteOffset, d.byteOffset + d.byteLength));
+}
+
+// Numbers as the text line says them: a true minus sign, few digits.
+function say(x, digits = 3) {
+  if (!Number.isFinite(x)) return x > 0 ? "∞" : x < 0 ? "−∞" : "undefined";
+  if (x === 0) return "0";
+  const size = Math.abs(x);
+  const text = size >= 1e6 || size < 1e-4 ? x.toExponential(digits - 1) : Number(x.toPrecision(digits)).toString();
+  return text.replace(/e([+-])(\d+)/, (_, s, n) => "·10" + (s === "-" ? "⁻" : "") + [...n].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join(""))
+    .replace(/-/g, "−");
+}
+
+// Colours have the meaning of plots.py, lightened where the page is dark.
+function palette(el) {
+  const ink = getComputedStyle(el).color;
+  const [r, g, b] = (ink.match(/[\d.]+/g) || [0, 0, 0]).map(Number);
+  const dark = 0.3 * r + 0.6 * g + 0.1 * b > 128;
+  return dark
+    ? { dark, ink, faint: "rgba(255,255,255,0.25)", data: "#b0b0b0", q: "#56b4e9", model: "#f0b429", error: "#ff8a4c", extra: "#3ddbb0" }
+    : { dark, ink, faint: "rgba(0,0,0,0.18)", data: "#767676", q: "#0072b2", model: "#e69f00", error: "#d55e00", extra: "#009e73" };
+}
+
+// mount: builds the widget's part of the page and keeps it up to date.
+//   panels: [{ label, ratio, draw(pen, numbers) }]   ratio is height / width; label describes the picture to those who do not see it
+//   reads:  the traits whose change asks for a new picture
+//   compute(model) → numbers                          everything that is drawn or said; also at root.numbers, for tests
+//   words(numbers) → text                             what is seen, in words and numbers
+//   play:   { trait, from, to, seconds } or absent    (from, to: functions of the model)
+//   buttons: [{ text, trait }] toggles of boolean traits, or [{ text, press(model) }]
+function mount({ model, el }, { panels, reads, compute, words, play, buttons = [], setup }) {
+  const make = (tag, cls, parent) => { const e = document.createElement(tag); e.className = cls; parent.appendChild(e); return e; };
+  const root = make("div", "dedu", el), row = make("div", "dedu-panels", root), bar = make("div", "dedu-bar", root);
+  const line = make("p", "dedu-words", root);
+  line.setAttribute("role", "status");
+  root.model = model; // for tests
+  const views = panels.map((panel) => {
+    const box = make("div", "dedu-panel", row), canvas = make("canvas", "", box);
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", panel.label);
+    return { ...panel, box, canvas, ctx: canvas.getContext("2d") };
+  });
+  const state = { colours: palette(el), frames: 0 };
+
+  function fit() {
+    for (const v of views) {
+      const width = v.box.clientWidth, scale = window.devicePixelRatio || 1;
+      v.width = width; v.height = Math.round(width * v.ratio);
+      v.canvas.width = Math.round(width * scale); v.canvas.height = Math.round(v.height * scale);
+      v.canvas.style.height = v.height + "px";
+      v.ctx.setTransform(scale, 0, 0, scale, 0, 0);
+    }
+    draw();
+  }
+  function draw() {
+    const start = performance.now();
+    const numbers = (root.numbers = compute(model));
+    for (const v of views) {
+      if (!v.width) continue;
+      v.ctx.clearRect(0, 0, v.width, v.height);
+      v.draw({ ...state.colours, ctx: v.ctx, width: v.width, height: v.height, view: v }, numbers);
+    }
+    const text = words(numbers);
+    if (line.textContent !== text) line.textContent = text;
+    root.drawn = { count: (state.frames += 1), at: performance.now(), ms: performance.now() - start };
+  }
+  const recolour = () => { state.colours = palette(el); draw(); };
+
+  const stop = play ? player(model, make("button", "dedu-play", bar), line, play) : () => {};
+  for (const { text, trait, press } of buttons) {
+    const button = make("button", "", bar);
+    button.type = "button"; button.textContent = text;
+    const show = () => trait && button.setAttribute("aria-pressed", String(model.get(trait)));
+    button.addEventListener("click", () => {
+      if (press) press(model); else model.set(trait, !model.get(trait));
+      model.save_changes(); show();
+    });
+    if (trait) model.on("change:" + trait, show);
+    show();
+  }
+  if (!bar.children.length) bar.remove();
+  for (const name of reads) model.on("change:" + name, draw);
+  const size = new ResizeObserver(fit), theme = new MutationObserver(recolour);
+  views.forEach((v) => size.observe(v.box));
+  for (const e of [document.documentElement, document.body])
+    theme.observe(e, { attributes: true, attributeFilter: ["data-theme", "data-mode", "data-jp-theme-light", "data-jp-theme-name", "class"] });
+  const unname = nameControls(el);
+  if (setup) setup({ model, root, views, draw });
+  fit();
+  setTimeout(recolour, 0); // the theme's style may come with the page, after this element
+  return () => {
+    stop(); size.disconnect(); theme.disconnect(); unname();
+    for (const name of reads) model.off("change:" + name, draw);
+  };
+}
+
+// A play button that moves one trait from its first to its last value, and says which of the two it would do.
+function player(model, button, line, { trait, from, to, seconds }) {
+  let frame = 0, last = 0, value = 0;
+  button.type = "button";
+  const show = () => { button.textContent = frame ? "Pause" : "Play"; line.setAttribute("aria-live", frame ? "off" : "polite"); };
+  function halt() { cancelAnimationFrame(frame); frame = 0; show(); }
+  function step(now) {
+    const a = from(model), b = to(model);
+    value += ((b - a) * Math.min(now - last, 100)) / (1000 * seconds);
+    last = now;
+    const done = b > a ? value >= b : value <= b;
+    model.set(trait, done ? b : Math.round(value));
+    model.save_changes();
+    if (done) halt(); else frame = requestAnimationFrame(step);
+  }
+  button.addEventListener("click", () => {
+    if (frame) return halt();
+    value = model.get(trait) === to(model) ? from(model) : model.get(trait);
+    last = performance.now();
+    frame = requestAnimationFrame(step);
+    show();
+  });
+  show();
+  return halt;
+}
+
+// ipywidgets' sliders have no accessible names of their own: give them their visible label.
+function nameControls(el) {
+  let box = null;
+  const name = () => {
+    box = box || el.closest(".dedu-box");
+    if (!box) return;
+    for (const control of box.querySelectorAll(".widget-inline-hbox")) {
+      const label = control.querySelector(".widget-label"), text = label && label.textContent.trim();
+      if (!text) continue;
+      for (const handle of control.querySelectorAll(".noUi-handle"))
+        if (handle.getAttribute("aria-label") !== text) handle.setAttribute("aria-label", text);
+      for (const out of control.querySelectorAll(".widget-readout"))
+        if (!out.hasAttribute("aria-label")) { out.setAttribute("role", "textbox"); out.setAttribute("aria-label", text + " value"); }
+    }
+  };
+  const observer = new MutationObserver(name);
+  const timer = setInterval(() => { if (!el.isConnected) return; clearInterval(timer); name(); const b = el.closest(".dedu-box"); if (b) observer.observe(b, { childList: true, subtree: true }); }, 50);
+  return () => { clearInterval(timer); observer.disconnect(); };
+}
+
+// --- drawing ---
+
+// Points (x, y, x, y, …) of the plane [−limit, limit]², which fills the panel.
+function plane(pen, limit) {
+  const { ctx, width, height, faint, ink } = pen;
+  const scale = width / (2 * limit), X = (x) => width / 2 + x * scale, Y = (y) => height / 2 - y * scale;
+  ctx.strokeStyle = faint; ctx.lineWidth = 1;
+  ctx.strokeRect(0.5, 0.5, width - 1, height - 1);
+  ctx.fillStyle = ink; ctx.font = "12px system-ui, sans-serif";
+  return {
+    X, Y, scale,
+    points(xy, colour, size = 2.4, alpha = 0.65) {
+      ctx.fillStyle = colour; ctx.globalAlpha = alpha;
+      for (let i = 0; i < xy.length; i += 2) ctx.fillRect(X(xy[i]) - size / 2, Y(xy[i + 1]) - size / 2, size, size);
+      ctx.globalAlpha = 1;
+    },
+    title(text) { ctx.fillStyle = ink; ctx.textAlign = "left"; ctx.textBaseline = "top"; ctx.fillText(text, 8, 7); },
+  };
+}
+
+// Axes in the box [left, top, right, bottom] of the panel. xs and ys are { lim, ticks, label, log, format }.
+function axes(pen, [left, top, right, bottom], xs, ys) {
+  const { ctx, ink, faint } = pen;
+  const scaler = ({ lim: [a, b], log }, low, high) => {
+    const f = log ? Math.log10 : (v) => v;
+    return (v) => low + ((f(v) - f(a)) / (f(b) - f(a))) * (high - low);
+  };
+  const X = scaler(xs, left, right), Y = scaler(ys, bottom, top);
+  ctx.font = "12px system-ui, sans-serif"; ctx.lineWidth = 1;
+  ctx.strokeStyle = faint; ctx.fillStyle = ink;
+  ctx.textAlign = "center"; ctx.textBaseline = "top";
+  for (const v of xs.ticks || []) { stroke(ctx, [[X(v), top], [X(v), bottom]]); ctx.fillText((xs.format || say)(v), X(v), bottom + 4); }
+  ctx.textAlign = "right"; ctx.textBaseline = "middle";
+  for (const v of ys.ticks || []) { stroke(ctx, [[left, Y(v)], [right, Y(v)]]); ctx.fillText((ys.format || say)(v), left - 5, Y(v)); }
+  ctx.textAlign = "center"; ctx.textBaseline = "top";
+  if (xs.label) ctx.fillText(xs.label, (left + right) / 2, bottom + 18);
+  ctx.textAlign = "left"; ctx.textBaseline = "bottom";
+  if (ys.label) ctx.fillText(ys.label, Math.max(2, left - 40), top - 9);
+  const [low, high] = ys.lim;
+  return {
+    X, Y,
+    // a curve over the given x; values outside the axes are cut off at their edge
+    curve(x, y, colour, width = 2, dash = []) {
+      ctx.save(); ctx.beginPath(); ctx.rect(left, top - 1, right - left, bottom - top + 2); ctx.clip();
+      ctx.strokeStyle = colour; ctx.lineWidth = width; ctx.setLineDash(dash); ctx.beginPath();
+      let pen_down = false;
+      for (let i = 0; i < x.length; i++) {
+        if (!Number.isFinite(y[i])) { pen_down = false; continue; }
+        const v = Math.min(Math.max(y[i], low / (ys.log ? 1e3 : 1) - (ys.log ? 0 : high - low)), high * (ys.log ? 1e3 : 1) + (ys.log ? 0 : high - low));
+        ctx[pen_down ? "lineTo" : "moveTo"](X(x[i]), Y(v)); pen_down = true;
+      }
+      ctx.stroke(); ctx.restore();
+    },
+    mark(x, y, colour) {
+      const v = Math.min(Math.max(y, low), high);
+      ctx.fillStyle = colour; ctx.beginPath(); ctx.arc(X(x), Y(v), 4.5, 0, 7); ctx.fill();
+    },
+    upright(x, colour) { ctx.strokeStyle = colour; ctx.lineWidth = 1; stroke(ctx, [[X(x), top], [X(x), bottom]]); },
+    note(text, x, y, colour, align = "left") { ctx.fillStyle = colour; ctx.textAlign = align; ctx.textBaseline = "bottom"; ctx.fillText(text, X(x), Y(y)); },
+  };
+}
+
+function stroke(ctx, path) {
+  ctx.beginPath();
+  path.forEach(([x, y], i) => ctx[i ? "lineTo" : "moveTo"](x, y));
+  ctx.stroke();
+}

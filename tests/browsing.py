@@ -1,0 +1,95 @@
+"""A real browser for the tests: Chromium without a network, and a page around any widget."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anywidget
+import pytest
+from ipywidgets.embed import embed_data
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+VENDOR = ROOT / "book" / "_assets" / "vendor"
+ANYWIDGET = Path(anywidget.__file__).parent / "nbextension" / "index"  # RequireJS adds the .js
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+
+
+def find_browser() -> str | None:
+    """Chromium or one of its kin: $BROWSER_PATH, from the path, or installed now."""
+    found = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        subprocess.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium", shell=True)
+        found = shutil.which("chromium")
+    if found is None and subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode == 0:
+        with sync_playwright() as p:
+            found = p.chromium.executable_path
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find_browser()
+    if path is None:
+        message = "no browser: install Chromium or Chrome, or set BROWSER_PATH; the widgets and the site go untested"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as p:
+        with p.chromium.launch(executable_path=path, args=FLAGS) as browser:
+            yield browser
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    """A fresh page; the test fails if the page raises an error."""
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
+
+
+HTML = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>A widget</title>
+<style>html[data-theme=dark] {{ --pst-color-text-base: #eee; --pst-color-background: #121212; background: #121212 }}</style>
+<script>window.require = {{ paths: {{ anywidget: "{anywidget}" }} }}</script><script src="{vendor}/require.js"></script>
+<script src="{vendor}/embed-amd.js" data-jupyter-widgets-cdn="/no-cdn/"></script>
+<script type="application/vnd.jupyter.widget-state+json">{state}</script>
+<main><script type="application/vnd.jupyter.widget-view+json">{view}</script></main>"""
+
+
+@pytest.fixture
+def show(page, tmp_path):
+    """show(widget) puts it alone on a page, with no kernel, and returns the page once it is drawn."""
+
+    def show(widget) -> Page:
+        data = embed_data([widget], drop_defaults=False)
+        safe = lambda x: json.dumps(x).replace("</", "<\\/")  # noqa: E731
+        paths = {"vendor": VENDOR.as_uri(), "anywidget": ANYWIDGET.as_uri()}
+        html = HTML.format(**paths, state=safe(data["manager_state"]), view=safe(data["view_specs"][0]))
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8")
+        page.goto(path.as_uri())
+        page.wait_for_function("() => document.querySelector('.dedu')?.drawn")
+        return page
+
+    return show
+
+
+def numbers(page: Page) -> dict:
+    """What the widget on the page computed last, in full precision."""
+    return page.evaluate("document.querySelector('.dedu').numbers")
+
+
+def drawn(page: Page) -> tuple[str, ...]:
+    """The widget's pictures, to tell whether they changed."""
+    return tuple(page.evaluate("[...document.querySelectorAll('.dedu canvas')].map((c) => c.toDataURL())"))
+
+
+def set_traits(page: Page, **traits) -> None:
+    """Sets the canvas's traits as a control would, and waits until it has been drawn."""
+    page.evaluate("(t) => { const m = document.querySelector('.dedu').model; m.set(t); m.save_changes(); }", traits)
