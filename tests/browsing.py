@@ -55,7 +55,7 @@ def page(browser) -> Iterator[Page]:
 
 
 HTML = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>A widget</title>
-<style>html[data-theme=dark] {{ --pst-color-text-base: #eee; --pst-color-background: #121212; background: #121212 }}</style>
+<style>html[data-theme=dark] {{ --pst-color-text-base: #eee; --pst-color-background: #111; background: #111 }}</style>
 <script>window.require = {{ paths: {{ anywidget: "{anywidget}" }} }}</script><script src="{vendor}/require.js"></script>
 <script src="{vendor}/embed-amd.js" data-jupyter-widgets-cdn="/no-cdn/"></script>
 <script type="application/vnd.jupyter.widget-state+json">{state}</script>

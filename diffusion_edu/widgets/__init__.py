@@ -1,4 +1,4 @@
-"""Widgets that move without a kernel, one line each in a notebook. They need the `lab` extra (ipywidgets, anywidget)."""
+"""Widgets that move without a kernel, one line each in a notebook. They need the `lab` extra."""
 
 from .forward_film import forward_film
 
