@@ -38,7 +38,7 @@ import math
 
 import torch
 
-from diffusion_edu import diffusion, evaluate, gaussian, oracles, plots, samplers, schedules
+from diffusion_edu import diffusion, evaluate, gaussian, oracles, plots, samplers, schedules, widgets
 from diffusion_edu.bound import bound
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture, exact_denoiser
@@ -172,6 +172,24 @@ for t, ax in zip(times[::-1], plots.axes_row(6, size=1.7), strict=True):
 
 # %% [markdown]
 # The fine structure goes first. At $t = 300$ the outer arm has faded, at $t = 600$ a round cloud is left.
+#
+# Now let it move. **Predict first:** at which $t$ can you no longer tell the roll from a round cloud? How many nats is
+# $q(x_t \mid x_0)$, the cloud around *one* data point, then still from noise? Press Play, or drag $t$.
+
+# %%
+widgets.forward_film(x, cosine)
+
+# %% [markdown]
+# Every frame is an exact draw from (3.4). The points keep their own $\varepsilon$ from frame to frame, so that you can follow one. The eye
+# loses the roll long before the nats do. At $t = 600$ the cloud looks round, but someone who knows $x_0$ still gains nats by it:
+
+# %%
+nats_600 = gaussian.kl(diffusion.q_marginal(cosine, 600, x), gaussian.Gaussian(torch.zeros(2), torch.ones(2))).mean()
+print(f"KL(q(x_600|x₀) ‖ N(0, I)): {nats_600:.3f} nats")
+assert nats_600 > 0.3
+
+# %% [markdown]
+# A cloud of many points and the law of one point are two things. Section 3 will need both.
 #
 # ## 3 When is the end noise?
 #
