@@ -28,7 +28,8 @@ function palette(el) {
 }
 
 // mount: builds the widget's part of the page and keeps it up to date.
-//   panels: [{ label, ratio, draw(pen, numbers) }]   ratio is height / width; label describes the picture to those who do not see it
+//   panels: [{ label, ratio, draw(pen, numbers), grips, size }]   ratio is height / width; label describes the picture to those
+//           who do not see it; grips: see grip below; size: the least width in pixels at which panels stand side by side
 //   reads:  the traits whose change asks for a new picture
 //   compute(model) → numbers                          everything that is drawn or said; also at root.numbers, for tests
 //   words(numbers) → text                             what is seen, in words and numbers
@@ -44,7 +45,8 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
     const box = make("div", "dedu-panel", row), canvas = make("canvas", "", box);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", panel.label);
-    return { ...panel, box, canvas, ctx: canvas.getContext("2d") };
+    if (panel.size) box.style.flexBasis = panel.size + "px";
+    return { ...panel, box, canvas, ctx: canvas.getContext("2d"), grips: (panel.grips || []).map((g) => grip(model, box, g)) };
   });
   const state = { colours: palette(el), frames: 0 };
 
@@ -65,6 +67,7 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
       if (!v.width) continue;
       v.ctx.clearRect(0, 0, v.width, v.height);
       v.draw({ ...state.colours, ctx: v.ctx, width: v.width, height: v.height, view: v }, numbers);
+      for (const place of v.grips) place(numbers);
     }
     const text = words(numbers);
     if (line.textContent !== text) line.textContent = text;
@@ -97,6 +100,39 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
   return () => {
     stop(); size.disconnect(); theme.disconnect(); unname();
     for (const name of reads) model.off("change:" + name, draw);
+  };
+}
+
+// A grip: a button over a panel that mouse, finger and arrow keys (with Shift: five times as far) move in the plane
+// [−limit, limit]², whose mark the panel draws. { limit, step, name, at(numbers) → [x, y], move(x, y) → traits, click }
+// With `click` a click elsewhere in the panel brings it there. Returns what puts it in its place.
+function grip(model, box, { limit, step = 0.1, name, at, move, click = false }) {
+  const button = box.appendChild(document.createElement("button")), canvas = box.querySelector("canvas");
+  let now = [0, 0], held = false;
+  button.type = "button"; button.className = "dedu-grip";
+  const inside = (v) => Math.min(Math.max(v, -limit), limit);
+  const to = (x, y) => { model.set(move(inside(x), inside(y))); model.save_changes(); };
+  const follow = (event) => {
+    const r = canvas.getBoundingClientRect(), scale = (2 * limit) / r.width;
+    to((event.clientX - r.left - r.width / 2) * scale, (r.top + r.height / 2 - event.clientY) * scale);
+  };
+  button.addEventListener("pointerdown", (event) => { held = true; button.setPointerCapture(event.pointerId); });
+  button.addEventListener("pointermove", (event) => held && follow(event));
+  for (const end of ["pointerup", "pointercancel"]) button.addEventListener(end, () => { held = false; });
+  if (click) canvas.addEventListener("click", follow);
+  button.addEventListener("keydown", (event) => {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    if (!way) return;
+    event.preventDefault(); event.stopPropagation(); // JupyterLab listens to arrow keys too
+    const far = event.shiftKey ? 5 * step : step;
+    to(now[0] + far * way[0], now[1] + far * way[1]);
+  });
+  return (numbers) => {
+    now = at(numbers);
+    const width = canvas.clientWidth, scale = width / (2 * limit);
+    button.style.left = width / 2 + now[0] * scale + "px";
+    button.style.top = canvas.clientHeight / 2 - now[1] * scale + "px";
+    button.setAttribute("aria-label", `${name} at (${say(now[0])}, ${say(now[1])}); arrow keys move it`);
   };
 }
 
@@ -163,6 +199,17 @@ function plane(pen, limit) {
       ctx.globalAlpha = 1;
     },
     title(text) { ctx.fillStyle = ink; ctx.textAlign = "left"; ctx.textBaseline = "top"; ctx.fillText(text, 8, 7); },
+    // the ellipse `times` standard deviations around the mean of a diagonal Gaussian
+    ellipse([x, y], [sx, sy], colour, times = 1, width = 2, dash = []) {
+      ctx.strokeStyle = colour; ctx.lineWidth = width; ctx.setLineDash(dash); ctx.beginPath();
+      ctx.ellipse(X(x), Y(y), times * sx * scale, times * sy * scale, 0, 0, 2 * Math.PI);
+      ctx.stroke(); ctx.setLineDash([]);
+    },
+    // a dot with a rim that stands out from points of its own colour
+    dot([x, y], colour, size = 6) {
+      ctx.fillStyle = colour; ctx.strokeStyle = ink; ctx.lineWidth = 2;
+      ctx.beginPath(); ctx.arc(X(x), Y(y), size, 0, 7); ctx.fill(); ctx.stroke();
+    },
   };
 }
 
