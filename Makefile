@@ -24,6 +24,7 @@ $(READY): pyproject.toml constraints.txt notebooks/lab_settings.json
 	touch $(READY)
 
 lab: $(READY)  ## open the course in JupyterLab
+	$(BIN)/python -m jupyter trust notebooks/*.ipynb
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: lint unit nbval book  ## everything CI checks: style, library, notebooks, site
