@@ -1,0 +1,151 @@
+"""The published weights: each model is what its card says, scored on fresh points against the exact log p."""
+
+import json
+import math
+import re
+
+import pytest
+import torch
+
+from diffusion_edu import cli, data, diffusion, evaluate, oracles, pretrained, runs, samplers
+
+each_model = pytest.mark.parametrize("name", pretrained.NAMES)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {name: pretrained.load(name) for name in pretrained.NAMES}
+
+
+@pytest.fixture(scope="module")
+def roll():
+    return data.SwissRoll()
+
+
+@each_model
+def test_the_gap_on_fresh_points_is_the_cards(models, roll, name):
+    card, x = pretrained.card(name), roll.sample(400, seed=77)
+    b = evaluate.score_chain(x.float(), models[name].chain(), torch.Generator().manual_seed(5))
+    gap, se = evaluate.gap(b, roll.log_prob(x))
+    assert se < 0.05
+    assert abs(gap - card["gap"]) < 4 * math.hypot(se, card["gap_se"])
+
+
+@each_model
+def test_the_card_is_consistent(models, roll, name):
+    card, model = pretrained.card(name), models[name]
+    assert card["entropy"] == pytest.approx(roll.entropy(), abs=1e-5)
+    assert card["neg_elbo"] - card["entropy"] == pytest.approx(card["gap"], abs=5 * card["neg_elbo_se"])
+    assert card["alpha_bar_T"] == pytest.approx(model.schedule.alpha_bar[-1].item(), rel=1e-4, abs=1e-9)
+    assert card["parameters"] == sum(p.numel() for p in model.parameters())
+    assert 0 < card["gap_se"] < 0.02
+
+
+def test_what_the_three_models_show(models, roll):
+    """The ruler's order. The short schedule leaves L_T = 0.9 nats, but only the part of them that the cloud of all
+    x_T is from N(0, I) is lost to the bound's gap (3.8); the rest is information about x₀, which the chain uses."""
+    gaps = {name: pretrained.card(name)["gap"] for name in pretrained.NAMES}
+    assert 0 < gaps["cosine"] < gaps["linear"] < gaps["short"] < 0.1
+    schedule = models["short"].schedule
+    alpha_bar = schedule.alpha_bar[-1].item()
+    assert 0.59 < alpha_bar < 0.62
+    marginal = math.log(2 * math.pi) + 1 - roll.entropy(alpha_bar)
+    L_T = schedule.L_T(roll.sample(5000, seed=3)).mean().item()
+    assert L_T > 10 * gaps["short"] > 10 * marginal > 0.1
+
+
+@each_model
+def test_sigma2_is_the_fitted_one(models, roll, name):
+    """Close to what the exact denoiser's error gives at the noise levels that the bound weighs."""
+    model = models[name]
+    S, T = model.schedule, model.schedule.T
+    x0, generator = roll.sample(2000, seed=4), torch.Generator().manual_seed(6)
+    exact = oracles.exact_denoiser(roll, S.alpha_bar)
+    c0, _ = diffusion.posterior_mean_coefficients(S)
+    for t in (1, T // 20, T // 4):
+        xt = diffusion.q_marginal(S, t, x0).sample(generator)
+        best = S.beta_tilde[t] + c0[t] ** 2 * (x0 - exact(xt, t)).square().mean()
+        assert model.sigma2[t].item() == pytest.approx(best.item(), rel=0.1)
+
+
+@each_model
+def test_a_reverse_run_can_be_replayed(models, name):
+    """Bit for bit by one machine, and by any machine up to its rounding."""
+    settings = pretrained.card(name)["replay"]
+    x0 = torch.tensor(settings.pop("x0"))
+    again = pretrained.replay(pretrained.load(name), **settings)
+    assert torch.equal(again, pretrained.replay(models[name], **settings))
+    torch.testing.assert_close(again, x0, rtol=0, atol=0.02)
+    assert not torch.allclose(again, pretrained.replay(models[name], **settings | {"seed": 1}), atol=0.1)
+
+
+@each_model
+def test_the_samples_lie_on_the_roll(models, roll, name):
+    x_T = torch.randn(1000, 2, generator=torch.Generator().manual_seed(1))
+    S = models[name].schedule
+    x = samplers.sample(models[name].x0_hat, S, x_T, steps=100, generator=torch.Generator().manual_seed(2))
+    assert evaluate.share_off(x, roll) < 0.02
+    assert evaluate.mean_log_prob(x, roll) == pytest.approx(-roll.entropy(), abs=0.2)
+
+
+@each_model
+def test_the_commands_are_the_command_lines_and_remake_the_configuration(name, tmp_path, monkeypatch):
+    card = pretrained.card(name)
+    train, publish = card["commands"]
+    assert publish == f"python -m diffusion_edu.pretrained runs/{name} {name}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "run", lambda out, device: None)
+    assert cli.main(train.split()[1:]) == 0
+    assert runs.read_config(tmp_path / "runs" / name) == runs.Config(**card["config"])
+
+
+def test_publishing_writes_what_load_reads(tmp_path, monkeypatch, models):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    monkeypatch.setattr(
+        pretrained, "report", lambda *_: dict.fromkeys(["n", "neg_elbo", "neg_elbo_se", "gap", "gap_se", "entropy"], 1)
+    )
+    out = tmp_path / "run"
+    assert cli.main(f"train ddpm --data swiss-roll --T 50 --steps 3 --out {out}".split()) == 0
+    pretrained.publish(out, "cosine", tmp_path)
+    monkeypatch.setattr(pretrained, "files", lambda _: tmp_path)
+    model, trained = pretrained.load("cosine"), runs.load(out)[0]
+    assert {k for k in model.state_dict()} == {k for k in trained.state_dict()}
+    for key, value in trained.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value)
+    assert not any(p.requires_grad for p in model.parameters())
+    raw = bytearray((tmp_path / "cosine.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (tmp_path / "cosine.safetensors").write_bytes(raw)
+    with pytest.raises(ValueError, match=r"cosine\.safetensors is damaged: its sha256"):
+        pretrained.load("cosine")
+
+
+def test_only_ddpms_of_the_roll_are_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    assert cli.main(f"train vae --data swiss-roll --steps 2 --out {tmp_path / 'run'}".split()) == 0
+    with pytest.raises(ValueError, match="ddpm on swiss-roll"):
+        pretrained.publish(tmp_path / "run", "cosine", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["quadratic", "../runs", "", "Cosine", None])
+def test_an_unknown_name_is_refused_with_the_known_ones(name):
+    for function in (pretrained.load, pretrained.card):
+        with pytest.raises(ValueError, match=re.escape(f"unknown model {name!r}; known: cosine, linear, short")):
+            function(name)
+
+
+def test_loading_leaves_the_random_state_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    pretrained.load("short")
+    assert torch.equal(torch.rand(1), expected)
+
+
+@each_model
+def test_the_files_are_small_and_name_no_machine(name):
+    folder = pretrained.files(pretrained.__name__)
+    assert len(folder.joinpath(f"{name}.safetensors").read_bytes()) < 250_000
+    text = folder.joinpath(f"{name}.json").read_text(encoding="utf-8")
+    assert not re.search(r"/(home|tmp|work|root)/", text)
+    assert json.loads(text)["name"] == name
