@@ -11,7 +11,7 @@ import diffusion_edu
 PACKAGE = Path(diffusion_edu.__file__).parent
 # The course's order: a module imports only from those before it.
 MATHS = ["gaussian", "bound", "schedules", "nets", "vae", "hvae", "oracles", "diffusion", "ddpm", "samplers"]
-SUPPORT = ["data", "evaluate", "training", "runs", "pretrained", "plots", "widgets", "cli", "__main__"]
+SUPPORT = ["mnist", "data", "evaluate", "training", "runs", "pretrained", "plots", "widgets", "cli", "__main__"]
 ORDER = ["__init__", *MATHS, *SUPPORT]
 FILES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 # A package inside it counts as one module, named after its folder; what its files import of each other is free.
