@@ -1,10 +1,16 @@
-"""What this book needs of Sphinx: the notebooks beside it, numbered equations, docstrings in plain text."""
+"""What this book needs of Sphinx: the notebooks beside it, docstrings in plain text, lean pages that ask no other host.
+
+The links between pages are in course_links.py, the roles and directives of the pages in course_parts.py.
+"""
 
 import re
+import shutil
 from pathlib import Path
 
-from docutils import nodes
-from sphinx.transforms import SphinxTransform
+import anywidget
+from course_links import Anchors, Linker
+from course_parts import ROLES, Film, add_downloads
+from sphinx.highlighting import PygmentsBridge
 
 
 def bring_notebooks(book: Path) -> None:
@@ -19,20 +25,6 @@ def bring_notebooks(book: Path) -> None:
         copy = target / name
         if not copy.exists() or copy.read_bytes() != content:  # an untouched page is not built again
             copy.write_bytes(content)
-
-
-class TaggedEquations(SphinxTransform):
-    r"""Hands an equation with a \tag to MathJax as it is. Sphinx would put one with several lines into a `split`,
-    in which \tag is not allowed."""
-
-    default_priority = 400
-
-    def apply(self, **_) -> None:
-        for node in self.document.findall(nodes.math_block):
-            if r"\tag" in node.astext():
-                text = rf"\[{node.astext().strip()}\]"
-                node["nowrap"], node.rawsource, node.children = True, text, []
-                node += nodes.Text(text)
 
 
 def plain_docstring(app, what, name, obj, options, lines: list[str]) -> None:
@@ -58,8 +50,42 @@ def inside_block(lines: list[str]) -> bool:
     return last.startswith(" ")
 
 
+def lean_code(highlight):
+    """Without the marks of names, brackets and blanks, which have the colour of plain text: half the bytes."""
+    plain = re.compile(r'<span class="(?:n|nn|nx|p|pm|w)">([^<]*)</span>')
+
+    def highlighted(self, *args, **options) -> str:
+        return plain.sub(r"\1", highlight(self, *args, **options))
+
+    return highlighted
+
+
+def add_files(app, error) -> None:
+    """Adds to the built site: anywidget's script, from the installed package, and the notebooks to download."""
+    if error or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    script = Path(anywidget.__file__).parent / "nbextension" / "index.js"
+    shutil.copyfile(script, out / "_static" / "vendor" / "anywidget.js")
+    (out / "_downloads").mkdir(exist_ok=True)
+    for notebook in app.course_linker.notebooks:
+        text = Path(app.srcdir).parent / "notebooks" / f"{notebook.path.stem}.py"
+        shutil.copyfile(notebook.path, out / "_downloads" / notebook.path.name)
+        shutil.copyfile(text, out / "_downloads" / text.name)
+
+
 def setup(app) -> dict:
     bring_notebooks(Path(app.srcdir))
-    app.add_transform(TaggedEquations)
+    app.course_linker = Linker(app)
+    app.add_transform(Anchors)
+    for name, role in ROLES.items():
+        app.add_role(name, role())
+    app.add_directive("film", Film)
     app.connect("autodoc-process-docstring", plain_docstring)
+    # a link may lead to what has changed on another page, so all pages are written anew
+    app.connect("env-updated", lambda app, env: sorted(env.found_docs))
+    app.connect("doctree-resolved", app.course_linker.link_page)
+    app.connect("doctree-resolved", add_downloads)
+    app.connect("build-finished", add_files)
+    PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

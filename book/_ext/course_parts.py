@@ -1,0 +1,124 @@
+"""Parts that the pages are written with: roles that point at a notebook's cells and give its times, films, downloads."""
+
+import html
+import json
+from pathlib import Path
+
+from course_links import Linker
+from course_notebooks import Notebook
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+
+class OfNotebook(SphinxRole):
+    """A role whose text starts with a notebook's number."""
+
+    def notebook(self) -> tuple[Notebook, str]:
+        number, _, rest = self.text.partition(" ")
+        found = [n for n in linker(self).notebooks if n.number == number]
+        if not found:
+            raise ValueError(f"there is no notebook {number}")
+        self.env.note_dependency(str(found[0].path))
+        return found[0], rest.strip()
+
+    def run(self):
+        try:
+            return [self.node(*self.notebook())], []
+        except ValueError as error:
+            return [], [self.inliner.reporter.error(f"{self.rawtext}: {error}", line=self.lineno)]
+
+    def link(self, notebook: Notebook, place: str, text: str) -> nodes.reference:
+        return linker(self).reference(self.env.docname, notebook.docname, place, nodes.Text(text))
+
+
+def linker(part: SphinxRole | SphinxDirective) -> Linker:
+    return part.env.app.course_linker
+
+
+def only(found: list, what: str):
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} {what} contain this, not one")
+    return found[0]
+
+
+class Cell(OfNotebook):
+    """{cell}`03 some code`: a link to the code cell of notebook 03 that contains these words, and no other does."""
+
+    def node(self, notebook, words):
+        place, count, _ = only([c for c in notebook.code() if words in c[2]], "cells")
+        return self.link(notebook, place, f"notebook {notebook.number}, cell [{count}]")
+
+
+class Slip(OfNotebook):
+    """{slip}`03 some words`: a link to the paragraph «Where tutorials slip» of notebook 03 that contains these words."""
+
+    def node(self, notebook, words):
+        place, section, _ = only([s for s in notebook.slips() if words in s[2]], "paragraphs")
+        return self.link(notebook, place, f"notebook {notebook.number}, section “{section}”")
+
+
+class Minutes(OfNotebook):
+    """{minutes}`03`: how long the notebook takes to read and work through, as its head says."""
+
+    def node(self, notebook, _):
+        return nodes.Text(f"{notebook.minutes()} min")
+
+
+class Seconds(OfNotebook):
+    """{seconds}`03`: how long all its cells took to run when the table in the README was measured."""
+
+    def node(self, notebook, _):
+        results = Path(self.env.srcdir).parent / "bench" / "results.json"
+        self.env.note_dependency(str(results))
+        rows = json.loads(results.read_text(encoding="utf-8"))["parts"]["notebooks"]
+        wanted = f"nbval {notebook.path.stem}, s"
+        return nodes.Text(f"{only([r['value'] for r in rows if r['what'] == wanted], 'measurements'):.0f} s")
+
+
+class Film(SphinxDirective):
+    """A film of _assets/films, with controls, loaded when it is asked for. Its content describes it in words.
+
+    ```{film} reverse
+    :label: what it shows, in few words
+    ```
+    """
+
+    required_arguments = 1
+    option_spec = {"label": directives.unchanged_required, "width": directives.positive_int,
+                   "height": directives.positive_int}  # fmt: skip
+    has_content = True
+
+    def run(self):
+        name, label = self.arguments[0], html.escape(self.options["label"])
+        depth = "../" * self.env.docname.count("/")
+        folder = Path(self.env.srcdir) / "_assets" / "films"
+        for kind in ("mp4", "webm"):
+            if not (folder / f"{name}.{kind}").exists():
+                return [self.state.document.reporter.error(f"no film {name}.{kind}", line=self.lineno)]
+        size = "".join(f' {k}="{self.options[k]}"' for k in ("width", "height") if k in self.options)
+        film = (
+            f'<video class="film" muted loop playsinline controls preload="none"{size} aria-label="{label}" '
+            f'poster="{depth}_static/films/{name}-poster.png">'
+            f'<source src="{depth}_static/films/{name}.webm" type="video/webm">'
+            f'<source src="{depth}_static/films/{name}.mp4" type="video/mp4">'
+            f'<img src="{depth}_static/films/{name}-poster.png" alt="{label}"></video>'
+        )
+        caption = nodes.container(classes=["film-words"])
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        return [nodes.raw("", film, format="html"), caption]
+
+
+def add_downloads(app, tree: nodes.document, docname: str) -> None:
+    """Under the title of a notebook, links to its files; build_book copies them to _downloads."""
+    if docname not in app.course_linker.pages:
+        return
+    stem = docname.rpartition("/")[2]
+    link = '<a class="download" download href="../_downloads/{0}">{1}</a>'
+    files = link.format(f"{stem}.ipynb", "Notebook (.ipynb)") + link.format(f"{stem}.py", "Its text (.py)")
+    title = next(iter(tree.findall(nodes.title)))
+    line = f'<p class="downloads">{files}</p>'
+    title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
+
+
+ROLES = {"cell": Cell, "slip": Slip, "minutes": Minutes, "seconds": Seconds}
