@@ -11,8 +11,9 @@ import diffusion_edu
 PACKAGE = Path(diffusion_edu.__file__).parent
 # The course's order: a module imports only from those before it.
 MATHS = ["gaussian", "observations", "bound", "schedules", "nets", "vae", "hvae", "oracles", "diffusion", "ddpm", "samplers"]
-SUPPORT = ["mnist", "data", "evaluate", "training", "runs", "pretrained", "plots", "films", "widgets", "cli", "__main__"]
-ORDER = ["__init__", *MATHS, *SUPPORT]
+SUPPORT = ["mnist", "data", "evaluate", "training", "runs", "pretrained"]
+SEEN = ["plots", "films", "widgets", "cli", "__main__"]
+ORDER = ["__init__", *MATHS, *SUPPORT, *SEEN]
 FILES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 # A package inside it counts as one module, named after its folder; what its files import of each other is free.
 FILES |= {f"{p.parent.name}.{p.stem}": p for p in sorted(PACKAGE.glob("*/*.py"))}

@@ -1,0 +1,347 @@
+"""Films of the forward and of the reverse process, of any model and data set: mp4, webm or GIF, without sound.
+
+A film is made of frames (t, x_t), as `diffusion.forward_path` and `samplers.reverse_path` yield them, and of a
+function `draw` (t, x_t, x₀) → picture, which gets x₀, the frame with the smallest t, so that a point can keep the
+colour of the place it comes from or goes to. Pictures are (H, W, 3) arrays of bytes.
+"""
+
+import html
+import os
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .data import Digits, SwissRoll
+from .diffusion import forward_path
+from .oracles import Denoiser
+from .plots import EXTRA, LIMIT, MODEL, Q
+from .samplers import SAMPLERS, Step, reverse_path
+from .schedules import Schedule
+
+Frame = tuple[int, Tensor]
+Draw = Callable[[int, Tensor, Tensor], np.ndarray]
+
+_RGB = ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
+_YUV = [*_RGB, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+_GIF = "split[a][b];[a]palettegen=max_colors={quality}[p];[b][p]paletteuse=dither=none:diff_mode=rectangle"
+ENCODERS = {
+    ".mp4": [*_YUV, *"-c:v libx264 -preset slow -crf {quality} -movflags +faststart -f mp4".split()],
+    ".webm": [*_YUV, *"-c:v libvpx-vp9 -cpu-used 4 -crf {quality} -b:v 0 -f webm".split()],
+    ".gif": ["-filter_complex", _GIF, *"-loop 0 -f gif".split()],
+}
+# The codecs' constant rate factors, and the colours of a GIF, from good to poor: a film gets the first that fits.
+QUALITIES = {".mp4": (26, 30, 34, 38), ".webm": (38, 43, 48, 53), ".gif": (48, 24, 12)}
+
+
+# --- the two processes ---
+
+
+def forward(
+    x0: Tensor,
+    schedule: Schedule,
+    draw: Draw,
+    out: Path,
+    frames: int = 100,
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+    **settings,
+) -> Path:
+    """The forward process from the data x0 (n, D) to noise, one path of q(x_t|x_{t−1}), as a film in `out`.
+
+    Shows `frames` of the T + 1 times, see `shown_times`. The settings go to `film`.
+    """
+    out, times = checked_out(out), list(range(schedule.T + 1))
+    path = forward_path(x0, schedule, generator)
+    return film(_shown(path, times, schedule, frames, progress), draw, out, progress=progress, **settings)
+
+
+def reverse(
+    denoiser: Denoiser,
+    schedule: Schedule,
+    x_T: Tensor,
+    draw: Draw,
+    out: Path,
+    frames: int = 100,
+    step: Step = SAMPLERS["ancestral"],
+    steps: int | None = None,
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+    **settings,
+) -> Path:
+    """The reverse process from the noise x_T (n, D) to data as a film in `out`, see `samplers.reverse_path`.
+
+    Shows `frames` of the times it passes, see `shown_times`. The settings go to `film`.
+    """
+    out, times = checked_out(out), schedule.respaced(schedule.T if steps is None else steps)[1].tolist()
+    path = reverse_path(denoiser, schedule, x_T, step, steps, generator)
+    return film(_shown(path, times, schedule, frames, progress), draw, out, progress=progress, **settings)
+
+
+def _shown(path: Iterable[Frame], times: list[int], schedule: Schedule, frames: int, progress: bool) -> list[Frame]:
+    shown = set(shown_times(schedule, times, frames))
+    bar = tqdm(path, desc="path", total=len(times), unit=" steps", disable=not progress)
+    return [(t, x) for t, x in bar if t in shown]
+
+
+def shown_times(schedule: Schedule, times: Iterable[int], frames: int) -> list[int]:
+    """At most `frames` of the times, first and last among them, about equally spaced in the noise's standard deviation
+    √(1−ᾱ_t): a film that is even in t would spend half its length on noise. ValueError if frames < 2."""
+    if frames < 2:
+        raise ValueError(f"frames must be at least 2, got {frames}")
+    times = sorted(times)
+    noise = (1 - schedule.alpha_bar[times]).clamp(min=0).sqrt().numpy()
+    wanted = np.linspace(noise[0], noise[-1], frames)
+    return sorted({times[i] for i in np.abs(noise[:, None] - wanted).argmin(0)})
+
+
+# --- drawing ---
+
+
+def draw_points(
+    colours=None, size: int = 384, limit: float = LIMIT, radius: float = 2.0, opacity: float = 0.85
+) -> Draw:
+    """Draws points (n, 2) as discs on white, the plane from −limit to limit on `size` × `size` pixels.
+
+    colours: a function x₀ (n, 2) → (n, 3) in [0, 1]; all in the models' orange if None. radius in pixels. The
+    discs have soft edges and mix where they overlap, in no order. The function raises ValueError for points
+    that are not in the plane.
+    """
+
+    def draw(t: int, xt: Tensor, x0: Tensor) -> np.ndarray:
+        if xt.ndim != 2 or xt.shape[1] != 2:
+            raise ValueError(f"points to draw must be (n, 2), got {tuple(xt.shape)}")
+        rgb = np.tile(rgb_of(MODEL), (len(x0), 1)) if colours is None else colours(x0)
+        x = xt.double().cpu().numpy()
+        at = (np.stack([x[:, 0], -x[:, 1]], axis=1) / limit + 1) * size / 2  # pixels from the upper left corner
+        return splat(at, rgb, size, radius, opacity)
+
+    return draw
+
+
+def splat(at: np.ndarray, rgb: np.ndarray, size: int, radius: float, opacity: float) -> np.ndarray:
+    """Discs of colours rgb (n, 3) in [0, 1] at the pixel positions at (n, 2), on white, (size, size, 3) of bytes."""
+    reach = np.arange(-int(radius + 1), int(radius + 1) + 1)
+    down, right = (d.ravel() for d in np.meshgrid(reach, reach, indexing="ij"))
+    column, row = (np.floor(at[:, i, None]).astype(int) + d for i, d in enumerate((right, down)))  # (n, k)
+    distance = np.hypot(column + 0.5 - at[:, :1], row + 0.5 - at[:, 1:])
+    cover = opacity * np.clip(radius + 0.5 - distance, 0, 1)  # of each pixel by each disc, with a soft edge
+    seen = (cover > 0) & (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    disc, _ = np.nonzero(seen)
+    pixels, where = np.unique((row * size + column)[seen], return_inverse=True)
+    cover = cover[seen].clip(max=0.999)
+    clear = np.exp(np.bincount(where, np.log1p(-cover)))[:, None]
+    mixed = np.stack([np.bincount(where, cover * c) for c in rgb[disc].T], axis=1) / np.bincount(where, cover)[:, None]
+    picture = np.full((size * size, 3), 255, np.uint8)
+    picture[pixels] = np.round(255 * (clear + (1 - clear) * mixed))
+    return picture.reshape(size, size, 3)
+
+
+def draw_images(to_images: Callable[[Tensor], Tensor], columns: int, size: int = 384) -> Draw:
+    """Draws images side by side, `columns` in a row, in grey on black, enlarged by a whole factor to at most `size`
+    pixels across. to_images: (n, D) → (n, H, W) in [0, 1], such as `Digits.to_images`."""
+
+    def draw(t: int, xt: Tensor, x0: Tensor) -> np.ndarray:
+        images = to_images(xt).double().cpu().numpy()
+        n, height, width = images.shape
+        rows = -(-n // columns)
+        blank = np.zeros((rows * columns - n, height, width))
+        sheet = np.concatenate([images, blank]).reshape(rows, columns, height, width)
+        sheet = np.pad(sheet, ((0, 0), (0, 0), (0, 1), (0, 1))).transpose(0, 2, 1, 3).reshape(rows * (height + 1), -1)
+        sheet = np.pad(sheet, ((1, 0), (1, 0)))  # a dark line around each image
+        factor = 2 * max(size // sheet.shape[1] // 2, 1)  # even, as the codecs' pictures must be
+        big = np.kron(sheet, np.ones((factor, factor)))
+        return np.repeat(np.round(255 * big).astype(np.uint8)[..., None], 3, axis=2)
+
+    return draw
+
+
+def rgb_of(colour: str) -> np.ndarray:
+    """A colour written as #rrggbb as three numbers in [0, 1]."""
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+
+def arc_colours(roll: SwissRoll) -> Callable[[Tensor], np.ndarray]:
+    """The function x₀ (n, 2) → colours (n, 3) that runs along the roll, from blue inside over green to orange."""
+    u = np.linspace(0, 1, 512)
+    curve = roll.curve(u)
+    stops = np.stack([rgb_of(c) for c in (Q, EXTRA[0], MODEL)])
+
+    def colours(x0: Tensor) -> np.ndarray:
+        nearest = u[torch.cdist(x0.to(curve), curve).argmin(1).numpy()]
+        return np.stack([np.interp(nearest, np.linspace(0, 1, len(stops)), c) for c in stops.T], axis=1)
+
+    return colours
+
+
+def drawing_of(data: SwissRoll | Digits, size: int = 384) -> Draw:
+    """How the course's films draw a data set: the roll's points coloured along the roll, the digits as images."""
+    if isinstance(data, SwissRoll):
+        return draw_points(arc_colours(data), size)
+    return draw_images(data.to_images, columns=6, size=size)
+
+
+# --- files ---
+
+
+def film(
+    frames: Iterable[Frame],
+    draw: Draw,
+    out: Path,
+    fps: int = 20,
+    hold: float = 1.5,
+    poster: float | None = None,
+    kib: int = 290,
+    progress: bool = True,
+) -> Path:
+    """Draws the frames (t, x_t) and writes them to `out`: .mp4 (H.264), .webm (VP9) or .gif by its suffix.
+
+    The last frame stays for `hold` seconds. poster: where in the film, from 0 to 1, the still picture is taken that is
+    written beside it as NAME-poster.png; none if None. A file is replaced whole or not at all, also on
+    Ctrl-C. Raises ValueError for no frames, an x_t of another shape than the first or not finite, times that neither
+    only fall nor only rise, another suffix, a folder that does not exist, and settings out of range.
+    """
+    out = checked_out(out)
+    frames = _checked_frames(frames)
+    if not (0 < fps <= 100 and hold >= 0 and 0 <= (poster or 0) <= 1):
+        raise ValueError(f"fps must be in 1 … 100, hold at least 0, poster in 0 … 1, got {fps}, {hold}, {poster}")
+    x0 = min(frames, key=lambda frame: frame[0])[1]
+    pictures = [_labelled(draw(t, x, x0), f"t = {t}") for t, x in frames]
+    still = None if poster is None else pictures[round(poster * (len(frames) - 1))]
+    write(pictures + pictures[-1:] * round(hold * fps), out, fps, kib, still, progress)
+    return out
+
+
+def write(
+    pictures: list[np.ndarray],
+    out: Path,
+    fps: int,
+    kib: int = 290,
+    still: np.ndarray | None = None,
+    progress: bool = True,
+) -> None:
+    """Encodes pictures (H, W, 3) of bytes, all of one even size, as well as fits into `kib` KiB, and the picture
+    `still` as the poster. ValueError if the poorest quality does not fit, or the encoder fails."""
+    _check_pictures(pictures)
+    new, new_poster = (out.with_name(f".{out.stem}.{os.getpid()}{end}") for end in (out.suffix, ".png"))
+    try:
+        for quality in QUALITIES[out.suffix]:
+            bar = tqdm(pictures, desc=f"{out.name}, quality {quality}", unit=" frames", disable=not progress)
+            _encode(bar, new, pictures[0].shape, fps, quality)
+            if new.stat().st_size <= kib * 1024:
+                break
+        else:
+            size = new.stat().st_size / 1024
+            raise ValueError(f"{out.name} takes {size:.0f} KiB, allowed are {kib}: show less, or fewer frames")
+        if still is not None:
+            Image.fromarray(still).quantize(64, dither=Image.Dither.NONE).save(new_poster, optimize=True)
+            os.replace(new_poster, poster_of(out))
+        os.replace(new, out)
+    finally:
+        new.unlink(missing_ok=True)
+        new_poster.unlink(missing_ok=True)
+
+
+def _encode(pictures: Iterable[np.ndarray], out: Path, shape: tuple[int, ...], fps: int, quality: int) -> None:
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+    except ImportError as e:
+        raise ValueError("films need the package imageio-ffmpeg: pip install imageio-ffmpeg") from e
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{shape[1]}x{shape[0]}", "-r", str(fps), "-i", "-"]
+    how = [word.format(quality=quality) for word in ENCODERS[out.suffix]]
+    command = [get_ffmpeg_exe(), "-y", "-v", "error", *source, *how, "-an", "-fflags", "+bitexact", str(out)]
+    encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        for picture in pictures:
+            encoder.stdin.write(np.ascontiguousarray(picture).data)
+    except OSError:
+        pass  # the encoder has stopped reading; what it says follows
+    except BaseException:
+        encoder.kill()
+        raise
+    finally:
+        said = encoder.communicate()[1].decode(errors="replace").strip()
+    if encoder.returncode:
+        raise ValueError(f"ffmpeg failed: {said}")
+
+
+def poster_of(out: Path) -> Path:
+    """Where a film's still picture lies: reverse.mp4 and reverse.webm share reverse-poster.png."""
+    return out.with_name(f"{out.stem}-poster.png")
+
+
+def video_html(sources: Iterable[str], text: str, poster: str, size: int = 384) -> str:
+    """The HTML of a film for a notebook or a page: it starts when asked to, without sound, and loads nothing before.
+
+    sources: relative addresses of the same film, .webm or .mp4, the browser takes the first it can play; text:
+    what the film shows, for those who cannot see it; poster: the still picture's relative address. Raises
+    ValueError for no source, another suffix, an address that is not relative, or no text.
+    """
+    sources = list(sources)
+    if not sources or not text.strip():
+        raise ValueError(f"a film needs a source and a text that says what it shows, got {sources} and {text!r}")
+    for address in (*sources, poster):
+        if ":" in address or address.startswith(("/", "\\")):
+            raise ValueError(f"addresses must be relative, so that a page asks no other host; got {address!r}")
+    kinds = {".webm": "video/webm", ".mp4": "video/mp4"}
+    if unknown := [s for s in sources if Path(s).suffix not in kinds]:
+        raise ValueError(f"a browser plays .webm and .mp4, got {unknown}")
+    said = html.escape(text)
+    inside = "".join(f'<source src="{html.escape(s)}" type="{kinds[Path(s).suffix]}">' for s in sources)
+    return (
+        f'<video controls muted loop playsinline preload="none" width="{size}" height="{size}" '
+        f'poster="{html.escape(poster)}" aria-label="{said}" style="max-width: 100%; height: auto">'
+        f"{inside}{said}</video>"
+    )
+
+
+def checked_out(out: Path) -> Path:
+    """The path, if a film can be written there. ValueError for another suffix or a folder that does not exist."""
+    out = Path(out)
+    if out.suffix not in ENCODERS:
+        raise ValueError(f"a film's name ends in {', '.join(ENCODERS)}, got {out.name}")
+    if not out.parent.is_dir() or out.is_dir():
+        raise ValueError(f"a film must be a file in an existing directory, got {out}")
+    return out
+
+
+def _checked_frames(frames: Iterable[Frame]) -> list[Frame]:
+    frames = [(int(t), x) for t, x in frames]
+    if not frames:
+        raise ValueError("a film needs at least one frame, got none")
+    steps = np.diff([t for t, _ in frames])
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise ValueError(f"the frames' times must rise or fall, got {[t for t, _ in frames]}")
+    for t, x in frames:
+        if x.shape != frames[0][1].shape:
+            raise ValueError(
+                f"frames must have one shape, got {tuple(x.shape)} at t = {t}, {tuple(frames[0][1].shape)}"
+            )
+        if not bool(torch.isfinite(x).all()):
+            raise ValueError(f"the frame at t = {t} holds numbers that are not finite")
+    return frames
+
+
+def _check_pictures(pictures: list[np.ndarray]) -> None:
+    for picture in pictures:
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape != (*pictures[0].shape[:2], 3):
+            raise ValueError(f"pictures must be (H, W, 3) of bytes, of one size, got {picture.shape} {picture.dtype}")
+    height, width = pictures[0].shape[:2]
+    if height % 2 or width % 2 or height * width == 0:
+        raise ValueError(f"a film's height and width must be even, got {height} × {width}")
+
+
+def _labelled(picture: np.ndarray, text: str) -> np.ndarray:
+    """The text in the upper left corner, on a box of its own."""
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=max(picture.shape[0] / 22, 10))
+    left, top, right, bottom = pen.textbbox((8, 6), text, font=font)
+    pen.rectangle((left - 4, top - 3, right + 4, bottom + 3), fill="white")
+    pen.text((8, 6), text, fill="black", font=font)
+    return np.asarray(image)
