@@ -1,5 +1,6 @@
 """Widgets that move without a kernel, one line each in a notebook. They need the `lab` extra."""
 
 from .forward_film import forward_film
+from .latent_explorer import latent_explorer
 
-__all__ = ["forward_film"]
+__all__ = ["forward_film", "latent_explorer"]

@@ -10,7 +10,7 @@ import anywidget
 import ipywidgets
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FOLDER = Path(__file__).parent
 
@@ -102,3 +102,12 @@ def float64(array: np.ndarray) -> bytes:
 def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Standard normal numbers, float64, a function of the seed alone."""
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).numpy()
+
+
+def layers(net: nn.Sequential) -> tuple[list[int], np.ndarray]:
+    """The sizes of an `nets.mlp` and its weights in one row, float64: layer by layer the matrix (out, in) row by
+    row, then the bias, as `mlp` of maths.js reads them."""
+    linear = [layer for layer in net if isinstance(layer, nn.Linear)]
+    flat = [part.detach().cpu().double().flatten() for layer in linear for part in (layer.weight, layer.bias)]
+    sizes = [linear[0].in_features] + [layer.out_features for layer in linear]
+    return sizes, numbers("the weights", torch.cat(flat), (None,))

@@ -33,6 +33,21 @@ function klFromNoise(alphaBar, square, D) {
   return 0.5 * (alphaBar * square - D * alphaBar - D * Math.log1p(-alphaBar));
 }
 
+// A table over λ = log SNR from exact.py (its LOG_SNR: −12 … 14 in steps of 1/8), by the cubic through four neighbours.
+function lookup(table, logSnr) {
+  const u = Math.min(Math.max((logSnr + 12) * 8, 0), table.length - 1), i = Math.min(Math.max(Math.floor(u), 1), table.length - 3);
+  const a = u - i + 1, b = u - i, c = u - i - 1, d = u - i - 2;
+  return (-b * c * d * table[i - 1]) / 6 + (a * c * d * table[i]) / 2 - (a * b * d * table[i + 1]) / 2 + (a * b * c * table[i + 2]) / 6;
+}
+
+// KL(q(x_t) ‖ N(0, I)) in nats, equation (3.8), by (3.25): of all x_t together, not of one x₀'s. `aggregate` is a table of exact.py;
+// for data stretched by the factor `stretch` and shifted, `square` is E|x₀|² after it.
+function klOfMarginal(aggregate, alphaBar, square, D, stretch = 1) {
+  const logRatio = logSnr(alphaBar) + 2 * Math.log(stretch);
+  const information = 0.5 * D * Math.log1p(Math.exp(logRatio)) - lookup(aggregate, logRatio);
+  return klFromNoise(alphaBar, square, D) - information;
+}
+
 // q(x_{t−1}|x_t, x₀), equation (3.9): the factors of x₀ and x_t in its mean, and its variance β̃_t.
 function posterior(beta, alphaBar, t) {
   const rest = 1 - alphaBar[t];
@@ -48,4 +63,56 @@ function noised(x0, eps, alphaBar, out) {
   const signal = Math.sqrt(alphaBar), noise = Math.sqrt(1 - alphaBar);
   for (let i = 0; i < x0.length; i++) out[i] = signal * x0[i] + noise * eps[i];
   return out;
+}
+
+// The networks of nets.py. `weights` is flat: layer by layer the matrix (out, in) row by row, then the bias.
+function mlp(sizes, weights, x) {
+  let at = 0;
+  for (let l = 1; l < sizes.length; l++) {
+    const [m, n] = [sizes[l - 1], sizes[l]], out = new Float64Array(n), bias = at + m * n;
+    for (let j = 0; j < n; j++, at += m) {
+      let sum = weights[bias + j];
+      for (let i = 0; i < m; i++) sum += weights[at + i] * x[i];
+      out[j] = l < sizes.length - 1 ? sum / (1 + Math.exp(-sum)) : sum; // SiLU between the layers
+    }
+    at = bias + n;
+    x = out;
+  }
+  return x;
+}
+
+// GaussianNet, or StepNet if `step`: the mean and the standard deviation of the Gaussian that z leads to.
+function gaussianNet({ sizes, weights, step }, z) {
+  const out = mlp(sizes, weights, z), D = out.length / 2, mean = new Float64Array(D), std = new Float64Array(D);
+  for (let d = 0; d < D; d++) {
+    mean[d] = out[d] + (step ? z[d] : 0);
+    std[d] = Math.exp(0.5 * Math.min(Math.max(out[D + d], -12), 4));
+  }
+  return { mean, std };
+}
+
+const LOG_2PI = Math.log(2 * Math.PI);
+
+// log N(x; 0, I), nats
+const logUnitGaussian = (x) => -0.5 * x.reduce((sum, v) => sum + LOG_2PI + v * v, 0);
+
+// x → log Σ_k w_k N(x; m_k, diag v_k), nats (oracles.py, Mixture). `weights` (K,) add up to 1; m and v are (K, D), row by row.
+function mixtureLogProb(weights, m, v, D) {
+  const logs = Float64Array.from(weights, (w, k) => {
+    let log = Math.log(w);
+    for (let d = 0; d < D; d++) log -= 0.5 * (LOG_2PI + Math.log(v[k * D + d]));
+    return log;
+  });
+  const terms = new Float64Array(logs.length);
+  return (x) => {
+    let top = -Infinity, sum = 0;
+    for (let k = 0; k < logs.length; k++) {
+      let square = 0;
+      for (let d = 0, i = k * D; d < D; d++, i++) square += (x[d] - m[i]) ** 2 / v[i];
+      terms[k] = logs[k] - 0.5 * square;
+      if (terms[k] > top) top = terms[k];
+    }
+    for (let k = 0; k < logs.length; k++) sum += Math.exp(terms[k] - top);
+    return top + Math.log(sum);
+  };
 }
