@@ -2,5 +2,6 @@
 
 from .forward_film import forward_film
 from .latent_explorer import latent_explorer
+from .reverse_film import reverse_film
 
-__all__ = ["forward_film", "latent_explorer"]
+__all__ = ["forward_film", "latent_explorer", "reverse_film"]

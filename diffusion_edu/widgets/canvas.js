@@ -33,7 +33,7 @@ function palette(el) {
 //   reads:  the traits whose change asks for a new picture
 //   compute(model) → numbers                          everything that is drawn or said; also at root.numbers, for tests
 //   words(numbers) → text                             what is seen, in words and numbers
-//   play:   { trait, from, to, seconds } or absent    (from, to: functions of the model)
+//   play:   { trait, from, to, seconds, grid } or absent    (from, to: functions of the model; grid: the trait's step, 1)
 //   buttons: [{ text, trait }] toggles of boolean traits, or [{ text, press(model) }]
 function mount({ model, el }, { panels, reads, compute, words, play, buttons = [], setup }) {
   const make = (tag, cls, parent) => { const e = document.createElement(tag); e.className = cls; parent.appendChild(e); return e; };
@@ -137,7 +137,7 @@ function grip(model, box, { limit, step = 0.1, name, at, move, click = false }) 
 }
 
 // A play button that moves one trait from its first to its last value, and says which of the two it would do.
-function player(model, button, line, { trait, from, to, seconds }) {
+function player(model, button, line, { trait, from, to, seconds, grid = 1 }) {
   let frame = 0, last = 0, value = 0;
   button.type = "button";
   const show = () => { button.textContent = frame ? "Pause" : "Play"; line.setAttribute("aria-live", frame ? "off" : "polite"); };
@@ -147,7 +147,7 @@ function player(model, button, line, { trait, from, to, seconds }) {
     value += ((b - a) * Math.min(now - last, 100)) / (1000 * seconds);
     last = now;
     const done = b > a ? value >= b : value <= b;
-    model.set(trait, done ? b : Math.round(value));
+    model.set(trait, done ? b : Math.round(value / grid) * grid);
     model.save_changes();
     if (done) halt(); else frame = requestAnimationFrame(step);
   }

@@ -1,0 +1,131 @@
+// The reverse process, replayed: recorded runs of a network and of the exact denoiser, from the same noise.
+
+// Table `number` of those that Packed (reverse_film.py) put into a trait: `length` int8 with one scale.
+function tables(model, name, length) {
+  const values = view(model, name, Int8Array), scales = floats(model, name + "_scales");
+  return (number) => Float32Array.from(values.subarray(number * length, (number + 1) * length), (v) => v * scales[number]);
+}
+
+// Which frame a run shows at a level of the clock: the last that is not above it; x₀ at the clock's end.
+function frameAt(logSnr, level, last) {
+  if (level >= last) return logSnr.length;
+  let k = 0;
+  while (k + 1 < logSnr.length && logSnr[k + 1] <= level) k++;
+  return k;
+}
+
+// E[ε|x_t] = −√(1−ᾱ) ∇ log p(x_t) at points (x, y, x, y, …), by the mixture's K rows of weight, mean, variance
+// (oracles.py, Mixture.eps_mean).
+function mixtureEps(parts, alphaBar, xy) {
+  const K = parts.length / 4, root = Math.sqrt(alphaBar), noise = Math.sqrt(1 - alphaBar);
+  const mx = new Float64Array(K), my = new Float64Array(K), inverse = new Float64Array(K), logs = new Float64Array(K);
+  for (let k = 0; k < K; k++) {
+    const variance = alphaBar * parts[4 * k + 3] + 1 - alphaBar;
+    mx[k] = root * parts[4 * k + 1]; my[k] = root * parts[4 * k + 2];
+    inverse[k] = 1 / variance; logs[k] = Math.log(parts[4 * k]) - Math.log(variance);
+  }
+  const out = new Float64Array(xy.length), terms = new Float64Array(K);
+  for (let i = 0; i < xy.length; i += 2) {
+    let top = -Infinity, sum = 0, sx = 0, sy = 0;
+    for (let k = 0; k < K; k++) {
+      const dx = mx[k] - xy[i], dy = my[k] - xy[i + 1];
+      terms[k] = logs[k] - 0.5 * inverse[k] * (dx * dx + dy * dy);
+      if (terms[k] > top) top = terms[k];
+    }
+    for (let k = 0; k < K; k++) {
+      if (terms[k] < top - 40) continue; // less than a part in 10¹⁷
+      const r = Math.exp(terms[k] - top);
+      sum += r; sx += r * inverse[k] * (mx[k] - xy[i]); sy += r * inverse[k] * (my[k] - xy[i + 1]);
+    }
+    out[i] = (-noise * sx) / sum; out[i + 1] = (-noise * sy) / sum;
+  }
+  return out;
+}
+
+const LIMIT = 3.2, TRAILS = 60; // half the width of the picture; how many points leave a trail
+
+function render(context) {
+  const { model } = context;
+  const films = model.get("films"), about = model.get("about"), parts = doubles(model, "mixture"), grid = about.grid;
+  const count = model.get("states").byteLength / (model.get("states_scales").byteLength / 4);
+  const state = tables(model, "states", count), learnedField = tables(model, "fields", grid.length);
+  const curve = Float64Array.from({ length: parts.length / 2 }, (_, i) => parts[4 * (i >> 1) + 1 + (i % 2)]);
+  const kept = new Map();
+  const keep = (key, make) => kept.get(key) || (kept.set(key, make()), kept.get(key));
+  const percent = (share) => say(100 * share, 2) + " %";
+
+  function compute() {
+    const at = { schedule: model.get("schedule"), steps: model.get("steps"), level: model.get("level") };
+    const film = films[at.schedule][at.steps], k = frameAt(film.log_snr, at.level, about.last);
+    const now = { ...at, film, k, name: about.names[at.schedule], t: film.t[k], done: film.done[k], apart: film.apart[k] };
+    now.trails = model.get("trails"); now.field = model.get("field");
+    for (const side of ["learned", "exact"])
+      now[side] = film[side].slice(0, k + 1).map((number) => keep("s" + number, () => state(number)));
+    if (now.field) {
+      const j = Math.min(k, film.field.length - 1); // at t = 0 the field of the last step
+      now.learnedField = keep("l" + film.field[j], () => learnedField(film.field[j]));
+      now.exactField = keep("e" + film.field[j], () => mixtureEps(parts, film.alpha_bar[j], grid));
+    }
+    return now;
+  }
+
+  function words({ film, name, k, t, done, level, apart }) {
+    const head = `Schedule ${name}, ${film.steps} of ${film.T} times. `;
+    if (k === 0)
+      return head + (film.log_snr[0] > level
+        ? `Its chain begins at log SNR ${say(film.log_snr[0], 2)}, so at log SNR ${say(level, 2)} all points still wait as noise from N(0, I).`
+        : "Both sides begin with the same noise from N(0, I) and will take the same noise in each step.");
+    if (t > 0)
+      return head + `After step ${done}: t = ${t}, log SNR ${say(film.log_snr[k], 2)}. Learned and exact points are ${say(apart, 2)} apart (root mean square).`;
+    const { mean_log_p: p, share_off: off } = film, exact = -about.entropy - p.exact, learned = p.exact - p.learned;
+    return head + `Done. Learned: mean log p(x₀) = ${say(p.learned)} nats, ${percent(off.learned)} off the roll; ` +
+      `exact: ${say(p.exact)} nats, ${percent(off.exact)}; true points: ${say(-about.entropy)} nats, 0.1 %. ` +
+      (off.exact > 0.02 ? "Even the exact denoiser misses the roll: the steps are too long, and no network could help."
+        : off.learned > 0.01 ? "Most of what is lost is the network's." : "Both ends look like the data.");
+  }
+
+  function side(key, label) {
+    return {
+      label, ratio: 1,
+      draw: (pen, now) => {
+        const { ctx, faint, ink } = pen, p = plane(pen, LIMIT), xs = now[key], colour = key === "learned" ? pen.model : ink;
+        p.points(curve, faint, 2, 1);
+        if (now.field) arrows(ctx, p, grid, now[key + "Field"], pen.q);
+        if (now.trails && xs.length > 1) {
+          ctx.strokeStyle = colour; ctx.lineWidth = 1; ctx.globalAlpha = 0.3; ctx.beginPath();
+          for (let i = 0; i < 2 * TRAILS && i < count; i += 2)
+            for (let k = 0; k < xs.length; k++) ctx[k ? "lineTo" : "moveTo"](p.X(xs[k][i]), p.Y(xs[k][i + 1]));
+          ctx.stroke(); ctx.globalAlpha = 1;
+        }
+        p.points(xs[xs.length - 1], colour, 3, 0.8);
+        p.title(`${key}, t = ${now.t}`);
+      },
+    };
+  }
+
+  return mount(context, {
+    reads: ["level", "schedule", "steps", "trails", "field"],
+    play: { trait: "level", from: () => about.first, to: () => about.last, seconds: 8, grid: about.step },
+    buttons: [{ text: "Trails", trait: "trails" }, { text: "Field of ε", trait: "field" }],
+    compute, words,
+    panels: [
+      side("learned", "Points of the network's reverse run: from a round cloud of noise to the swiss roll, which is drawn faintly."),
+      side("exact", "The same for the exact denoiser, from the same noise."),
+    ],
+  });
+}
+
+// The field (u, v, u, v, …) at the grid's points; an arrow for |ε| = 1 is 0.16 long, none is longer than 0.45.
+function arrows(ctx, p, grid, field, colour) {
+  ctx.strokeStyle = colour; ctx.lineWidth = 1.2; ctx.globalAlpha = 0.7; ctx.beginPath();
+  for (let i = 0; i < grid.length; i += 2) {
+    const size = Math.hypot(field[i], field[i + 1]), scale = Math.min(0.16, 0.45 / size);
+    const x = p.X(grid[i]), y = p.Y(grid[i + 1]), u = field[i] * scale * p.scale, v = -field[i + 1] * scale * p.scale;
+    ctx.moveTo(x, y); ctx.lineTo(x + u, y + v);
+    ctx.lineTo(x + 0.7 * u - 0.15 * v, y + 0.7 * v + 0.15 * u);
+    ctx.moveTo(x + u, y + v); ctx.lineTo(x + 0.7 * u + 0.15 * v, y + 0.7 * v - 0.15 * u);
+  }
+  ctx.stroke(); ctx.globalAlpha = 1;
+}
+
+export default { render };
