@@ -53,6 +53,28 @@ def test_tweedie(data, alpha_bar):
     assert_close(alpha_bar**0.5 * x0_mean + (1 - alpha_bar) ** 0.5 * eps_mean, xt)
 
 
+@pytest.mark.parametrize("alpha_bar", [0.999, 0.6, 0.4, 1e-4])
+def test_x0_mse_of_a_gaussian(alpha_bar):
+    """The variance of x₀ given x_t, v (1−ᾱ)/(ᾱv + 1−ᾱ), averaged over the dimensions."""
+    v = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    expected = (v * (1 - alpha_bar) / (alpha_bar * v + 1 - alpha_bar)).mean().item()
+    assert DATA["gaussian"].x0_mse(alpha_bar) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha_bar", [0.9, 0.5, 0.49, 0.05])
+def test_x0_mse_by_sampling(alpha_bar):
+    data = DATA["mixture"]
+    x0 = data.sample(50_000, seed=2)
+    xt = alpha_bar**0.5 * x0 + (1 - alpha_bar) ** 0.5 * randn(50_000, 2, seed=3)
+    assert_mean((x0 - data.x0_mean(xt, alpha_bar)).square().mean(-1), data.x0_mse(alpha_bar))
+
+
+def test_x0_mse_needs_a_plane_or_a_line():
+    assert gaussian([0.0], [4.0]).x0_mse(0.5) == pytest.approx(0.8, rel=1e-9)
+    with pytest.raises(ValueError, match="D = 1 or 2"):
+        gaussian([0.0] * 3, [1.0] * 3).x0_mse(0.5)
+
+
 @each_data
 def test_x0_mean_by_brute_force(data):
     """Bayes' rule with true points as the prior's sample: Σ x₀ q(x_t|x₀) / Σ q(x_t|x₀)."""

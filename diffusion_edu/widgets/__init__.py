@@ -3,5 +3,6 @@
 from .forward_film import forward_film
 from .latent_explorer import latent_explorer
 from .reverse_film import reverse_film
+from .schedule_explorer import schedule_explorer
 
-__all__ = ["forward_film", "latent_explorer", "reverse_film"]
+__all__ = ["forward_film", "latent_explorer", "reverse_film", "schedule_explorer"]
