@@ -49,6 +49,28 @@ MUTANTS = [
         ("marginal without a square", "a**2 * prior.var + var", "a * prior.var + var"),
     ),
     *_of(
+        "observations",
+        ("a bin twice as wide", "half = 1 / (self.levels - 1)", "half = 2 / (self.levels - 1)"),
+        ("the lowest grey level without its tail", "level.round() == 0, -torch.inf", "level.round() == -1, -torch.inf"),
+        ("tail mirrored on the wrong side", "flip = low + high > 0", "flip = low + high < -60"),
+        (
+            "Bernoulli the wrong way round",
+            "logsigmoid(torch.where(x == 1, self.logits, -self.logits))",
+            "logsigmoid(torch.where(x == 1, -self.logits, self.logits))",
+        ),
+        (
+            "logistic noise without its second half",
+            "return u.log() - (-u).log1p()",
+            "return u.log() - 2 * (-u).log1p()",
+        ),
+    ),
+    *_of(
+        "mnist",
+        ("a kept file is trusted unseen", "if _sha256(path) == SHA256[name]:", "if True:"),
+        ("dimensions read little-endian", 'struct.unpack(f">{dims}i"', 'struct.unpack(f"<{dims}i"'),
+        ("a file too long is read", "len(data) - start != size", "len(data) - start < size"),
+    ),
+    *_of(
         "bound",
         ("sign of the consistency term", "consistency = [p - q for p, q", "consistency = [q - p for p, q"),
         (

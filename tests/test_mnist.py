@@ -127,6 +127,7 @@ def test_idx_keeps_the_order_of_its_axes(tmp_path):
         (idx((2, 3), range(6))[:-4], "not a whole gzip file"),
         (b"<html>", "not a whole gzip file"),
     ],
+    ids=["too short", "too long", "of floats", "cut header", "empty", "cut off", "not gzip"],
 )
 def test_anything_else_is_refused_by_name(tmp_path, content, complaint):
     path = tmp_path / "odd.gz"

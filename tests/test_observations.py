@@ -70,6 +70,16 @@ def test_far_tails_have_finite_values_and_gradients(law, dtype):
 
 
 @each_law
+def test_both_tails_are_alike(law):
+    """Far out 1 − F has no digits left and F still has all of them."""
+    x = torch.tensor([[253 / 255], [63 / 255], [1 / 255], [-1.0]], dtype=torch.float64)
+    for scale in (0.01, 0.05, 0.3):
+        right, left = law(one(-0.9), one(scale)).log_prob(x), law(one(0.9), one(scale)).log_prob(-x)
+        torch.testing.assert_close(right, left, rtol=1e-9, atol=1e-9)
+    assert law(one(-0.9), one(0.01)).log_prob(x[:1]) < -150
+
+
+@each_law
 def test_samples_have_the_frequencies_that_log_prob_says(law):
     model = law(one(0.3), one(0.6), levels=8)
     grid = torch.linspace(-1, 1, 8, dtype=torch.float64)
