@@ -42,14 +42,16 @@ function mixtureEps(parts, alphaBar, xy) {
   return out;
 }
 
-const LIMIT = 3.2, TRAILS = 60; // half the width of the picture; how many points leave a trail
+const LIMIT = 3.2, TRAILS = 16; // half the width of the picture; how many points leave a trail
 
 function render(context) {
   const { model } = context;
   const films = model.get("films"), about = model.get("about"), parts = doubles(model, "mixture"), grid = about.grid;
   const count = model.get("states").byteLength / (model.get("states_scales").byteLength / 4);
   const state = tables(model, "states", count), learnedField = tables(model, "fields", grid.length);
-  const curve = Float64Array.from({ length: parts.length / 2 }, (_, i) => parts[4 * (i >> 1) + 1 + (i % 2)]);
+  const curve = []; // the mixture's means, but none nearer than 0.04 to the one before
+  for (let k = 0; k < parts.length; k += 4)
+    if (!curve.length || Math.hypot(parts[k + 1] - curve.at(-2), parts[k + 2] - curve.at(-1)) > 0.04) curve.push(parts[k + 1], parts[k + 2]);
   const kept = new Map();
   const keep = (key, make) => kept.get(key) || (kept.set(key, make()), kept.get(key));
   const percent = (share) => say(100 * share, 2) + " %";
@@ -65,22 +67,27 @@ function render(context) {
       const j = Math.min(k, film.field.length - 1); // at t = 0 the field of the last step
       now.learnedField = keep("l" + film.field[j], () => learnedField(film.field[j]));
       now.exactField = keep("e" + film.field[j], () => mixtureEps(parts, film.alpha_bar[j], grid));
+      now.fieldsApart = Math.sqrt((2 / grid.length) * now.exactField.reduce((sum, v, i) => sum + (v - now.learnedField[i]) ** 2, 0));
     }
     return now;
   }
 
-  function words({ film, name, k, t, done, level, apart }) {
-    const head = `Schedule ${name}, ${film.steps} of ${film.T} times. `;
+  function words(now) {
+    const arrows = now.field ? ` Arrows: ε̂ and E[ε|x_t], ${say(now.fieldsApart, 2)} apart (root mean square); a step goes against them.` : "";
+    return story(now) + arrows;
+  }
+  function story({ film, name, k, t, done, level, apart }) {
+    const head = `Schedule ${name}, ${film.steps} steps (T = ${film.T}). `;
     if (k === 0)
       return head + (film.log_snr[0] > level
         ? `Its chain begins at log SNR ${say(film.log_snr[0], 2)}, so at log SNR ${say(level, 2)} all points still wait as noise from N(0, I).`
         : "Both sides begin with the same noise from N(0, I) and will take the same noise in each step.");
     if (t > 0)
-      return head + `After step ${done}: t = ${t}, log SNR ${say(film.log_snr[k], 2)}. Learned and exact points are ${say(apart, 2)} apart (root mean square).`;
+      return head + `After step ${done}: t = ${t}, log SNR ${say(film.log_snr[k], 2)}. The learned points are ${say(apart, 2)} away from the exact ones (root mean square).`;
     const { mean_log_p: p, share_off: off } = film, exact = -about.entropy - p.exact, learned = p.exact - p.learned;
     return head + `Done. Learned: mean log p(x₀) = ${say(p.learned)} nats, ${percent(off.learned)} off the roll; ` +
       `exact: ${say(p.exact)} nats, ${percent(off.exact)}; true points: ${say(-about.entropy)} nats, 0.1 %. ` +
-      (off.exact > 0.02 ? "Even the exact denoiser misses the roll: the steps are too long, and no network could help."
+      (off.exact > 0.02 ? "Even the exact denoiser misses the roll: the steps are too long, the network is not to blame."
         : off.learned > 0.01 ? "Most of what is lost is the network's." : "Both ends look like the data.");
   }
 
@@ -92,12 +99,13 @@ function render(context) {
         p.points(curve, faint, 2, 1);
         if (now.field) arrows(ctx, p, grid, now[key + "Field"], pen.q);
         if (now.trails && xs.length > 1) {
-          ctx.strokeStyle = colour; ctx.lineWidth = 1; ctx.globalAlpha = 0.3; ctx.beginPath();
+          ctx.strokeStyle = colour; ctx.lineWidth = 1; ctx.globalAlpha = 0.6; ctx.beginPath();
           for (let i = 0; i < 2 * TRAILS && i < count; i += 2)
             for (let k = 0; k < xs.length; k++) ctx[k ? "lineTo" : "moveTo"](p.X(xs[k][i]), p.Y(xs[k][i + 1]));
           ctx.stroke(); ctx.globalAlpha = 1;
         }
         p.points(xs[xs.length - 1], colour, 3, 0.8);
+        if (now.trails) p.points(xs[xs.length - 1].subarray(0, 2 * TRAILS), colour, 6, 1);
         p.title(`${key}, t = ${now.t}`);
       },
     };
