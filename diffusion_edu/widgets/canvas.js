@@ -2,6 +2,10 @@
 
 const floats = (model, name) => view(model, name, Float32Array);
 const doubles = (model, name) => view(model, name, Float64Array);
+const halves = (model, name) => Float64Array.from(view(model, name, Uint16Array), (h) => {
+  const sign = h & 0x8000 ? -1 : 1, e = (h >> 10) & 31, m = h & 1023; // IEEE 754 binary16, finite
+  return sign * (e ? (1 + m / 1024) * 2 ** (e - 15) : m * 2 ** -24);
+});
 function view(model, name, Type) {
   const d = model.get(name); // a DataView; copied, because its offset need not suit the type
   return new Type(d.buffer.slice(d.byteOffset, d.byteOffset + d.byteLength));

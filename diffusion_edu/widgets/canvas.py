@@ -99,6 +99,14 @@ def float64(array: np.ndarray) -> bytes:
     return np.ascontiguousarray(array, dtype="<f8").tobytes()
 
 
+def float16(array: np.ndarray) -> bytes:
+    """Rounded to 11 significant bits and packed for the browser, which reads it with `halves(model, name)`. ValueError
+    if a number is too large for that, 65,504."""
+    if not (np.abs(array) <= 65504).all():
+        raise ValueError(f"half precision ends at 65,504, got {np.abs(array).max():g}")
+    return np.ascontiguousarray(array, dtype="<f2").tobytes()
+
+
 def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Standard normal numbers, float64, a function of the seed alone."""
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).numpy()
