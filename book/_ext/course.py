@@ -60,6 +60,29 @@ def lean_code(highlight):
     return highlighted
 
 
+# What the theme's templates and docutils' writer leave in every page.
+REPAIRS = [
+    # an icon's script of 1.4 MB, which site.js keeps from replacing anything
+    (re.compile(r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"), ""),
+    # the button reads "Search Ctrl+K": its name must contain that, and without a label of its own it does
+    (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    # a list's role without list items, and a role that the standard has dropped
+    (re.compile(r'(<div) role="list" (class="citation-list">)'), r"\1 \2"),
+    (re.compile(r'(<div class="citation"[^>]*?) role="doc-biblioentry"'), r"\1"),
+]
+
+
+def repair_pages(app, error) -> None:
+    if error or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        old = new = page.read_text(encoding="utf-8")
+        for pattern, replacement in REPAIRS:
+            new = pattern.sub(replacement, new)
+        if new != old:
+            page.write_text(new, encoding="utf-8")
+
+
 def add_files(app, error) -> None:
     """Adds to the built site: anywidget's script, from the installed package, and the notebooks to download."""
     if error or app.builder.format != "html":
@@ -87,5 +110,6 @@ def setup(app) -> dict:
     app.connect("doctree-resolved", app.course_linker.link_page)
     app.connect("doctree-resolved", add_downloads)
     app.connect("build-finished", add_files)
+    app.connect("build-finished", repair_pages)
     PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,8 +4,8 @@ import importlib
 import re
 from collections.abc import Iterable
 
-from docutils import nodes
 from course_notebooks import Notebook, equations, read
+from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging

@@ -1,8 +1,9 @@
-"""Parts that the pages are written with: roles that point at a notebook's cells and give its times, films, downloads."""
+"""Parts that the pages are written with: roles that lead into a notebook or give its times; films; downloads."""
 
 import html
 import json
 from pathlib import Path
+from typing import ClassVar
 
 from course_links import Linker
 from course_notebooks import Notebook
@@ -51,7 +52,7 @@ class Cell(OfNotebook):
 
 
 class Slip(OfNotebook):
-    """{slip}`03 some words`: a link to the paragraph «Where tutorials slip» of notebook 03 that contains these words."""
+    """{slip}`03 some words`: a link to the paragraph «Where tutorials slip» of notebook 03 that has these words."""
 
     def node(self, notebook, words):
         place, section, _ = only([s for s in notebook.slips() if words in s[2]], "paragraphs")
@@ -81,12 +82,12 @@ class Film(SphinxDirective):
 
     ```{film} reverse
     :label: what it shows, in few words
+    :size: 384
     ```
     """
 
     required_arguments = 1
-    option_spec = {"label": directives.unchanged_required, "width": directives.positive_int,
-                   "height": directives.positive_int}  # fmt: skip
+    option_spec: ClassVar = {"label": directives.unchanged_required, "size": directives.positive_int}
     has_content = True
 
     def run(self):
@@ -96,7 +97,7 @@ class Film(SphinxDirective):
         for kind in ("mp4", "webm"):
             if not (folder / f"{name}.{kind}").exists():
                 return [self.state.document.reporter.error(f"no film {name}.{kind}", line=self.lineno)]
-        size = "".join(f' {k}="{self.options[k]}"' for k in ("width", "height") if k in self.options)
+        size = f' width="{self.options["size"]}" height="{self.options["size"]}"'
         film = (
             f'<video class="film" muted loop playsinline controls preload="none"{size} aria-label="{label}" '
             f'poster="{depth}_static/films/{name}-poster.png">'
