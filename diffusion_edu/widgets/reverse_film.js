@@ -67,13 +67,13 @@ function render(context) {
       const j = Math.min(k, film.field.length - 1); // at t = 0 the field of the last step
       now.learnedField = keep("l" + film.field[j], () => learnedField(film.field[j]));
       now.exactField = keep("e" + film.field[j], () => mixtureEps(parts, film.alpha_bar[j], grid));
-      now.fieldsApart = Math.sqrt((2 / grid.length) * now.exactField.reduce((sum, v, i) => sum + (v - now.learnedField[i]) ** 2, 0));
+      now.epsApart = film.eps_apart[j];
     }
     return now;
   }
 
   function words(now) {
-    const arrows = now.field ? ` Arrows: ε̂ and E[ε|x_t], ${say(now.fieldsApart, 2)} apart (root mean square); a step goes against them.` : "";
+    const arrows = now.field ? ` Arrows: ε̂ and E[ε|x_t], which a step goes against. At the learned points they are ${say(now.epsApart, 2)} apart (root mean square).` : "";
     return story(now) + arrows;
   }
   function story({ film, name, k, t, done, level, apart }) {

@@ -162,6 +162,12 @@ def reverse_film(
     return film
 
 
+def eps_apart(model: DDPM, data: Mixture, t: int, xt: Tensor) -> float:
+    """How far ε̂(x_t, t) is from E[ε|x_t] at the points x_t (n, 2), root mean square."""
+    exact = data.eps_mean(xt, float(model.schedule.alpha_bar[t]))
+    return (model.eps_hat(xt, t) - exact).detach().double().square().sum(-1).mean().sqrt().item()
+
+
 GRID = torch.cartesian_prod(torch.linspace(-2.75, 2.75, 12), torch.linspace(-2.75, 2.75, 12))  # where ε is drawn
 
 
@@ -181,7 +187,8 @@ def pack(runs: Mapping, models: Mapping[str, DDPM], data: Mixture, steps: Sequen
             shape = {"T": model.schedule.T, "steps": s, "t": list(run.t), "done": list(run.done)}
             alpha_bar = model.schedule.alpha_bar[list(run.t)].tolist()
             levels = {"log_snr": list(run.log_snr[:-1]), "alpha_bar": alpha_bar, "apart": run.apart.tolist()}
-            films[-1].append({**shape, **levels, **ids, **ends, "field": field})
+            off = [eps_apart(model, data, t, x) for t, x in zip(run.t[:-1], run.learned, strict=False)]
+            films[-1].append({**shape, **levels, **ids, **ends, "field": field, "eps_apart": off})
     parts = torch.cat([data.weights[:, None], data.means, data.variances[:, :1]], 1)
     about = {"names": list(models), "entropy": data.entropy(), "points": len(next(iter(runs.values())).learned[0])}
     about |= {"first": LEVELS[0], "last": LEVELS[1], "step": LEVELS[2], "grid": GRID.flatten().tolist()}
