@@ -10,7 +10,7 @@ READY := .venv/.ready
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test lint unit nbval notebooks book bench mutants pins clean
+.PHONY: help lab test lint unit nbval notebooks book site bench mutants pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -27,7 +27,7 @@ lab: $(READY)  ## open the course in JupyterLab
 	$(BIN)/python -m jupyter trust notebooks/*.ipynb
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
-test: lint unit nbval book  ## everything CI checks: style, library, notebooks, site
+test: lint unit nbval book site  ## everything CI checks: style, library, notebooks, site
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -44,6 +44,9 @@ notebooks: $(READY)  ## execute all notebooks afresh from their text, in place
 
 book: $(READY)  ## build the website into book/_build/html, warnings are errors
 	$(BIN)/python tests/build_book.py
+
+site: book  ## check the built website in a real browser
+	$(BIN)/python -m pytest tests/site_pages.py
 
 bench: $(READY)  ## measure the table in the README (about 15 minutes)
 	$(BIN)/python tests/bench.py

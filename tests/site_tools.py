@@ -1,0 +1,226 @@
+"""What the checks of the built website, those in JupyterLab and the benchmark share: a server on this machine, an ear
+for what a page asks for and complains of, and a hand that operates every control of a widget."""
+
+import contextlib
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from build_book import HTML
+from playwright.sync_api import ElementHandle, Page
+
+from notebooks import ROOT
+
+AXE = ROOT / "tests" / "vendor" / "axe.min.js"
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+
+
+def site_pages() -> list[str]:
+    """Every page of the built website, as its path in it. ValueError if it was not built."""
+    found = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
+    if not found:
+        raise ValueError("book/_build/html must hold the built website, got no page; run: make book")
+    return found
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The folder over HTTP on a free port of 127.0.0.1; yields the address, which ends in a slash."""
+
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class Ear:
+    """What a page has asked other hosts for, and every error since `listen` or the last `heard`."""
+
+    elsewhere: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page) -> "Ear":
+        page.on("request", lambda request: self.asked(request.url))
+        page.on("websocket", lambda socket: self.asked(socket.url))
+        page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
+        page.on("console", self.said)
+        page.on("response", lambda r: r.status >= 400 and self.errors.append(f"HTTP {r.status}: {r.url}"))
+        page.on("requestfailed", lambda r: self.failed(r.url, r.failure))
+        return self
+
+    def asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("file", "data", "blob", "about") and parts.hostname != "127.0.0.1":
+            self.elsewhere.append(url)
+
+    def said(self, message) -> None:
+        if message.type == "error":
+            self.errors.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    def failed(self, url: str, why: str) -> None:
+        if why != "net::ERR_ABORTED":  # a page that was left, or a film that was not played to its end
+            self.errors.append(f"{why}: {url}")
+
+    def heard(self) -> list[str]:
+        """All of it, and forgets it."""
+        found = [f"asked another host: {url}" for url in self.elsewhere] + self.errors
+        self.elsewhere, self.errors = [], []
+        return found
+
+
+# --- accessibility ---
+
+
+def violations(page: Page, context: str = "document", rules: list[str] | None = None) -> list[str]:
+    """axe-core's verdict on the page, or on the part of it that `context` (JavaScript) names, by all rules of WCAG
+    2.0 to 2.2, A and AA, or by those named; one line per broken rule."""
+    if not page.evaluate("!!window.axe"):
+        page.evaluate(AXE.read_text(encoding="utf-8") + ";undefined")
+    only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": WCAG}
+    options = {"runOnly": only, "resultTypes": ["violations"]}
+    found = page.evaluate(f"(o) => axe.run({context}, o).then((r) => r.violations)", options)
+    return [
+        f"{rule['id']} × {len(rule['nodes'])}: {rule['nodes'][0]['html'][:160]} — "
+        + " ".join(rule["nodes"][0]["failureSummary"].split())[:240]
+        for rule in found
+    ]
+
+
+# --- widgets ---
+
+WIDGETS = ".dedu-box"
+LOOK = """(box) => {
+  const hash = (text) => {
+    let h = 7;
+    for (let i = 0; i < text.length; i++) h = (31 * h + text.charCodeAt(i)) | 0;
+    return h;
+  };
+  return {
+    canvas: hash([...box.querySelectorAll("canvas")].map((c) => c.toDataURL()).join()),
+    words: hash([...box.querySelectorAll(".dedu-words")].map((w) => w.textContent).join()),
+    numbers: hash(JSON.stringify([...box.querySelectorAll(".dedu")].map((d) => d.numbers))),
+  };
+}"""
+# The first selector that a control matches says how it is operated; what matches none fails the check.
+KINDS = {
+    "grip": ".dedu-grip",
+    "slider": ".noUi-handle",
+    "part of a slider": ".widget-readout",
+    "choice": "select",
+    "tick": "input[type=checkbox], input[type=radio]",
+    "button": "button",
+}
+CONTROLS = """(box, kinds) => {
+  const usable = (e) => e.tabIndex >= 0 && !e.disabled && e.getClientRects().length;
+  return [...box.querySelectorAll("*")].filter(usable).map((e, i) => {
+    const kind = Object.keys(kinds).find((k) => e.matches(kinds[k])) || "unknown control";
+    const label = e.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent;
+    e.dataset.control ||= `${kind} “${(label || e.getAttribute("aria-label") || e.textContent).trim()}” (${i})`;
+    return { kind, name: e.dataset.control };
+  });
+}"""
+NAMED = "(box, name) => [...box.querySelectorAll('[data-control]')].find((e) => e.dataset.control === name)"
+
+
+class Operator:
+    """A hand on one widget's controls. `changed` has what each of them changed, by (control, "keyboard" or "mouse")."""
+
+    def __init__(self, page: Page, box: ElementHandle):
+        self.page, self.box = page, box
+        self.changed: dict[tuple[str, str], set[str]] = {}
+
+    def operate(self) -> list[str]:
+        """Operates every control by keyboard and by mouse. What is wrong: controls that change nothing, and which of
+        the picture, the words and the numbers no control changes. A control may be idle under some choices (β₁ where
+        the schedule has none): what did nothing at first is tried again under every choice."""
+        self.once()
+        for _, choice in self.controls("choice"):
+            for option in range(choice.evaluate("(e) => e.options.length")):
+                if all(self.changed.values()):
+                    break
+                choice.select_option(index=option)
+                self.once()
+        idle = [f"{name} does nothing by {how}" for (name, how), changes in self.changed.items() if not changes]
+        alive = set().union(*self.changed.values())
+        return idle + [f"no control changes the {part}" for part in ("canvas", "words", "numbers") if part not in alive]
+
+    def once(self) -> None:
+        """Every control that has not changed anything yet, or has just appeared."""
+        for kind in KINDS:
+            for name, element in self.controls(kind):
+                for how in ("keyboard", "mouse"):
+                    if not self.changed.get((name, how)) and element.is_visible():
+                        self.changed[name, how] = self.use(kind, how, element)
+        for name, _ in self.controls("unknown control"):
+            self.changed[name, "any means"] = set()
+
+    def controls(self, kind: str) -> list[tuple[str, ElementHandle]]:
+        found = [c["name"] for c in self.box.evaluate(CONTROLS, KINDS) if c["kind"] == kind != "part of a slider"]
+        return [(name, self.box.evaluate_handle(NAMED, name).as_element()) for name in found]
+
+    def use(self, kind: str, how: str, element: ElementHandle) -> set[str]:
+        """What one operation changed. It is tried in several ways: at its end, a slider moves in one direction only."""
+        element.scroll_into_view_if_needed()
+        for attempt in range(2):
+            before = self.look()
+            if how == "keyboard":
+                self.press(kind, element, attempt)
+            else:
+                self.point(kind, element, attempt)
+            if changes := self.wait_for_change(before):
+                break
+        if element.evaluate("(e) => e.isConnected && e.textContent === 'Pause'"):
+            self.press(kind, element, 0) if how == "keyboard" else self.point(kind, element, 0)
+        return changes
+
+    def press(self, kind: str, element: ElementHandle, attempt: int) -> None:
+        element.focus()
+        keys = {"slider": ("ArrowRight", "ArrowLeft"), "choice": ("ArrowDown", "ArrowUp")}
+        keys["grip"] = ("Shift+ArrowRight", "Shift+ArrowUp")
+        self.page.keyboard.press(keys.get(kind, ("Space", "Enter"))[attempt])
+
+    def point(self, kind: str, element: ElementHandle, attempt: int) -> None:
+        if kind == "slider":
+            track = element.evaluate_handle("(e) => e.closest('.noUi-target')").bounding_box()
+            self.drag(element, to=(track["x"] + track["width"] * (0.35, 0.65)[attempt], None))
+        elif kind == "grip":
+            box, step = element.bounding_box(), (-40, 40)[attempt]
+            self.drag(element, to=(box["x"] + box["width"] / 2 + step, box["y"] + box["height"] / 2 + step / 2))
+        elif kind == "choice":
+            element.click()  # opens the list
+            self.page.keyboard.press(("ArrowDown", "ArrowUp")[attempt])
+            self.page.keyboard.press("Enter")
+        else:
+            element.click()
+
+    def drag(self, element: ElementHandle, to: tuple[float, float | None]) -> None:
+        box, mouse = element.bounding_box(), self.page.mouse
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(to[0], y if to[1] is None else to[1], steps=4)
+        mouse.up()
+
+    def look(self) -> dict[str, int]:
+        return self.box.evaluate(LOOK)
+
+    def wait_for_change(self, before: dict[str, int], tries: int = 8) -> set[str]:
+        for _ in range(tries):
+            after = self.look()
+            if after != before:
+                return {part for part in after if after[part] != before[part]}
+            self.page.wait_for_timeout(60)
+        return set()
