@@ -161,6 +161,7 @@ def problems(path: Path) -> list[str]:
             found.append(f"cell [{number}] names a path of some machine")
         if any(small_png(png) != png for o in cell.outputs if (png := o.get("data", {}).get("image/png"))):
             found.append(f"cell [{number}] stored a PNG that `write` makes smaller")
+    found += widget_problems(notebook)
     if {k: v for k, v in notebook.metadata.items() if k != "widgets"} != METADATA:
         found.append("metadata differ from what `write` stores")
     if [cell.id for cell in notebook.cells] != [f"c{i:03d}" for i in range(len(notebook.cells))]:
@@ -168,6 +169,31 @@ def problems(path: Path) -> list[str]:
     if any("execution" in cell.metadata for cell in notebook.cells):
         found.append("execution times are stored")
     return [f"{path.name}: {problem}" for problem in found]
+
+
+def widget_problems(notebook: nbformat.NotebookNode) -> list[str]:
+    """Why a widget of the notebook would not move on the website: parts of its state are not stored."""
+    state, found = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {}), []
+    parts = {i: re.findall(r"IPY_MODEL_([0-9a-f]+)", json.dumps(model)) for i, model in state.items()}
+    linked = {i for model in state for i in parts[model] if "Link" in state[model]["model_name"]}
+    for cell in notebook.cells:
+        for data in [output.get("data", {}) for output in cell.get("outputs", [])]:
+            if WIDGET_VIEW not in data and "(moves where widgets are shown" in str(data.get("text/plain")):
+                found.append(f"{cell.id} shows a widget in words only")
+            reach = [data[WIDGET_VIEW]["model_id"]] if WIDGET_VIEW in data else []
+            for i in reach:
+                reach += [j for j in parts.get(i, []) if j not in reach]
+            if lost := [i for i in reach if i not in state]:
+                found.append(f"{cell.id} shows a widget whose state is not stored ({len(lost)} of {len(reach)} models)")
+            for i in set(reach) & set(state):
+                name, values = state[i]["model_name"], state[i]["state"]
+                if name == "AnyModel" and not values.get("_esm"):
+                    found.append(f"{cell.id} shows a canvas without its script")
+                if name.endswith(("SliderModel", "DropdownModel")) and i not in linked:
+                    found.append(
+                        f"{cell.id} shows a control that is linked to nothing: {values.get('description', name)}"
+                    )
+    return found
 
 
 def cells(notebook: nbformat.NotebookNode) -> list[tuple]:
