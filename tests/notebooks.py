@@ -190,9 +190,7 @@ def widget_problems(notebook: nbformat.NotebookNode) -> list[str]:
                 if name == "AnyModel" and not values.get("_esm"):
                     found.append(f"{cell.id} shows a canvas without its script")
                 if name.endswith(("SliderModel", "DropdownModel")) and i not in linked:
-                    found.append(
-                        f"{cell.id} shows a control that is linked to nothing: {values.get('description', name)}"
-                    )
+                    found.append(f"{cell.id} shows a control linked to nothing: {values.get('description', name)}")
     return found
 
 
