@@ -66,7 +66,7 @@ const average = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 const chosen = (xy, indices) => indices.flatMap((i) => [xy[2 * i], xy[2 * i + 1]]);
 
 const population = (ratio) =>
-  ratio < -2.5 ? `${say(-ratio, 2)} nats below the prior, a hole: data hardly come here.`
+  ratio < -2 ? `${say(-ratio, 2)} nats below the prior, a hole: data hardly come here.`
     : ratio < -0.7 ? `${say(-ratio, 2)} nats below the prior: few data come here.`
     : ratio > 0.7 ? `${say(ratio, 2)} nats above the prior: data crowd here.` : "about as the prior has it.";
 
