@@ -10,7 +10,7 @@ READY := .venv/.ready
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test lint unit nbval notebooks book site bench mutants pins clean
+.PHONY: help lab test lint unit nbval notebooks book serve vendor site bench mutants pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -44,6 +44,12 @@ notebooks: $(READY)  ## execute all notebooks afresh from their text, in place
 
 book: $(READY)  ## build the website into book/_build/html, warnings are errors
 	$(BIN)/python tests/build_book.py
+
+serve: $(READY)  ## build the website and serve it on this machine, on PORT=8000 or another
+	$(BIN)/python tests/build_book.py --serve $(or $(PORT),8000)
+
+vendor: $(READY)  ## fetch the website's third-party scripts anew, at pinned versions (needs npm)
+	$(BIN)/python tests/vendor.py
 
 site: book  ## check the built website in a real browser
 	$(BIN)/python -m pytest tests/site_pages.py

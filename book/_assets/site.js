@@ -42,7 +42,11 @@ function films() {
     }
   }, { threshold: 0.5 });
   document.querySelectorAll("video.film").forEach((film) => {
-    // who pauses a film, with the film in view, has paused it for good
+    // while it plays, its controls would cover it: they come with the mouse, the finger or the Tab key
+    film.tabIndex = 0;
+    const show = () => { film.controls = film.paused || film.matches(":hover, :focus"); };
+    for (const event of ["play", "pause", "pointerenter", "pointerleave", "focus", "blur"]) film.addEventListener(event, show);
+    // who pauses a film that is in view has paused it for good
     film.addEventListener("pause", () => { if (isInView(film)) film.dataset.stopped = "yes"; });
     film.addEventListener("play", () => { delete film.dataset.stopped; });
     seen.observe(film);

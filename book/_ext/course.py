@@ -112,4 +112,4 @@ def setup(app) -> dict:
     app.connect("build-finished", add_files)
     app.connect("build-finished", repair_pages)
     PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -43,7 +43,8 @@ class Anchors(SphinxTransform):
                 node["ids"].append(f"c{node['cell_index']:03d}")
         slips = 0
         for node in self.document.findall(nodes.paragraph):
-            if node.children and isinstance(node[0], nodes.strong) and node[0].astext() == "Where tutorials slip.":
+            first = next((child for child in node.children if child.astext()), None)
+            if isinstance(first, nodes.strong) and first.astext() == "Where tutorials slip.":
                 slips += 1
                 node["ids"].append(f"slip-{slips}")
 

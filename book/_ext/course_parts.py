@@ -105,9 +105,9 @@ class Film(SphinxDirective):
             f'<source src="{depth}_static/films/{name}.mp4" type="video/mp4">'
             f'<img src="{depth}_static/films/{name}-poster.png" alt="{label}"></video>'
         )
-        caption = nodes.container(classes=["film-words"])
-        self.state.nested_parse(self.content, self.content_offset, caption)
-        return [nodes.raw("", film, format="html"), caption]
+        figure = nodes.container("", nodes.raw("", film, format="html"), classes=["film-box"])
+        self.state.nested_parse(self.content, self.content_offset, figure)
+        return [figure]
 
 
 def add_downloads(app, tree: nodes.document, docname: str) -> None:

@@ -1,0 +1,61 @@
+"""The website's own checks can fail, and its sources are complete before it is built."""
+
+import re
+
+import build_book
+import pytest
+
+GOOD = '<html><body><p id="here"><a href="#here">x</a><img src="data:," alt="a dot"></p></body></html>'
+
+
+def problems_of(tmp_path, monkeypatch, html):
+    monkeypatch.setattr(build_book, "HTML", tmp_path)
+    (tmp_path / "other.html").write_text('<p id="there">x</p>', encoding="utf-8")
+    path = tmp_path / "page.html"
+    path.write_text(html, encoding="utf-8")
+    return build_book.of_page(build_book.Page(path))
+
+
+def test_a_good_page_has_no_problems(tmp_path, monkeypatch):
+    assert problems_of(tmp_path, monkeypatch, GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ('<script src="https://example.org/a.js"></script>', "loads https://example.org/a.js"),
+        ('<link href="//example.org/a.css">', "loads //example.org/a.css"),
+        ('<video poster="https://example.org/a.png" preload="none"></video>', "loads https://example.org/a.png"),
+        ('<a href="nowhere.html">x</a>', "leads to nowhere.html, which does not exist"),
+        ('<a href="other.html#nowhere">x</a>', "leads to other.html#nowhere, a place that does not exist"),
+        ('<img src="data:," alt="">', "has a picture without a description"),
+        ('<video autoplay preload="none"></video>', "has a film that does not wait"),
+        ('<video src="data:,"></video>', "has a film that does not wait"),
+    ],
+)
+def test_a_bad_page_is_found_out(tmp_path, monkeypatch, bad, words):
+    found = problems_of(tmp_path, monkeypatch, GOOD.replace("</body>", bad + "</body>"))
+    assert [p for p in found if words in p]
+    assert len(found) == 1
+
+
+def test_links_to_what_exists_and_to_other_hosts_are_fine(tmp_path, monkeypatch):
+    links = '<a href="other.html#there">x</a><a href="other.html?v=1">x</a><a href="https://example.org">x</a>'
+    assert problems_of(tmp_path, monkeypatch, GOOD + links) == []
+
+
+def test_the_reference_page_lists_every_public_module():
+    listed = re.findall(r"automodule:: diffusion_edu\.(\w+)", (build_book.BOOK / "api.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(build_book.public_modules())
+
+
+def test_every_row_of_the_errata_leads_to_a_paragraph_and_a_cell():
+    text = (build_book.BOOK / "errata.md").read_text(encoding="utf-8")
+    rows = re.split(r"^(?=00\d\n:)", text, flags=re.M)[1:]
+    assert len(rows) >= 20
+    assert [row for row in rows if not re.search(r"\{slip\}`\d\d .+?`; computed in \{cell\}`\d\d .+?`", row)] == []
+
+
+def test_the_contents_list_every_notebook():
+    toc = (build_book.BOOK / "_toc.yml").read_text(encoding="utf-8")
+    assert re.findall(r"notebooks/(\w+)", toc) == [p.stem for p in sorted(build_book.NOTEBOOKS.glob("[0-9]*.py"))]
