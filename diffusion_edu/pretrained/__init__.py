@@ -4,11 +4,9 @@
     model = pretrained.load("cosine")        # a DDPM: ε̂, its schedule and its fitted σ_t²
     pretrained.card("cosine")["gap"]         # E[log p(x) − ELBO] in nats, measured after training
 
-| name   | schedule                              | what it is for                                             |
-| ------ | ------------------------------------- | ---------------------------------------------------------- |
-| cosine | cosine, T = 1000                      | the course's own (Nichol & Dhariwal 2021)                  |
-| linear | linear, T = 1000, β from 1e-4 to 0.02 | Ho et al. 2020                                             |
-| short  | sigmoid, T = 100, β from 1e-5 to 1e-2 | many public toy models; ᾱ_T = 0.6, so x_T is not yet noise |
+- cosine: T = 1000, the course's own (Nichol & Dhariwal 2021);
+- linear: T = 1000, β from 1e-4 to 0.02 (Ho et al. 2020);
+- short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
 Beside each NAME.safetensors lies its card NAME.json: everything the training depended on, what was measured,
 and the commands that make it again. No code is run by loading.
