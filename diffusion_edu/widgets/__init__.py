@@ -1,5 +1,6 @@
 """Widgets that move without a kernel, one line each in a notebook. They need the `lab` extra."""
 
+from .bound_explorer import bound_explorer
 from .forward_film import forward_film
 from .hvae_ladder import hvae_ladder
 from .latent_explorer import latent_explorer
@@ -7,4 +8,12 @@ from .posterior_explorer import posterior_explorer
 from .reverse_film import reverse_film
 from .schedule_explorer import schedule_explorer
 
-__all__ = ["forward_film", "hvae_ladder", "latent_explorer", "posterior_explorer", "reverse_film", "schedule_explorer"]
+__all__ = [
+    "bound_explorer",
+    "forward_film",
+    "hvae_ladder",
+    "latent_explorer",
+    "posterior_explorer",
+    "reverse_film",
+    "schedule_explorer",
+]

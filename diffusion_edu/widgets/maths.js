@@ -58,6 +58,20 @@ function posterior(beta, alphaBar, t) {
   };
 }
 
+// L₀, L₁, …, L_{T−1}, L_T of the exact denoiser, nats, averaged over data and noise, equation (3.17). `error` is a table of exact.py;
+// sigma: "best" (3.21), "β" or "β̃", whose first value is β̃_2 as in diffusion.py; square: E|x₀|².
+function boundTerms(beta, alphaBar, sigma, error, square, D) {
+  const T = beta.length - 1, terms = new Float64Array(T + 1);
+  for (let t = 1; t <= T; t++) {
+    const { c0, variance } = posterior(beta, alphaBar, t), distance = c0 ** 2 * (1 - alphaBar[t]) * lookup(error, logSnr(alphaBar[t]));
+    const small = t > 1 ? variance : T > 1 ? posterior(beta, alphaBar, 2).variance : beta[1];
+    const sigma2 = sigma === "best" ? variance + distance : sigma === "β" ? beta[t] : small, ratio = variance / sigma2;
+    terms[t - 1] = 0.5 * D * (distance / sigma2 + (t > 1 ? ratio - 1 - Math.log(ratio) : Math.log(2 * Math.PI * sigma2)));
+  }
+  terms[T] = klFromNoise(alphaBar[T], square, D);
+  return terms;
+}
+
 // x_t = √ᾱ x₀ + √(1−ᾱ) ε for all points at once, into `out` (ddpm.py, noised).
 function noised(x0, eps, alphaBar, out) {
   const signal = Math.sqrt(alphaBar), noise = Math.sqrt(1 - alphaBar);
