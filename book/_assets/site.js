@@ -5,10 +5,40 @@
 window.FontAwesomeConfig = { autoReplaceSvg: false, observeMutations: false };
 
 // From a folder (file://) a page may not fetch another: the search then shows titles without extracts.
-if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// Formulas are set in turns, those in view first, so that the page answers and its figures come alive in between.
+// The menu would make each formula a stop of the Tab key.
+window.MathJax = { options: { enableMenu: false }, startup: { pageReady: setFormulas } };
+
+async function setFormulas() {
+  const soon = (element) => { const { top, bottom } = element.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
+  const all = [...document.querySelectorAll(".math")];
+  const turns = [all.filter(soon)], rest = all.filter((element) => !turns[0].includes(element));
+  while (rest.length) turns.push(rest.splice(0, 20));
+  for (const turn of turns) {
+    if (turn.length) await MathJax.typesetPromise(turn);
+    if (turn === turns[0]) await figuresAlive();
+    await new Promise((next) => setTimeout(next));
+  }
+  scrollingFormulas();
+}
+
+// Resolves when the page's widgets are drawn, at once if it has none, after five seconds in any case.
+function figuresAlive() {
+  const wanted = document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length;
+  const drawn = () => document.querySelectorAll(".widget-subarea .jupyter-widgets canvas, .widget-subarea .jupyter-widgets input").length >= wanted;
+  return new Promise((resolve) => {
+    if (drawn()) return resolve();
+    const watch = new MutationObserver(() => drawn() && done());
+    const timer = setTimeout(() => done(), 5000);
+    function done() { watch.disconnect(); clearTimeout(timer); resolve(); }
+    watch.observe(document.body, { childList: true, subtree: true });
+  });
+}
 
 document.addEventListener("DOMContentLoaded", () => {
-  scrollingFormulas();
+  downloads();
   films();
 });
 
@@ -25,11 +55,7 @@ function scrollingFormulas() {
     } else for (const name of ["tabindex", "role", "aria-label"]) formula.removeAttribute(name);
   };
   const sizes = new ResizeObserver((changes) => changes.forEach((change) => look(change.target)));
-  if (!window.MathJax) return;
-  window.addEventListener("load", () => {
-    if (MathJax.startup) MathJax.startup.promise.then(() =>
-      document.querySelectorAll('mjx-container[display="true"]').forEach((formula) => sizes.observe(formula)));
-  });
+  document.querySelectorAll('mjx-container[display="true"]').forEach((formula) => sizes.observe(formula));
 }
 
 // Films start by themselves only while they are in view, and only for those who have not asked for less motion.
@@ -57,4 +83,22 @@ function films() {
 function isInView(element) {
   const { top, bottom, height } = element.getBoundingClientRect();
   return Math.min(bottom, innerHeight) - Math.max(top, 0) >= height / 2;
+}
+
+// From a folder (file://) a browser shows a linked file instead of saving it. A script beside it brings its text.
+function downloads() {
+  if (location.protocol !== "file:") return;
+  document.querySelectorAll("a[download]").forEach((link) => link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const script = document.head.appendChild(document.createElement("script"));
+    script.onload = () => {
+      const saved = document.createElement("a");
+      saved.download = link.pathname.split("/").pop();
+      saved.href = URL.createObjectURL(new Blob([window.downloaded]));
+      saved.click();
+      setTimeout(() => URL.revokeObjectURL(saved.href), 10000);
+      script.remove();
+    };
+    script.src = link.href + ".js";
+  }));
 }

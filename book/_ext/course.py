@@ -3,13 +3,16 @@
 The links between pages are in course_links.py, the roles and directives of the pages in course_parts.py.
 """
 
+import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import anywidget
 from course_links import Anchors, Linker
 from course_parts import ROLES, Film, add_downloads
+from PIL import Image
 from sphinx.highlighting import PygmentsBridge
 
 
@@ -70,6 +73,7 @@ REPAIRS = [
     (re.compile(r'(<div) role="list" (class="citation-list">)'), r"\1 \2"),
     (re.compile(r'(<div class="citation"[^>]*?) role="doc-biblioentry"'), r"\1"),
 ]
+SIZELESS = re.compile(r'<img (?![^>]*width=)([^>]*src="([^":]*_images/[^"]+\.png)")')
 
 
 def repair_pages(app, error) -> None:
@@ -79,8 +83,17 @@ def repair_pages(app, error) -> None:
         old = new = page.read_text(encoding="utf-8")
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
+        new = re.sub(
+            r'<img (?![^>]*width=)([^>]*src="([^":]*_images/[^"]+\.png)")', partial(with_size, page.parent), new
+        )
         if new != old:
             page.write_text(new, encoding="utf-8")
+
+
+def with_size(folder: Path, tag: re.Match) -> str:
+    """An <img> that says how much room it needs before it is loaded, so that the page does not jump."""
+    with Image.open(folder / tag[2]) as image:
+        return f'<img width="{image.width}" height="{image.height}" {tag[1]}'
 
 
 def add_files(app, error) -> None:
@@ -93,8 +106,10 @@ def add_files(app, error) -> None:
     (out / "_downloads").mkdir(exist_ok=True)
     for notebook in app.course_linker.notebooks:
         text = Path(app.srcdir).parent / "notebooks" / f"{notebook.path.stem}.py"
-        shutil.copyfile(notebook.path, out / "_downloads" / notebook.path.name)
-        shutil.copyfile(text, out / "_downloads" / text.name)
+        for file in (notebook.path, text):
+            shutil.copyfile(file, out / "_downloads" / file.name)
+            script = f"window.downloaded = {json.dumps(file.read_text(encoding='utf-8'))};\n"  # see site.js
+            (out / "_downloads" / f"{file.name}.js").write_text(script, encoding="utf-8")
 
 
 def setup(app) -> dict:
