@@ -2,6 +2,7 @@
 
 python tests/notebooks.py write [NN ...]   execute notebooks/NN_*.py (all without NN) into notebooks/NN_*.ipynb
 python tests/notebooks.py check [NN ...]   say what is wrong with the stored notebooks
+python tests/notebooks.py scripts [NN ...] give the stored widgets the library's scripts of today, executing nothing
 
 Executed twice, a notebook comes out the same to the byte: ids are numbered and timings dropped. A cell that
 fails leaves the stored notebook as it was.
@@ -9,6 +10,7 @@ fails leaves the stored notebook as it was.
 
 import base64
 import io
+import importlib
 import json
 import os
 import re
@@ -131,7 +133,11 @@ def widget_ids(notebook: nbformat.NotebookNode, state: dict) -> dict[str, str]:
 
 def write(text: Path) -> None:
     """Executes a text file into the notebook beside it, which changes only if every cell succeeds."""
-    notebook, target = execute(text), text.with_suffix(".ipynb")
+    store(execute(text), text.with_suffix(".ipynb"))
+
+
+def store(notebook: nbformat.NotebookNode, target: Path) -> None:
+    """Writes a notebook whole or not at all."""
     part = target.with_name(f".{target.name}.part")
     try:
         part.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
@@ -189,9 +195,29 @@ def widget_problems(notebook: nbformat.NotebookNode) -> list[str]:
                 name, values = state[i]["model_name"], state[i]["state"]
                 if name == "AnyModel" and not values.get("_esm"):
                     found.append(f"{cell.id} shows a canvas without its script")
+                elif name == "AnyModel" and any(values.get(k) != v for k, v in scripts_of(values).items()):
+                    found.append(f"{cell.id} shows a canvas with an old script; python tests/notebooks.py scripts")
                 if name.endswith(("SliderModel", "DropdownModel")) and i not in linked:
                     found.append(f"{cell.id} shows a control linked to nothing: {values.get('description', name)}")
     return found
+
+
+def scripts_of(values: dict) -> dict[str, str]:
+    """The script and the style that the library gives today to a stored canvas; empty if it is not the library's."""
+    module, _, name = values.get("_anywidget_id", "").rpartition(".")
+    if not module.startswith("diffusion_edu.widgets."):
+        return {}
+    widget = getattr(importlib.import_module(module), name)
+    return {"_esm": str(widget._esm), "_css": str(widget._css)}
+
+
+def renew_scripts(path: Path) -> None:
+    """Puts the library's scripts of today into a stored notebook. What the widgets are told does not change."""
+    notebook = nbformat.read(path, as_version=4)
+    state = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for model in state.values():
+        model["state"].update(scripts_of(model["state"]))
+    store(notebook, path)
 
 
 def cells(notebook: nbformat.NotebookNode) -> list[tuple]:
@@ -204,7 +230,7 @@ def is_image(output: nbformat.NotebookNode) -> bool:
 
 
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] not in ("write", "check"):
+    if not argv or argv[0] not in ("write", "check", "scripts"):
         print(__doc__)
         return 2
     chosen, status = texts(argv[1:]), 0
@@ -212,6 +238,8 @@ def main(argv: list[str]) -> int:
         print(f"no notebooks/{' or '.join(argv[1:])}*.py")
         return 2
     for text in chosen:
+        if argv[0] == "scripts":
+            renew_scripts(text.with_suffix(".ipynb"))
         if argv[0] == "write":
             start = time.monotonic()
             try:

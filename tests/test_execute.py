@@ -2,10 +2,11 @@
 
 import json
 
+import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from notebooks import WIDGET_STATE, write
+from notebooks import WIDGET_STATE, renew_scripts, widget_problems, write
 
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     name: python3\n#     display_name: Python 3\n# ---\n"
 MOVING = """
@@ -37,6 +38,15 @@ def test_executed_twice_it_is_the_same_to_the_byte(tmp_path):
     names = [widget["model_name"] for widget in state.values()]
     assert {"LinkModel", "IntSliderModel", "AnyModel"} <= set(names), "the page needs all of these to move"
     assert list(state) == [f"{i + 1:032x}" for i in range(len(state))]
+
+
+def test_an_old_script_is_a_problem_and_is_renewed_without_executing(tmp_path):
+    once, path = written(tmp_path, MOVING), tmp_path / "99_try.ipynb"
+    path.write_bytes(once.replace(b"function betas(", b"function old_betas("))
+    assert any("old script" in problem for problem in widget_problems(nbformat.read(path, as_version=4)))
+    renew_scripts(path)
+    assert path.read_bytes() == once
+    assert not widget_problems(nbformat.read(path, as_version=4))
 
 
 def test_a_cell_that_fails_leaves_the_notebook_as_it_was(tmp_path):
