@@ -9,8 +9,8 @@ fails leaves the stored notebook as it was.
 """
 
 import base64
-import io
 import importlib
+import io
 import json
 import os
 import re
