@@ -10,7 +10,7 @@ READY := .venv/.ready
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test lint unit nbval notebooks book serve vendor site bench mutants pins clean
+.PHONY: help lab test lint unit nbval notebooks book serve films vendor site bench mutants pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -48,11 +48,20 @@ book: $(READY)  ## build the website into book/_build/html, warnings are errors
 serve: $(READY)  ## build the website and serve it on this machine, on PORT=8000 or another
 	$(BIN)/python tests/build_book.py --serve $(or $(PORT),8000)
 
+films: $(READY)  ## make the course's films anew from its published weights
+	$(BIN)/python tests/films_make.py
+
 vendor: $(READY)  ## fetch the website's third-party scripts anew, at pinned versions (needs npm)
 	$(BIN)/python tests/vendor.py
 
-site: book  ## check the built website in a real browser
+site: book  ## check the built website and JupyterLab in a real browser
+	$(MAKE) --no-print-directory -j2 site-pages site-folder
+
+site-pages:
 	$(BIN)/python -m pytest tests/site_pages.py
+
+site-folder:
+	$(BIN)/python -m pytest tests/site_folder.py tests/site_lab.py
 
 bench: $(READY)  ## measure the table in the README (about 15 minutes)
 	$(BIN)/python tests/bench.py

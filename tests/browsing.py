@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anywidget
 import pytest
@@ -52,6 +54,59 @@ def page(browser) -> Iterator[Page]:
     yield page
     context.close()
     assert not errors
+
+
+@dataclass
+class Ear:
+    """What a page has asked other hosts for, and every error since `listen` or the last `heard`."""
+
+    elsewhere: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page) -> "Ear":
+        page.on("request", lambda request: self.asked(request.url))
+        page.on("websocket", lambda socket: self.asked(socket.url))
+        page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
+        page.on("console", self.said)
+        page.on("response", lambda r: r.status >= 400 and self.errors.append(f"HTTP {r.status}: {r.url}"))
+        page.on("requestfailed", lambda r: self.failed(r.url, r.failure))
+        return self
+
+    def asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("file", "data", "blob", "about") and parts.hostname != "127.0.0.1":
+            self.elsewhere.append(url)
+
+    def said(self, message) -> None:
+        if message.type == "error":
+            self.errors.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    def failed(self, url: str, why: str) -> None:
+        if why != "net::ERR_ABORTED":  # a page that was left, or a film that was not played to its end
+            self.errors.append(f"{why}: {url}")
+
+    def heard(self) -> list[str]:
+        """All of it, and forgets it."""
+        found = [f"asked another host: {url}" for url in self.elsewhere] + self.errors
+        self.elsewhere, self.errors = [], []
+        return found
+
+
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """Where a module's pages open: one cache for all, so that scripts which they share are fetched once."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(tabs) -> Iterator[Page]:
+    """An empty page with an ear, `tab.ear`."""
+    page = tabs.new_page()
+    page.ear = Ear().listen(page)
+    yield page
+    page.close()
 
 
 HTML = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>A widget</title>

@@ -1,20 +1,21 @@
-"""What the checks of the built website, those in JupyterLab and the benchmark share: a server on this machine, an ear
-for what a page asks for and complains of, and a hand that operates every control of a widget."""
+"""What the checks of the built website, those in JupyterLab and the benchmark share: a server on this machine,
+axe-core, and a hand that operates every control of a widget."""
 
 import contextlib
 import functools
 import http.server
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import nbformat
+import pytest
 from build_book import HTML
 from playwright.sync_api import ElementHandle, Page
 
-from notebooks import ROOT
+from notebooks import FOLDER, ROOT, WIDGET_VIEW
 
+NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1200, "height": 900}
 AXE = ROOT / "tests" / "vendor" / "axe.min.js"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 
@@ -25,6 +26,12 @@ def site_pages() -> list[str]:
     if not found:
         raise ValueError("book/_build/html must hold the built website, got no page; run: make book")
     return found
+
+
+def widgets_of(page: str) -> int:
+    """How many widgets a page of the website should have: those of its notebook, if it is one's."""
+    notebook = FOLDER / Path(page).with_suffix(".ipynb").name
+    return sum(widget_cells(notebook).values()) if page.startswith("notebooks/") and notebook.exists() else 0
 
 
 @contextlib.contextmanager
@@ -45,40 +52,25 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-@dataclass
-class Ear:
-    """What a page has asked other hosts for, and every error since `listen` or the last `heard`."""
+def widget_cells(notebook: Path) -> dict[int, int]:
+    """Index of each cell of a stored notebook that shows widgets → how many."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    counts = [sum(WIDGET_VIEW in output.get("data", {}) for output in cell.get("outputs", [])) for cell in cells]
+    return {index: count for index, count in enumerate(counts) if count}
 
-    elsewhere: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
 
-    def listen(self, page: Page) -> "Ear":
-        page.on("request", lambda request: self.asked(request.url))
-        page.on("websocket", lambda socket: self.asked(socket.url))
-        page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
-        page.on("console", self.said)
-        page.on("response", lambda r: r.status >= 400 and self.errors.append(f"HTTP {r.status}: {r.url}"))
-        page.on("requestfailed", lambda r: self.failed(r.url, r.failure))
-        return self
+def loaded(page: Page, url: str, widgets: int = 0) -> None:
+    """Loads a page and waits for its formulas and for so many widgets."""
+    page.goto(url)
+    page.evaluate("window.MathJax?.startup?.promise.then(() => 0)")
+    drawn = "(n) => [...document.querySelectorAll('.dedu')].filter((e) => e.drawn).length >= n"
+    page.wait_for_function(drawn, arg=widgets, timeout=60_000)
 
-    def asked(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("file", "data", "blob", "about") and parts.hostname != "127.0.0.1":
-            self.elsewhere.append(url)
 
-    def said(self, message) -> None:
-        if message.type == "error":
-            self.errors.append(f"console: {message.text} ({message.location.get('url', '')})")
-
-    def failed(self, url: str, why: str) -> None:
-        if why != "net::ERR_ABORTED":  # a page that was left, or a film that was not played to its end
-            self.errors.append(f"{why}: {url}")
-
-    def heard(self) -> list[str]:
-        """All of it, and forgets it."""
-        found = [f"asked another host: {url}" for url in self.elsewhere] + self.errors
-        self.elsewhere, self.errors = [], []
-        return found
+def nothing(found: list[str]) -> None:
+    """Fails with what was found, line by line."""
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
 
 
 # --- accessibility ---
