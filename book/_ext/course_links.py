@@ -145,14 +145,18 @@ class Linker:
                 literal.parent.replace(literal, self.entry(docname, full, copy))
 
     def resolve_in_row(self, literal: nodes.literal, row: nodes.row) -> str | None:
-        """In a table whose last column names files, these decide; `.alpha` is of the class named before it."""
+        """In a table whose last column names files, these decide, and are links themselves; `.alpha` is of the class
+        named before it."""
         code, before = literal.astext(), ""
         for other in row.findall(nodes.literal):
             if other is literal:
                 break
             before = other.astext().rpartition(".")[0] or before
         modules = re.findall(r"(\w+)(?:/\w+)?\.py", row[-1].astext())
-        return None if code.endswith(".py") else self.resolve(before + code if code.startswith(".") else code, modules)
+        if code.endswith(".py"):
+            full = f"diffusion_edu.{code.removesuffix('.py')}"
+            return full if full in self.objects else None
+        return self.resolve(before + code if code.startswith(".") else code, modules)
 
     def uses(self) -> dict[str, list[nodes.reference]]:
         """Full name → a link for each notebook that uses it in a cell or names it in its closing table."""
