@@ -36,7 +36,7 @@ import math
 
 import torch
 
-from diffusion_edu import bound, evaluate, gaussian, plots, training
+from diffusion_edu import bound, evaluate, gaussian, plots, training, widgets
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture
 from diffusion_edu.vae import VAE
@@ -648,8 +648,33 @@ print("share off the roll, by fifths from thin q(z) to dense: " + ", ".join(f"�
 assert shares[0] > 0.25 and shares[0] > sum(shares[1:]) and shares[0] > 5 * max(shares[3:])
 
 # %% [markdown]
-# Most of the stray samples come from the fifth of the prior where the aggregate posterior is thinnest. So draw $z$
-# from the aggregate posterior instead: take a data point, encode it, draw, decode.
+# Most of the stray samples come from the fifth of the prior where the aggregate posterior is thinnest.
+#
+# Walk there yourself. Drag the orange dot in the plane of $z$, click, press arrow keys, or move the sliders. On the
+# right the decoder answers with its mean and with ellipses of one and two of its standard deviations. The squares are
+# the data points whose codes lie close to $z$. **Predict first:** take $z$ from one winding of blue codes to the next,
+# across a seam. Does $x$ jump from arm to arm? And how wide will the decoder say it is on the way?
+
+# %%
+widgets.latent_explorer(vae, roll.sample(800, seed=27), roll)
+
+# %% [markdown]
+# A network is a continuous function of $z$, so $x$ cannot jump. It crosses the gap, and for a while the squares light up
+# on both sides of it and $x$ is on neither. On the way the ellipses grow, but not enough to reach both arms: the decoder
+# was hardly ever asked here, and does not know that it should be unsure. In numbers, for the tenth of the prior's draws
+# with the thinnest $q(z)/p(z)$ and for the denser half:
+
+# %%
+decoded = vae.p(0, z_prior)
+mean_off, std = roll.log_prob(decoded.mean.double()) < floor, decoded.var.sqrt().mean(1)
+for name, part in {"thinnest tenth": order[:1000], "denser half": order[5000:]}.items():
+    print(f"{name:14}: decoded mean off the roll ≈ {mean_off[part].double().mean():.3f}, std ≈ {std[part].mean():.3f}")
+print(f"neighbouring arms are {2 * math.pi / roll.scale:.2f} apart")
+assert mean_off[order[:1000]].double().mean() > 0.5 > 0.02 > mean_off[order[5000:]].double().mean()
+assert 1.2 * std[order[5000:]].mean() < std[order[:1000]].mean() < 0.45
+
+# %% [markdown]
+# So draw $z$ from the aggregate posterior instead: take a data point, encode it, draw, decode.
 
 # %%
 samples = {
