@@ -62,7 +62,7 @@ def widget_cells(notebook: Path) -> dict[int, int]:
 def loaded(page: Page, url: str, widgets: int = 0) -> None:
     """Loads a page and waits for its formulas and for so many widgets."""
     page.goto(url)
-    page.evaluate("window.MathJax?.startup?.promise.then(() => 0)")
+    page.evaluate("window.MathJax?.startup?.promise?.then(() => 0)")
     drawn = "(n) => [...document.querySelectorAll('.dedu')].filter((e) => e.drawn).length >= n"
     page.wait_for_function(drawn, arg=widgets, timeout=60_000)
 
@@ -164,19 +164,26 @@ class Operator:
         return [(name, self.box.evaluate_handle(NAMED, name).as_element()) for name in found]
 
     def use(self, kind: str, how: str, element: ElementHandle) -> set[str]:
-        """What one operation changed. It is tried in several ways: at its end, a slider moves in one direction only."""
-        element.scroll_into_view_if_needed()
+        """What one operation changed. It is tried in several ways: at its end a slider moves in one direction only,
+        and a button that leads somewhere does nothing where it has led."""
+        operation = self.press if how == "keyboard" else self.point
         for attempt in range(2):
+            if attempt and kind == "button":
+                self.nudge()
+            element.scroll_into_view_if_needed()
             before = self.look()
-            if how == "keyboard":
-                self.press(kind, element, attempt)
-            else:
-                self.point(kind, element, attempt)
+            operation(kind, element, attempt)
             if changes := self.wait_for_change(before):
                 break
         if element.evaluate("(e) => e.isConnected && e.textContent === 'Pause'"):
-            self.press(kind, element, 0) if how == "keyboard" else self.point(kind, element, 0)
+            operation(kind, element, 0)
         return changes
+
+    def nudge(self) -> None:
+        """Moves the first grip or slider a little."""
+        for kind in ("grip", "slider"):
+            for _, element in self.controls(kind)[:1]:
+                self.press(kind, element, 0)
 
     def press(self, kind: str, element: ElementHandle, attempt: int) -> None:
         element.focus()
