@@ -33,7 +33,7 @@
 # %%
 import torch
 
-from diffusion_edu import bound, evaluate, gaussian, plots, training
+from diffusion_edu import bound, evaluate, gaussian, plots, training, widgets
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.gaussian import Gaussian
 from diffusion_edu.hvae import HVAE
@@ -754,8 +754,45 @@ for t in (1, 2, 3):
 
 # %% [markdown]
 # Held at $z_1$, the copies stay near their data point. Held at $z_2$, they spread along the arm. Held at $z_3$, they
-# spread much further, and some fall between the arms. In numbers, with all data points, and with the share of the
-# redrawn points that lie off the roll:
+# spread much further, and some fall between the arms.
+#
+# ### One level at a time
+#
+# Now sample the model itself. No data point is encoded; the chain starts at the top, with a $z_3$ from the prior. Each
+# button draws one level anew and keeps those above it. The orange fan shows 200 ways to go on below the levels that
+# are held. Behind it lie the codes of data points in blue and the data in grey. **Predict first:** which of the three
+# latents decides most of where $x$ lands? And what is left to the last decoder when all three are held?
+
+# %%
+widgets.hvae_ladder(hvae, x[:400])
+
+# %% [markdown]
+# The fan narrows from level to level. (To hold $z_3$ beside $z_2$ changes nothing: $x$ sees $z_3$ only through $z_2$.)
+# How the decision is shared out can be counted. By the law of total variance, with variances summed over both axes,
+#
+# $$ \mathrm{Var}(x) = \sum_{t=1}^{3} (V_{t+1} - V_t) + V_1, \qquad V_t = \mathbb{E}_{p(z_t)} \mathrm{Var}(x \mid z_t), \quad V_4 = \mathrm{Var}(x), \tag{2.18} $$
+#
+# and no summand is negative. $V_{t+1} - V_t$ is what $z_t$ decides, $V_1$ the noise of the last decoder. We estimate
+# each $V_t$ from 400 fans of the model.
+
+# %%
+V = {4: bound.generate(hvae, 20_000, seeded(94)).var(0).sum()}
+z = hvae.prior().sample(seeded(95), shape=(400,))
+for t in (3, 2, 1):
+    fans = downwards(hvae, t, z.repeat_interleave(200, 0), seeded(96)).reshape(400, 200, 2)
+    V[t] = fans.var(1).sum(-1).mean()  # E Var(x | z_t)
+    z = hvae.p(t - 1, z).sample(seeded(96 + t))
+    print(f"z{t} decides ≈ {(V[t + 1] - V[t]) / V[4]:.2f} of the variance; held, x spreads by ≈ {V[t].sqrt():.2f}")
+print(f"the last decoder decides ≈ {V[1] / V[4]:.2f} of it; the roll is {2**0.5 * roll.noise / roll.scale:.2f} thick")
+assert V[4] - V[3] > 0.5 * V[4]
+assert V[3] - V[2] > 2 * (V[2] - V[1]) > 4 * V[1]
+
+# %% [markdown]
+# The top level decides more than half: the side of the plane. The second narrows that down to a stretch of an arm or
+# two, the first to a spot on one. The last decoder only adds the thickness of the roll, and a little more than that.
+#
+# Back to latents of real data, now with all data points, and with the share of the redrawn points that lie off the
+# roll:
 
 # %%
 z, distance, share = x.float(), {}, {}
@@ -790,6 +827,7 @@ assert share[3] > 0.6 * off[3]
 #   nothing is left over (2.15).
 # - A level is used if its encoder says something about the level below (2.16). Levels that start near the identity are
 #   used; plain ones collapse.
+# - The variance of a sample splits over the levels (2.18). The top one decides most of it.
 #
 # | symbol | code | file |
 # | --- | --- | --- |
