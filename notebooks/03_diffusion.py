@@ -31,7 +31,7 @@
 # There is no network in this notebook. The roll's density is known at every noise level, so the best possible denoiser is
 # known too. What the exact denoiser loses, no training can win back.
 #
-# **Time** about 75 minutes. **You need** notebooks 00 to 02.
+# **Time** about 85 minutes. **You need** notebooks 00 to 02.
 
 # %%
 import math
@@ -238,6 +238,8 @@ ax.set(xscale="log", yscale="log", xlabel="T", ylabel="E[L_T], nats")
 ax.legend()
 print("T = 100: ", ", ".join(f"{k} {v[2]:.2g}" for k, v in ends.items()), "nats")
 assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine") and ends["cosine"][2] < 1e-3
+enough = next(T for T in range(10, 1001, 10) if mean_L_T(schedules.linear(T, 1e-4, 0.02)) < 1e-3)
+print(f"linear is below 0.001 nats from T = {enough} on, cosine already at T = 10: {ends['cosine'][0]:.1e} nats")
 
 # %% [markdown]
 # Three schedules lie on one curve. Their $\beta_t$ have the same mean, and for small $\beta_t$ only the sum counts: $\bar\alpha_T \approx e^{-\sum_t \beta_t}$.
@@ -289,6 +291,20 @@ assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 #
 # Two lessons: standardise the data, and make $\bar\alpha_T$ so small that it would not matter. What the rest of $L_T$ is, section 9 will say.
 #
+# Now choose schedules yourself. **Predict first.** Take $\beta_1$ of the paper's schedule ten times as large: what changes at the end $x_T$, and
+# what at the first step? Then set $T$ to 100: which of the three curves shows that $x_T$ is no longer noise?
+
+# %%
+paper, more = schedules.linear(1000, 1e-4, 0.02), schedules.linear(1000, 1e-3, 0.02)
+assert 0.5 < mean_L_T(more) / mean_L_T(paper) < 1 and 2.2 < paper.log_snr[1] - more.log_snr[1] < 2.4  # log 10 = 2.3
+assert 0.36 < schedules.linear(100, 1e-4, 0.02).alpha_bar[-1] < 0.37
+widgets.schedule_explorer(roll)
+
+# %% [markdown]
+# The end feels only $\sum_t \beta_t$, to which $\beta_1$ adds little: $L_T$ falls by less than half. The first step feels $\beta_1$ alone, and log SNR starts
+# lower by $\log 10$. With $T = 100$ the curve of $\beta$ against $t/T$ is the same as before. $\bar\alpha$ tells: it stops at 0.36. The
+# last two buttons repeat the cases of the figure above, and the text line says what (3.8) leaves of $L_T$ for the samples to pay.
+#
 # ## 4 The way back
 #
 # The generative model runs the chain backwards, from $x_T$ to $x_0$. Its true reverse step $q(x_{t-1} \mid x_t)$ depends on the data and is
@@ -331,6 +347,21 @@ torch.testing.assert_close(library.mean, by_hand)
 torch.testing.assert_close(posterior.var, library.var)
 
 # %% [markdown]
+# The product of the derivation can be seen. Dashed in grey is the prior $q(x_{t-1} \mid x_0)$, dashed in green the likelihood of $x_t$, in blue the
+# posterior. A chain of 20 steps makes the circles large enough. **Predict first.** Two witnesses say where $x_{t-1}$ was, $x_0$ and $x_t$. At which $t$ does
+# the posterior believe $x_0$ more: at small $t$, at large $t$, or at both? Drag $x_0$ and $x_t$, or move them with the arrow keys.
+
+# %%
+s20 = schedules.cosine(20)
+from_x0 = (s20.beta / (1 - s20.alpha_bar))[1:]  # x₀'s share of the precision 1/β̃ₜ: β̃ₜ/(1 − ᾱₜ₋₁)
+assert from_x0[0] > 0.999 and from_x0.min() < 0.3 and from_x0[-1] > 0.99
+widgets.posterior_explorer(s20, x[:400], t=8)
+
+# %% [markdown]
+# At both ends, for opposite reasons. At $t = 1$ the prior is a point, and no $x_1$ can move it. At $t = T$ the likelihood is so wide that $x_T$ says
+# nothing. The posterior is then the prior, which sits near 0, because $\sqrt{\bar\alpha_{T-1}}$ is small. In between, most of the precision comes from $x_t$: the posterior
+# stays close to it and leans towards $x_0$. Two witnesses are better than one, so the blue circle of 1σ is smaller than both dashed ones.
+#
 # **Where tutorials slip.** 001 prints the factor of $x_0$ as $\sqrt{\alpha_t}\, \beta / (1 - \alpha_t)$, in our letters
 # $\sqrt{\bar\alpha_t}\, \beta_t/(1 - \bar\alpha_t)$. The root must be of $\bar\alpha_{t-1}$. The case $t = 1$ shows it: if you know $x_0$, then $x_0$ is what you know, so
 # $\tilde\mu_1 = x_0$. The printed factor at $t = 1$ is $\sqrt{1 - \beta}$.
@@ -496,7 +527,7 @@ assert factors[2] > 1000 * factors[100] > 1000 * factors[900]
 # Averaged over the data, the terms need to know only one thing of the denoiser, its mean squared error
 # $\mathrm{mse}_t = \mathbb{E}|x_0 - \hat x_0(x_t, t)|^2 / D$. `denoising_error` estimates it for each $t$. With (3.17) it gives each term.
 
-# %%
+# %% mystnb={"image": {"alt": "The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to below a millionth near t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
 def expected_terms(schedule, sigma2, mse):
     """E[L₁] … E[L_{T−1}] from (3.17), for D = 2, nats."""
     c, _ = diffusion.posterior_mean_coefficients(schedule)
@@ -511,7 +542,6 @@ expected = expected_terms(cosine, cosine.beta, mse[cosine])
 difference = terms[1:-1].mean(1).sum() - expected.sum()
 torch.testing.assert_close(difference, torch.zeros_like(difference), atol=0.4, rtol=0)
 
-# %% mystnb={"image": {"alt": "The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to below a millionth near t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
 for (name, s), color in zip({"cosine": cosine, "linear": linear}.items(), (plots.MODEL, plots.EXTRA[0]), strict=True):
     L0 = math.log(2 * math.pi * s.beta[1]) + (mse[s][1] / s.beta[1]).item()
     ax = plots.curve(range(2, 1001), expected_terms(s, s.beta, mse[s]), color=color, label=f"{name}: L₀ = {L0:.2f} nats")
@@ -745,12 +775,41 @@ assert all(best <= large < small and small > 0.8 for best, large, small, _ in ta
 # two to three times as much as the cosine; at $T = 1000$ the difference drowns in the error. A bound within 0.02 nats of $\log p(x)$ needs several hundred steps. With $\tilde\beta_t$ the curve stops at one nat, the number of (3.24), however many steps
 # one takes. All this is the price of cutting a continuous process into Gaussian steps. What a network adds is the subject of notebook 04.
 #
+# All of it can be had without sampling. The terms need only $\mathrm{mse}_t$, and that of the exact denoiser is a function of log SNR, the same for every
+# schedule. The library keeps it in a table, computed on a grid of points. **Predict first.** When $T$ doubles, which of $L_0$, $\sum_t L_{t-1}$ and $L_T$ change?
+# Where on the log SNR axis does $\tilde\beta_t$ pay its nat? What does the paper's $\beta$ lose at $T = 50$, where $\bar\alpha_T = 0.6$?
+
+# %%
+widgets.bound_explorer(roll, T=30)
+
+# %% [markdown]
+# On the left, $L_0$ falls with $T$ and the KLs grow by almost as much. Nats move from the decoder to the chain, and the sum creeps down to $H$. In the middle, each KL is a box as
+# wide as its step on the log SNR axis. The black line is the limit of (3.18) for small steps, $\tfrac12 \mathrm{SNR}(t)\, \mathbb{E}|x_0 - \hat x_0|^2$ nats per unit
+# of log SNR. What sticks out above it is the price of the steps. It levels off at $D/2 = 1$, where the noise is fainter than the roll is thick: each finer
+# level of detail costs the same. That is where $\tilde\beta_t$ pays, in the first steps of the chain. The paper's $\beta$ at $T = 50$ fills
+# with $L_T$ what its KLs leave out, and the gap pays only (3.8) for it, as the samples did in section 3.
+#
+# The table has no Monte Carlo error, so it can also tell the two schedules apart at $T = 1000$:
+
+# %%
+for name, s in {"cosine": cosine, "linear": linear, "paper's β": schedules.linear(50, 1e-4, 0.02)}.items():
+    exact_mse = widgets.exact.mse(roll, s)
+    s2 = diffusion.sigma2_optimal(s, exact_mse)
+    L0 = 1 + (2 * math.pi * s2[1]).log()  # (3.21) at t = 1 with the best σ², D = 2
+    exact_gap = (L0 + expected_terms(s, s2, exact_mse).sum() + mean_L_T(s) - roll.entropy()).item()
+    print(f"{name:9}  T = {s.T:4}, best σ²:  E[L_T] {mean_L_T(s):.4f}, gap {exact_gap:.4f} nats")
+    best, *_, se = table.get((name, s.T), (exact_gap, 1e-3))
+    assert abs(best - exact_gap) < 4 * se and exact_gap < 0.1
+
+# %% [markdown]
+# At $T = 1000$ the cosine schedule is still better by a factor of two. And the short chain, with 0.9 nats of $L_T$, loses less than 0.1 nats in all.
+#
 # ## 9 Backwards with no network
 #
 # Everything is in place to read the first figure. `reverse_path` draws $x_T \sim N(0, I)$ and applies (3.10) with fresh noise in each step. Nothing was
 # trained. If the chain is right, its $x_t$ must be distributed like the forward process's, at each $t$ and not only at the end.
 
-# %%
+# %% mystnb={"image": {"alt": "Six panels over the exact density in grey at six times. The blue forward points in the upper row and the orange backward points in the lower row fill the same shapes at each time."}}
 again = dict(diffusion.forward_path(roll.sample(3000, seed=4), cosine, seeded(13)))
 for t in times:
     floor = evaluate.energy_distance(forward[t], again[t])
@@ -760,7 +819,6 @@ for t in times:
 floor = evaluate.noise_floor(evaluate.energy_distance, roll, 3000)
 print(f"samples against data: {evaluate.energy_distance(backward[0], roll.sample(3000, seed=5)) / floor:.2f} × the noise floor")
 
-# %% mystnb={"image": {"alt": "Six panels over the exact density in grey at six times. The blue forward points in the upper row and the orange backward points in the lower row fill the same shapes at each time."}}
 axes = plots.axes_row(6, size=1.7, rows=2)
 for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)]):
     for t, ax in zip(times, axes[6 * row :], strict=False):

@@ -8,10 +8,10 @@ import torch
 from browsing import drawn, numbers, set_traits
 from scipy.interpolate import KroghInterpolator
 
-from diffusion_edu import ddpm, schedules, widgets
+from diffusion_edu import ddpm, diffusion, schedules, widgets
 from diffusion_edu.data import SwissRoll
-from diffusion_edu.oracles import Mixture
-from diffusion_edu.widgets.exact import LOG_SNR, ROLL, aggregate_table, error, error_table
+from diffusion_edu.oracles import Mixture, exact_denoiser
+from diffusion_edu.widgets.exact import LOG_SNR, ROLL, aggregate_table, error, error_table, mse
 
 ROLL_DATA = SwissRoll(nodes=320)
 SETTINGS = {
@@ -179,6 +179,16 @@ def test_the_table_between_its_nodes():
     table = error_table(SwissRoll())
     for log_snr in (-3.3, 1.56, 2.06):
         assert lookup(table, log_snr) == pytest.approx(error(ROLL_DATA, log_snr), abs=1e-5)
+
+
+def test_mse_is_the_mean_that_denoising_error_samples():
+    schedule = schedules.linear(25)
+    x0, exact = ROLL_DATA.sample(4000, seed=9), mse(ROLL_DATA, schedule)
+    denoiser = exact_denoiser(ROLL_DATA, schedule.alpha_bar)
+    sampled = diffusion.denoising_error(x0, schedule, denoiser, torch.Generator().manual_seed(10))
+    assert exact[0] == 0
+    # a squared error's spread is about its mean
+    np.testing.assert_allclose(sampled[1:] / exact[1:], 1, atol=4 * 1.5 / 4000**0.5)
 
 
 def test_the_integral_of_the_error_is_the_information():

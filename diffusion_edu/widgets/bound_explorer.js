@@ -58,7 +58,7 @@ function render(context) {
         ratio: 1.1, size: 250, draw: drawStack,
       },
       {
-        label: "Nats per unit of log SNR: a box for each KL term of the chosen chain, from the log SNR after its step to the one before. A black line shows the information rate that no model can save; what sticks out above it is the price of the steps.",
+        label: "Nats per unit of log SNR: a box for each KL term of the chosen chain, from the log SNR after its step to the one before. A black line shows what infinitely many small steps would cost; what sticks out above it is the price of the steps.",
         ratio: 1.1, size: 250, draw: (pen, numbers) => drawRate(pen, numbers, (l) => (0.5 * D * lookup(error, l)) / (1 + Math.exp(-l))),
       },
       {
