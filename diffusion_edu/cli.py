@@ -1,4 +1,4 @@
-"""The command line: diffusion-edu train | sample | evaluate. Torch is imported only when work begins."""
+"""The command line: diffusion-edu train | sample | evaluate | film. Torch is imported only when work begins."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ def _seed(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="diffusion-edu", description="Train, sample and score the course's models.")
+    parser = _Parser(prog="diffusion-edu", description="Train, sample, score and film the course's models.")
     sub = parser.add_subparsers(dest="command", required=True)
 
     train = sub.add_parser("train", help="train a model into a directory")
@@ -47,9 +47,23 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--n", type=int, default=10_000, help="number of fresh data points")
     evaluate.add_argument("--seed", type=_seed, default=1_000_000)
 
-    for command in (train, sample, evaluate):
+    film = sub.add_parser("film", help="film a ddpm's process, from noise to data or back")
+    _film_options(film)
+    for command in (train, sample, evaluate, film):
         command.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     return parser
+
+
+def _film_options(film: argparse.ArgumentParser) -> None:
+    film.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
+    film.add_argument("--out", type=Path, required=True, metavar="FILE", help=".mp4, .webm or .gif")
+    film.add_argument("--forward", action="store_true", help="from data to noise")
+    film.add_argument("--n", type=int, help="number of points; default 500, of images 36")
+    film.add_argument("--frames", type=int, default=80, help="default 80")
+    film.add_argument("--seed", type=_seed, default=0)
+    film.add_argument("--sampler", help="ancestral (default), ancestral-small or ddim")
+    film.add_argument("--sample-steps", type=int, metavar="S", help="steps of the reverse process")
+    film.add_argument("--kib", type=int, default=290, help="what the file may take at most; default 290")
 
 
 def _device(name: str) -> str:
@@ -133,16 +147,46 @@ def _evaluate(args: argparse.Namespace) -> None:
             print(f"{name:>16} {value:9.4f}{error}")
 
 
+def _film(args: argparse.Namespace) -> None:
+    import torch
+
+    from . import data, films, runs
+    from .samplers import SAMPLERS
+
+    films.checked_out(args.out)
+    if args.n is not None and args.n < 1:
+        raise ValueError(f"--n must be at least 1, got {args.n}")
+    if args.forward and (args.sampler is not None or args.sample_steps is not None):
+        raise ValueError("--sampler and --sample-steps are for the reverse process, not for --forward")
+    if args.sampler is not None and args.sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {args.sampler!r}; known: {', '.join(SAMPLERS)}")
+    device = _device(args.device)
+    model, config = runs.load(args.dir, device)
+    if config.model != "ddpm":
+        raise ValueError(f"films are of a ddpm's process; {args.dir} holds a {config.model}")
+    source, n = data.load(config.data), args.n or (500 if config.data == "swiss-roll" else 36)
+    generator = torch.Generator().manual_seed(args.seed)
+    settings = {"frames": args.frames, "generator": generator, "fps": 16, "kib": args.kib}
+    draw = films.drawing_of(source, n)
+    if args.forward:
+        films.forward(source.sample(n, args.seed), model.schedule, draw, args.out, **settings)
+    else:
+        x_T = model.chain().prior().sample(generator, shape=(n,)).to(device)
+        step = SAMPLERS[args.sampler or "ancestral"]
+        films.reverse(model.x0_hat, model.schedule, x_T, draw, args.out, step=step, steps=args.sample_steps, **settings)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns 0, or 2 after one line on standard error if something given was wrong."""
     args = _parser().parse_args(argv)
     try:
-        {"train": _train, "sample": _sample, "evaluate": _evaluate}[args.command](args)
+        {"train": _train, "sample": _sample, "evaluate": _evaluate, "film": _film}[args.command](args)
     except (ValueError, OSError, MemoryError) as e:
         print(f"diffusion-edu: {' '.join(str(e).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("diffusion-edu: interrupted; go on with the same command and --resume", file=sys.stderr)
+        hint = "; go on with the same command and --resume" if args.command == "train" else ""
+        print(f"diffusion-edu: interrupted{hint}", file=sys.stderr)
         return 130
     return 0
 

@@ -6,6 +6,7 @@ colour of the place it comes from or goes to. Pictures are (H, W, 3) arrays of b
 """
 
 import html
+import math
 import os
 import subprocess
 from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ from .schedules import Schedule
 
 Frame = tuple[int, Tensor]
 Draw = Callable[[int, Tensor, Tensor], np.ndarray]
+STRIP = 26  # pixels of a film's height that t takes
 
 _RGB = ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
 _YUV = [*_RGB, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
@@ -49,6 +51,7 @@ def forward(
     out: Path,
     frames: int = 100,
     generator: torch.Generator | None = None,
+    poster: float = 0.25,
     progress: bool = True,
     **settings,
 ) -> Path:
@@ -58,7 +61,8 @@ def forward(
     """
     out, times = checked_out(out), list(range(schedule.T + 1))
     path = forward_path(x0, schedule, generator)
-    return film(_shown(path, times, schedule, frames, progress), draw, out, progress=progress, **settings)
+    shown = _shown(path, times, schedule, frames, progress)
+    return film(shown, draw, out, poster=poster, progress=progress, **settings)
 
 
 def reverse(
@@ -71,6 +75,7 @@ def reverse(
     step: Step = SAMPLERS["ancestral"],
     steps: int | None = None,
     generator: torch.Generator | None = None,
+    poster: float = 0.8,
     progress: bool = True,
     **settings,
 ) -> Path:
@@ -80,7 +85,8 @@ def reverse(
     """
     out, times = checked_out(out), schedule.respaced(schedule.T if steps is None else steps)[1].tolist()
     path = reverse_path(denoiser, schedule, x_T, step, steps, generator)
-    return film(_shown(path, times, schedule, frames, progress), draw, out, progress=progress, **settings)
+    shown = _shown(path, times, schedule, frames, progress)
+    return film(shown, draw, out, poster=poster, progress=progress, **settings)
 
 
 def _shown(path: Iterable[Frame], times: list[int], schedule: Schedule, frames: int, progress: bool) -> list[Frame]:
@@ -106,7 +112,8 @@ def shown_times(schedule: Schedule, times: Iterable[int], frames: int) -> list[i
 def draw_points(
     colours=None, size: int = 384, limit: float = LIMIT, radius: float = 2.0, opacity: float = 0.85
 ) -> Draw:
-    """Draws points (n, 2) as discs on white, the plane from −limit to limit on `size` × `size` pixels.
+    """Draws points (n, 2) as discs on white, the plane from −limit to limit on `size` × `size` pixels, with t in the
+    upper left corner.
 
     colours: a function x₀ (n, 2) → (n, 3) in [0, 1]; all in the models' orange if None. radius in pixels. The
     discs have soft edges and mix where they overlap, in no order. The function raises ValueError for points
@@ -119,7 +126,7 @@ def draw_points(
         rgb = np.tile(rgb_of(MODEL), (len(x0), 1)) if colours is None else colours(x0)
         x = xt.double().cpu().numpy()
         at = (np.stack([x[:, 0], -x[:, 1]], axis=1) / limit + 1) * size / 2  # pixels from the upper left corner
-        return splat(at, rgb, size, radius, opacity)
+        return labelled(splat(at.clip(-size, 2 * size), rgb, size, radius, opacity), f"t = {t}")
 
     return draw
 
@@ -144,7 +151,7 @@ def splat(at: np.ndarray, rgb: np.ndarray, size: int, radius: float, opacity: fl
 
 def draw_images(to_images: Callable[[Tensor], Tensor], columns: int, size: int = 384) -> Draw:
     """Draws images side by side, `columns` in a row, in grey on black, enlarged by a whole factor to at most `size`
-    pixels across. to_images: (n, D) → (n, H, W) in [0, 1], such as `Digits.to_images`."""
+    pixels across, with t in a strip above. to_images: (n, D) → (n, H, W) in [0, 1], such as `Digits.to_images`."""
 
     def draw(t: int, xt: Tensor, x0: Tensor) -> np.ndarray:
         images = to_images(xt).double().cpu().numpy()
@@ -152,13 +159,23 @@ def draw_images(to_images: Callable[[Tensor], Tensor], columns: int, size: int =
         rows = -(-n // columns)
         blank = np.zeros((rows * columns - n, height, width))
         sheet = np.concatenate([images, blank]).reshape(rows, columns, height, width)
-        sheet = np.pad(sheet, ((0, 0), (0, 0), (0, 1), (0, 1))).transpose(0, 2, 1, 3).reshape(rows * (height + 1), -1)
-        sheet = np.pad(sheet, ((1, 0), (1, 0)))  # a dark line around each image
+        framed = np.pad(sheet, ((0, 0), (0, 0), (0, 1), (0, 1)))  # a dark line between the images
+        sheet = np.pad(framed.transpose(0, 2, 1, 3).reshape(rows * (height + 1), -1), ((1, 0), (1, 0)))
         factor = 2 * max(size // sheet.shape[1] // 2, 1)  # even, as the codecs' pictures must be
-        big = np.kron(sheet, np.ones((factor, factor)))
-        return np.repeat(np.round(255 * big).astype(np.uint8)[..., None], 3, axis=2)
+        big = np.round(255 * np.kron(sheet, np.ones((factor, factor)))).astype(np.uint8)
+        big = np.pad(big, ((STRIP, 0), (0, 0)), constant_values=255)
+        return labelled(np.repeat(big[..., None], 3, axis=2), f"t = {t}")
 
     return draw
+
+
+def labelled(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture with the text in its upper left corner, in a white box of `STRIP` pixels' height."""
+    image = Image.fromarray(picture)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=2 * STRIP // 3)
+    pen.rectangle((0, 0, pen.textlength(text, font=font) + 12, STRIP - 1), fill="white")
+    pen.text((6, STRIP // 2), text, fill="black", font=font, anchor="lm")
+    return np.asarray(image)
 
 
 def rgb_of(colour: str) -> np.ndarray:
@@ -179,11 +196,11 @@ def arc_colours(roll: SwissRoll) -> Callable[[Tensor], np.ndarray]:
     return colours
 
 
-def drawing_of(data: SwissRoll | Digits, size: int = 384) -> Draw:
-    """How the course's films draw a data set: the roll's points coloured along the roll, the digits as images."""
+def drawing_of(data: SwissRoll | Digits, n: int) -> Draw:
+    """How n points of a data set are drawn: the roll's coloured along the roll, the digits as a square of images."""
     if isinstance(data, SwissRoll):
-        return draw_points(arc_colours(data), size)
-    return draw_images(data.to_images, columns=6, size=size)
+        return draw_points(arc_colours(data))
+    return draw_images(data.to_images, columns=math.ceil(math.sqrt(n)))
 
 
 # --- files ---
@@ -195,24 +212,25 @@ def film(
     out: Path,
     fps: int = 20,
     hold: float = 1.5,
-    poster: float | None = None,
+    poster: float = 1.0,
     kib: int = 290,
     progress: bool = True,
 ) -> Path:
     """Draws the frames (t, x_t) and writes them to `out`: .mp4 (H.264), .webm (VP9) or .gif by its suffix.
 
     The last frame stays for `hold` seconds. poster: where in the film, from 0 to 1, the still picture is taken that is
-    written beside it as NAME-poster.png; none if None. A file is replaced whole or not at all, also on
-    Ctrl-C. Raises ValueError for no frames, an x_t of another shape than the first or not finite, times that neither
-    only fall nor only rise, another suffix, a folder that does not exist, and settings out of range.
+    written beside an mp4 or webm as NAME-poster.png. kib: what the file may take at most, the quality is lowered until
+    it fits. A file is replaced whole or not at all, also on Ctrl-C. Raises ValueError for no frames, an x_t of
+    another shape than the first, empty or not finite, times that neither only fall nor only rise, another suffix, a
+    folder that does not exist, settings out of range, and a film that does not fit.
     """
     out = checked_out(out)
     frames = _checked_frames(frames)
-    if not (0 < fps <= 100 and hold >= 0 and 0 <= (poster or 0) <= 1):
-        raise ValueError(f"fps must be in 1 … 100, hold at least 0, poster in 0 … 1, got {fps}, {hold}, {poster}")
+    if not (1 <= fps <= 100 and 0 <= hold <= 60 and 0 <= poster <= 1):
+        raise ValueError(f"fps must be in 1 … 100, hold in 0 … 60 s, poster in 0 … 1, got {fps}, {hold}, {poster}")
     x0 = min(frames, key=lambda frame: frame[0])[1]
-    pictures = [_labelled(draw(t, x, x0), f"t = {t}") for t, x in frames]
-    still = None if poster is None else pictures[round(poster * (len(frames) - 1))]
+    pictures = [draw(t, x, x0) for t, x in frames]
+    still = None if out.suffix == ".gif" else pictures[round(poster * (len(frames) - 1))]
     write(pictures + pictures[-1:] * round(hold * fps), out, fps, kib, still, progress)
     return out
 
@@ -226,7 +244,7 @@ def write(
     progress: bool = True,
 ) -> None:
     """Encodes pictures (H, W, 3) of bytes, all of one even size, as well as fits into `kib` KiB, and the picture
-    `still` as the poster. ValueError if the poorest quality does not fit, or the encoder fails."""
+    `still`, if any, as the poster. ValueError if the poorest quality does not fit, or the encoder fails."""
     _check_pictures(pictures)
     new, new_poster = (out.with_name(f".{out.stem}.{os.getpid()}{end}") for end in (out.suffix, ".png"))
     try:
@@ -237,7 +255,7 @@ def write(
                 break
         else:
             size = new.stat().st_size / 1024
-            raise ValueError(f"{out.name} takes {size:.0f} KiB, allowed are {kib}: show less, or fewer frames")
+            raise ValueError(f"{out.name} takes {size:.0f} KiB, more than kib = {kib}: show fewer points or frames")
         if still is not None:
             Image.fromarray(still).quantize(64, dither=Image.Dither.NONE).save(new_poster, optimize=True)
             os.replace(new_poster, poster_of(out))
@@ -275,12 +293,12 @@ def poster_of(out: Path) -> Path:
     return out.with_name(f"{out.stem}-poster.png")
 
 
-def video_html(sources: Iterable[str], text: str, poster: str, size: int = 384) -> str:
+def video_html(sources: Iterable[str], text: str, poster: str, size: tuple[int, int] = (384, 384)) -> str:
     """The HTML of a film for a notebook or a page: it starts when asked to, without sound, and loads nothing before.
 
     sources: relative addresses of the same film, .webm or .mp4, the browser takes the first it can play; text:
-    what the film shows, for those who cannot see it; poster: the still picture's relative address. Raises
-    ValueError for no source, another suffix, an address that is not relative, or no text.
+    what the film shows, for those who cannot see it; poster: the still picture's relative address; size: width and
+    height in pixels. Raises ValueError for no source, another suffix, an address that is not relative, or no text.
     """
     sources = list(sources)
     if not sources or not text.strip():
@@ -294,7 +312,7 @@ def video_html(sources: Iterable[str], text: str, poster: str, size: int = 384) 
     said = html.escape(text)
     inside = "".join(f'<source src="{html.escape(s)}" type="{kinds[Path(s).suffix]}">' for s in sources)
     return (
-        f'<video controls muted loop playsinline preload="none" width="{size}" height="{size}" '
+        f'<video controls muted loop playsinline preload="none" width="{size[0]}" height="{size[1]}" '
         f'poster="{html.escape(poster)}" aria-label="{said}" style="max-width: 100%; height: auto">'
         f"{inside}{said}</video>"
     )
@@ -311,7 +329,7 @@ def checked_out(out: Path) -> Path:
 
 
 def _checked_frames(frames: Iterable[Frame]) -> list[Frame]:
-    frames = [(int(t), x) for t, x in frames]
+    frames = [(int(t), torch.as_tensor(x)) for t, x in frames]
     if not frames:
         raise ValueError("a film needs at least one frame, got none")
     steps = np.diff([t for t, _ in frames])
@@ -320,10 +338,10 @@ def _checked_frames(frames: Iterable[Frame]) -> list[Frame]:
     for t, x in frames:
         if x.shape != frames[0][1].shape:
             raise ValueError(
-                f"frames must have one shape, got {tuple(x.shape)} at t = {t}, {tuple(frames[0][1].shape)}"
+                f"frames must have one shape, got {[tuple(x.shape) for x in (frames[0][1], x)]} at t = {t}"
             )
-        if not bool(torch.isfinite(x).all()):
-            raise ValueError(f"the frame at t = {t} holds numbers that are not finite")
+        if x.numel() == 0 or not bool(torch.isfinite(x).all()):
+            raise ValueError(f"the frame at t = {t} is empty or holds numbers that are not finite")
     return frames
 
 
@@ -334,14 +352,3 @@ def _check_pictures(pictures: list[np.ndarray]) -> None:
     height, width = pictures[0].shape[:2]
     if height % 2 or width % 2 or height * width == 0:
         raise ValueError(f"a film's height and width must be even, got {height} × {width}")
-
-
-def _labelled(picture: np.ndarray, text: str) -> np.ndarray:
-    """The text in the upper left corner, on a box of its own."""
-    image = Image.fromarray(picture)
-    pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=max(picture.shape[0] / 22, 10))
-    left, top, right, bottom = pen.textbbox((8, 6), text, font=font)
-    pen.rectangle((left - 4, top - 3, right + 4, bottom + 3), fill="white")
-    pen.text((8, 6), text, fill="black", font=font)
-    return np.asarray(image)

@@ -24,13 +24,13 @@ def make(folder: Path = FOLDER) -> None:
     for end in ("mp4", "webm"):
         settings = {"frames": 80, "fps": 16, "generator": seeded(1)}
         x0 = roll.sample(500, seed=5)
-        films.forward(x0, model.schedule, few, folder / f"forward.{end}", poster=0.25, **settings)
+        films.forward(x0, model.schedule, few, folder / f"forward.{end}", **settings)
         x_T = torch.randn(500, 2, generator=seeded(0))
         settings["generator"] = seeded(2)
-        films.reverse(model.x0_hat, model.schedule, x_T, few, folder / f"ancestral.{end}", poster=0.75, **settings)
+        films.reverse(model.x0_hat, model.schedule, x_T, few, folder / f"ancestral.{end}", **settings)
         x_T = torch.randn(1500, 2, generator=seeded(0))
         settings = {"step": samplers.ddim, "frames": 100, "fps": 20}
-        films.reverse(model.x0_hat, model.schedule, x_T, many, folder / f"reverse.{end}", poster=0.8, **settings)
+        films.reverse(model.x0_hat, model.schedule, x_T, many, folder / f"reverse.{end}", **settings)
     x_T, small = torch.randn(600, 2, generator=seeded(0)), films.draw_points(colours, size=240, radius=1.6)
     settings |= {"frames": 40, "fps": 10}
     films.reverse(model.x0_hat, model.schedule, x_T, small, folder / "reverse.gif", **settings)

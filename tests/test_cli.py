@@ -144,6 +144,39 @@ def test_evaluate_prints_a_table(trained, capsys):
     assert "_se" not in out
 
 
+def test_a_film_is_made_of_a_run_in_both_directions(trained, tmp_path, capsys):
+    run, few = trained["ddpm swiss-roll"], ["--n", 9, "--frames", 4]
+    succeeds("film", run, "--out", tmp_path / "a.gif", *few, "--sample-steps", 6)
+    succeeds("film", run, "--out", tmp_path / "b.gif", *few, "--sample-steps", 6)
+    succeeds("film", run, "--out", tmp_path / "c.gif", *few, "--sample-steps", 6, "--seed", 1)
+    succeeds("film", run, "--out", tmp_path / "d.gif", *few, "--sample-steps", 6, "--sampler", "ddim")
+    succeeds("film", run, "--out", tmp_path / "e.gif", *few, "--forward")
+    films = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    assert films[0] == films[1]
+    assert len(set(films)) == 4
+    assert "e.gif" in capsys.readouterr().err  # the progress bar
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "x.avi"], "ends in .mp4, .webm, .gif"),
+        (["--out", "no/x.mp4"], "existing directory"),
+        ([], "--out"),
+        (["--out", "x.gif", "--n", "0"], "--n must be at least 1"),
+        (["--out", "x.gif", "--frames", "1"], "frames must be at least 2"),
+        (["--out", "x.gif", "--sampler", "euler"], "unknown sampler 'euler'"),
+        (["--out", "x.gif", "--sample-steps", "0"], "1 … 1000"),
+        (["--out", "x.gif", "--forward", "--sampler", "ddim"], "not for --forward"),
+    ],
+)
+def test_what_cannot_be_filmed_is_refused(trained, tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(capsys, "film", trained["ddpm swiss-roll"], *arguments)
+    assert "holds a vae" in fails(capsys, "film", trained["vae swiss-roll"], "--out", "x.gif")
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_comes_without_torch():
     code = (
         "import sys, diffusion_edu.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
@@ -245,6 +278,7 @@ def each_command(capsys, run) -> list[str]:
         fails(capsys, "train", "vae", "--data", "swiss-roll", "--out", run, "--resume"),
         fails(capsys, "evaluate", run),
         fails(capsys, "sample", run, "--n", 3, "--out", run.parent / "x.npy"),
+        fails(capsys, "film", run, "--out", run.parent / "x.gif"),
     ]
 
 

@@ -10,7 +10,19 @@ import diffusion_edu
 
 PACKAGE = Path(diffusion_edu.__file__).parent
 # The course's order: a module imports only from those before it.
-MATHS = ["gaussian", "observations", "bound", "schedules", "nets", "vae", "hvae", "oracles", "diffusion", "ddpm", "samplers"]
+MATHS = [
+    "gaussian",
+    "observations",
+    "bound",
+    "schedules",
+    "nets",
+    "vae",
+    "hvae",
+    "oracles",
+    "diffusion",
+    "ddpm",
+    "samplers",
+]
 SUPPORT = ["mnist", "data", "evaluate", "training", "runs", "pretrained"]
 SEEN = ["plots", "films", "widgets", "cli", "__main__"]
 ORDER = ["__init__", *MATHS, *SUPPORT, *SEEN]
