@@ -38,9 +38,18 @@ function figuresAlive() {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  unshare();
   downloads();
   films();
 });
+
+// The build keeps only one copy of the code with which all widgets of a page start. Comes before html-manager reads it.
+function unshare() {
+  const state = document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]');
+  document.querySelectorAll("script[data-shared]").forEach((shared) => {
+    state.textContent = state.textContent.replaceAll(shared.dataset.shared, () => shared.textContent);
+  });
+}
 
 // A formula wider than the page scrolls sideways. The keyboard can only scroll what it can reach.
 function scrollingFormulas() {

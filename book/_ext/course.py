@@ -54,8 +54,9 @@ def inside_block(lines: list[str]) -> bool:
 
 
 def lean_code(highlight):
-    """Without the marks of names, brackets and blanks, which have the colour of plain text: half the bytes."""
-    plain = re.compile(r'<span class="(?:n|nn|nx|p|pm|w)">([^<]*)</span>')
+    """Without the marks of names, brackets and blanks, which have the colour of plain text, nor of operators, which do
+    without one: half the bytes."""
+    plain = re.compile(r'<span class="(?:n|nn|nx|o|p|pm|w)">([^<]*)</span>')
 
     def highlighted(self, *args, **options) -> str:
         return plain.sub(r"\1", highlight(self, *args, **options))
@@ -83,11 +84,21 @@ def repair_pages(app, error) -> None:
         old = new = page.read_text(encoding="utf-8")
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
-        new = re.sub(
-            r'<img (?![^>]*width=)([^>]*src="([^":]*_images/[^"]+\.png)")', partial(with_size, page.parent), new
-        )
+        new = share_code(SIZELESS.sub(partial(with_size, page.parent), new))
         if new != old:
             page.write_text(new, encoding="utf-8")
+
+
+def share_code(page: str) -> str:
+    """A page whose widgets start with the same code carries that once; site.js gives it back to each of them."""
+    for trait in ("_esm", "_css"):
+        texts = re.findall(rf'"{trait}": "((?:[^"\\]|\\.)*)"', page)
+        same = [len(set(letters)) == 1 for letters in zip(*texts, strict=False)] if len(texts) > 1 else []
+        shared = texts[0][: [*same, False].index(False)].rpartition("\\n")[0] if same else ""  # whole lines
+        if len(shared) > 500:
+            once = f'<script type="text/plain" data-shared="@{trait}@">{shared}</script>\n</head>'
+            page = page.replace(f'"{trait}": "{shared}', f'"{trait}": "@{trait}@').replace("</head>", once, 1)
+    return page
 
 
 def with_size(folder: Path, tag: re.Match) -> str:
