@@ -71,7 +71,7 @@ function render(context) {
         label: t
           ? `The plane of ${name(t)}. Blue: the codes of data. A dot: the chain's ${name(t)}. Orange, if it is not held: other draws of it.`
           : "The plane of x. Grey: data. A dot: the chain's x. Orange: other draws of x below the levels held.",
-        ratio: 1, size: 170,
+        ratio: 1, size: 145,
         draw: (pen, { held, z, points }) => {
           const p = plane(pen, t ? 3.2 : 2.4);
           p.points(level(clouds, t), t ? pen.q : pen.data, 2, 0.35);

@@ -57,7 +57,7 @@ def hvae_ladder(model: HVAE, x: Tensor, held: int = 0, seed: int = 0) -> Linked:
     )
     options = ["nothing"] + [", ".join(names[:n]) for n in range(1, T + 1)]
     controls = {"held": choice("Hold", options, held)}
-    return Linked(canvas, controls, f"Ladder: a hierarchical VAE of {T} levels, sampled from the top down")
+    return Linked(canvas, controls, f"Ladder: a hierarchical VAE of {T} levels, sampled from the top")
 
 
 def _clouds(model: HVAE, x: np.ndarray, seed: int) -> np.ndarray:

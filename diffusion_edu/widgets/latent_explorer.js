@@ -24,8 +24,8 @@ function render(context) {
     },
     words: ({ z, mean, std, log_prior, log_aggregate, near, expected, log_p }) =>
       `z = (${say(z[0])}, ${say(z[1])}): log p(z) = ${say(log_prior)}, log q(z) = ${say(log_aggregate)} nats, ` +
-      `${population(log_aggregate - log_prior)} Of ${n.toLocaleString("en")} data points ${near.length} have their code within ` +
-      `${radius} of z; of as many draws from the prior about ${say(expected, 2)} would. ` +
+      `${population(log_aggregate - log_prior)} Within ${radius} of z: the codes of ${near.length} of ` +
+      `${n.toLocaleString("en")} data points; of as many draws from the prior about ${say(expected, 2)} would be there. ` +
       (pictures
         ? `The decoder's mean is the picture; its pixels have a standard deviation of ${say(average(std), 2)} on average.`
         : `Decoder: x = (${say(mean[0], 2)}, ${say(mean[1], 2)}), standard deviations ${say(std[0], 2)} and ${say(std[1], 2)}.`) +
