@@ -23,8 +23,9 @@ EMPTY_FORMULAS = """() => document.querySelectorAll("mjx-container").forEach((e)
 })"""
 THEME = "(t) => Object.assign(document.documentElement.dataset, { theme: t, mode: t })"
 WIDER = """() => {
-  const wider = (e) => e.getBoundingClientRect().right > innerWidth + 1;
-  return [...document.querySelectorAll("article *")].filter(wider).slice(0, 3).map((e) => e.outerHTML.slice(0, 120));
+  const spills = (e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "visible";
+  const found = [...document.querySelectorAll("body *")].filter((e) => e.clientWidth && spills(e));
+  return found.filter((e) => ![...e.children].some((c) => found.includes(c))).map((e) => e.outerHTML.slice(0, 120));
 }"""
 WITHOUT_ALT = "[...document.images].filter((i) => !i.hasAttribute('alt')).map((i) => i.src)"
 COLOURS = ["color-contrast", "link-in-text-block"]  # the rules that a change of theme can break
