@@ -55,15 +55,15 @@ function render(context) {
     panels: [
       {
         label: "The negative bound against T, stacked: from L₀, below zero, up by the KL terms at high, middle and low signal-to-noise ratio and by L_T. A black line marks the entropy H, an upright the chosen T.",
-        ratio: 1.1, size: 250, draw: drawStack,
+        ratio: 0.95, size: 250, draw: drawStack,
       },
       {
         label: "Nats per unit of log SNR: a box for each KL term of the chosen chain, from the log SNR after its step to the one before. A black line shows what infinitely many small steps would cost; what sticks out above it is the price of the steps.",
-        ratio: 1.1, size: 250, draw: (pen, numbers) => drawRate(pen, numbers, (l) => (0.5 * D * lookup(error, l)) / (1 + Math.exp(-l))),
+        ratio: 0.95, size: 250, draw: (pen, numbers) => drawRate(pen, numbers, (l) => (0.5 * D * lookup(error, l)) / (1 + Math.exp(-l))),
       },
       {
         label: "The gap between the negative bound and the entropy, in nats, against T on logarithmic axes, for three choices of the reverse variance. A dot marks the chosen one.",
-        ratio: 1.1, size: 250, draw: drawGaps,
+        ratio: 0.6, size: 420, draw: drawGaps,
       },
     ],
   });

@@ -16,8 +16,10 @@ FOLDER = Path(__file__).parent
 
 
 def script(name: str) -> str:
-    """The JavaScript of one widget: the shared files and its own, as one module."""
-    return "\n".join((FOLDER / part).read_text(encoding="utf-8") for part in ("maths.js", "canvas.js", name))
+    """The JavaScript of one widget: the shared files and its own, as one module. Every widget of a page carries all
+    of it, so what only a reader of the files needs is left out: indents and lines of comment."""
+    text = "\n".join((FOLDER / part).read_text(encoding="utf-8") for part in ("maths.js", "canvas.js", name))
+    return "\n".join(line for line in map(str.strip, text.splitlines()) if line and not line.startswith("//"))
 
 
 class Canvas(anywidget.AnyWidget):

@@ -30,7 +30,7 @@ class ScheduleCanvas(Canvas):
 
 
 def schedule_explorer(
-    data: SwissRoll, kind: str = "linear", T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02, n: int = 1500
+    data: SwissRoll, kind: str = "linear", T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02, n: int = 600
 ) -> Linked:
     """Controls for the schedule; curves of β, ᾱ and log SNR; n points of `data` at a chosen t; E[L_T] (3.7) and, of
     it, the KL(q(x_T) ‖ N(0, I)) that the bound and the samples pay (3.8), in nats.
