@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = sub.add_parser("train", help="train a model into a directory")
     train.add_argument("model", metavar="MODEL", help="vae, hvae or ddpm")
-    train.add_argument("--data", required=True, help="swiss-roll or digits")
+    train.add_argument("--data", required=True, help="swiss-roll, digits or mnist-binary (vae and hvae)")
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
     train.add_argument("--seed", type=_seed, help="default 0")
     train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
@@ -36,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     sample = sub.add_parser("sample", help="draw samples from a trained model")
     sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     sample.add_argument("--n", type=int, required=True, help="number of samples")
-    sample.add_argument("--out", type=Path, required=True, metavar="FILE.npy", help="float32 (n, 2) or (n, 8, 8)")
+    sample.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.npy", help="float32 (n, 2), or images (n, height, width)"
+    )
     sample.add_argument("--seed", type=_seed, default=0)
     sample.add_argument("--sampler", help="ddpm: ancestral (default), ancestral-small or ddim")
     sample.add_argument("--sample-steps", type=int, metavar="S", help="ddpm: steps of the reverse process")
@@ -119,8 +121,8 @@ def _sample(args: argparse.Namespace) -> None:
         else:
             x = generate(model, args.n, generator)
     x = x.cpu().float()
-    if config.data == "digits":
-        x = data.Digits().to_images(x)
+    if hasattr(data.DATA_SETS[config.data], "to_images"):
+        x = data.DATA_SETS[config.data].to_images(x)
     new = args.out.with_suffix(".new.npy")
     np.save(new, x.numpy())
     new.replace(args.out)

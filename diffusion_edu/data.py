@@ -1,4 +1,4 @@
-"""The data sets: the swiss roll, whose density is known exactly, and scikit-learn's small digits."""
+"""The data sets: the swiss roll, whose density is known exactly, scikit-learn's small digits, and MNIST."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch
 from sklearn.datasets import load_digits, make_swiss_roll
 from torch import Tensor
 
+from . import mnist
 from .oracles import Mixture
 
 
@@ -81,20 +82,65 @@ class Digits:
 
     def _draw(self, pixels: Tensor, n: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        i = torch.arange(n) % len(pixels) if n >= len(pixels) else torch.randperm(len(pixels), generator=generator)[:n]
+        i = _choose(len(pixels), n, generator)
         noise = torch.rand(n, self.dim, dtype=torch.float64, generator=generator)
         return (pixels[i] + noise) * (2 / self.levels) - 1
 
-    def to_images(self, x: Tensor) -> Tensor:
+    @staticmethod
+    def to_images(x: Tensor) -> Tensor:
         """Points (n, 64) in [−1, 1] as images (n, 8, 8) in [0, 1], clipped."""
-        return ((x + 1) / 2).clamp(0, 1).reshape(-1, *self.shape)
+        return ((x + 1) / 2).clamp(0, 1).reshape(-1, *Digits.shape)
 
     def bits_per_dim(self, nats: float) -> float:
         """−log p in nats of the scaled points → bits per pixel of the 17 grey levels (an upper bound)."""
         return (nats + self.dim * math.log(self.levels / 2)) / (self.dim * math.log(2))
 
 
-DATA_SETS = {"swiss-roll": SwissRoll, "digits": Digits}
+class BinaryMNIST:
+    """MNIST with binary pixels: 1 with the probability grey level/255 (Salakhutdinov & Murray 2008, §4.1). Training
+    draws anew each time it looks (dynamic binarisation); the test set is one draw, the same for everyone.
+
+    Points are (n, 784), zeros and ones, float32. The files are fetched when first needed, see mnist.py, which also
+    says what is raised if they are not to be had.
+    """
+
+    dim, shape = 784, (28, 28)
+
+    def __init__(self):
+        self.train_pixels, self.test_pixels = (self._probabilities(train) for train in (True, False))
+
+    @staticmethod
+    def _probabilities(train: bool) -> Tensor:
+        return mnist.load(train)[0].flatten(1).float() / 255
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """n training images, freshly binarised: a random choice without repetition if n is below their number, else
+        all of them over and over."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.bernoulli(self.train_pixels[_choose(len(self.train_pixels), n, generator)], generator=generator)
+
+    def sample_test(self, n: int = 10_000, seed: int = 0) -> Tensor:
+        """n of the 10,000 test images, chosen by the seed; their pixels do not depend on it."""
+        drawn = torch.bernoulli(self.test_pixels, generator=torch.Generator().manual_seed(0))
+        return drawn[_choose(len(drawn), n, torch.Generator().manual_seed(seed))]
+
+    @staticmethod
+    def to_images(x: Tensor) -> Tensor:
+        """Points (n, 784) as images (n, 28, 28)."""
+        return x.reshape(-1, *BinaryMNIST.shape)
+
+    @staticmethod
+    def bits_per_dim(nats: float) -> float:
+        """−log P in nats → bits per binary pixel."""
+        return nats / (BinaryMNIST.dim * math.log(2))
+
+
+def _choose(size: int, n: int, generator: torch.Generator) -> Tensor:
+    """n of `size` indices: a random choice without repetition if there are fewer, else all of them over and over."""
+    return torch.arange(n) % size if n >= size else torch.randperm(size, generator=generator)[:n]
+
+
+DATA_SETS = {"swiss-roll": SwissRoll, "digits": Digits, "mnist-binary": BinaryMNIST}
 
 
 def check_name(name: str) -> None:
@@ -103,7 +149,7 @@ def check_name(name: str) -> None:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(DATA_SETS)}")
 
 
-def load(name: str) -> SwissRoll | Digits:
+def load(name: str) -> SwissRoll | Digits | BinaryMNIST:
     """The data set called `name`. Raises ValueError for an unknown name."""
     check_name(name)
     return DATA_SETS[name]()

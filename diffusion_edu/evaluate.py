@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .bound import Bound, Chain, bound
-from .data import Digits, SwissRoll
+from .data import BinaryMNIST, Digits, SwissRoll
 from .oracles import Mixture
 
 Metric = Callable[[Tensor, Tensor], float]
@@ -122,10 +122,12 @@ def gap(b: Bound, log_p: Tensor) -> tuple[float, float]:
     return mean_and_error(log_p.double() - b.elbo.double())
 
 
-def report(chain: Chain, data: SwissRoll | Digits, n: int = 10_000, seed: int = 1_000_000) -> dict[str, float]:
+def report(
+    chain: Chain, data: SwissRoll | Digits | BinaryMNIST, n: int = 10_000, seed: int = 1_000_000
+) -> dict[str, float]:
     """The bound's terms on n fresh points in nats, `neg_elbo` and its standard error; on the swiss roll also
-    `entropy` and the paired `gap` with its standard error; on digits `bits_per_dim`."""
-    fresh = data.sample_test if isinstance(data, Digits) else data.sample
+    `entropy` and the paired `gap` with its standard error; on images `bits_per_dim`."""
+    fresh = data.sample if isinstance(data, SwissRoll) else data.sample_test
     x = fresh(n, seed)
     like = chain.prior().mean
     b = score_chain(x.to(like), chain, torch.Generator().manual_seed(seed))

@@ -19,9 +19,10 @@ from .nets import GaussianNet, StepNet
 
 class HVAE(nn.Module):
     """A Markovian hierarchical VAE for points (..., dim) with `levels` latents of size `latent` each. Where two
-    neighbours differ in size the step is a plain GaussianNet. Raises ValueError if levels < 1."""
+    neighbours differ in size the step is a plain GaussianNet. `observe`, if given, makes the network of p(x|z₁),
+    such as BernoulliNet for binary pixels. Raises ValueError if levels < 1."""
 
-    def __init__(self, levels: int = 3, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2):
+    def __init__(self, levels: int = 3, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2, observe=None):
         super().__init__()
         if levels < 1:
             raise ValueError(f"levels must be at least 1, got {levels}")
@@ -34,6 +35,8 @@ class HVAE(nn.Module):
         self.levels = levels
         self.encoders = nn.ModuleList(step(a, b, v) for (a, b), v in zip(pairwise(sizes), first, strict=True))
         self.decoders = nn.ModuleList(step(b, a, -2.0) for a, b in pairwise(sizes))
+        if observe is not None:
+            self.decoders[0] = observe(latent, dim, width, depth)
         self.register_buffer("zero", torch.zeros(latent))
 
     def q(self, t: int, z_prev: Tensor) -> Gaussian:

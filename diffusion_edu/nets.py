@@ -1,4 +1,4 @@
-"""Networks: a plain MLP, one that returns a Gaussian, and one that predicts the noise at time t."""
+"""Networks: a plain MLP, one that returns a Gaussian, one for pixels, and one that predicts the noise at time t."""
 
 import itertools
 import math
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .gaussian import Gaussian
+from .observations import Bernoulli
 from .schedules import Schedule
 
 
@@ -37,6 +38,17 @@ class GaussianNet(nn.Module):
     def forward(self, z: Tensor) -> Gaussian:
         mean, log_var = self.net(z).chunk(2, dim=-1)
         return Gaussian(mean, log_var.clamp(*self.log_var_range).exp())
+
+
+class BernoulliNet(nn.Module):
+    """z (..., in_dim) → independent binary pixels x (..., out_dim), each with a learned probability."""
+
+    def __init__(self, in_dim: int, out_dim: int, width: int = 128, depth: int = 2):
+        super().__init__()
+        self.net = mlp([in_dim, *[width] * depth, out_dim])
+
+    def forward(self, z: Tensor) -> Bernoulli:
+        return Bernoulli(self.net(z))
 
 
 class StepNet(GaussianNet):

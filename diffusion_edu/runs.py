@@ -17,15 +17,16 @@ from torch import nn
 from . import data as datasets
 from .ddpm import DDPM
 from .hvae import HVAE
-from .nets import EpsNet
+from .nets import BernoulliNet, EpsNet
 from .schedules import Schedule, make_schedule
-from .training import Trainer, elbo_loss, eps_loss, fit_sigma2
+from .training import Trainer, binarised, elbo_loss, eps_loss, fit_sigma2
 from .vae import VAE
 
 MODELS = ("vae", "hvae", "ddpm")
 STEPS = {  # on the digits more steps only overfit: there are 1,437 of them
     "swiss-roll": {"vae": 16_000, "hvae": 5_500, "ddpm": 16_000},
     "digits": {"vae": 1_500, "hvae": 1_000, "ddpm": 4_000},
+    "mnist-binary": {"vae": 10_000, "hvae": 10_000},
 }
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
@@ -49,6 +50,8 @@ class Config:
         if self.model not in MODELS:
             raise ValueError(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
         datasets.check_name(self.data)
+        if self.model not in STEPS[self.data]:
+            raise ValueError(f"{self.data} has {', '.join(STEPS[self.data])}, not {self.model}: its pixels are binary")
         if self.steps == 0:
             object.__setattr__(self, "steps", STEPS[self.data][self.model])
         if type(self.steps) is not int or self.steps < 1:
@@ -78,6 +81,9 @@ def schedule_of(config: Config) -> Schedule:
 def build(config: Config) -> nn.Module:
     """The untrained model of a configuration, its parameters a function of the seed."""
     torch.manual_seed(config.seed)
+    if config.data == "mnist-binary":
+        settings = {"dim": 784, "latent": 50, "width": 400, "observe": BernoulliNet}
+        return VAE(**settings) if config.model == "vae" else HVAE(levels=3, **settings)
     images = config.data == "digits"
     dim, width, latent = (64, 256, 16) if images else (2, 128, 2)
     if config.model == "vae":
@@ -90,10 +96,15 @@ def build(config: Config) -> nn.Module:
 
 def trainer(config: Config, device: str = "cpu") -> Trainer:
     """The run's trainer at step 0."""
-    model = build(config).to(device)
-    data = datasets.load(config.data).sample(TRAIN_POINTS, seed=config.seed + 1).float().to(device)
+    model, data = build(config).to(device), datasets.load(config.data)
+    if config.data == "mnist-binary":
+        settings = {"batch": 256, "peak_lr": 2e-3}
+        return Trainer(
+            model, binarised(elbo_loss()), data.train_pixels.to(device), config.steps, seed=config.seed, **settings
+        )
+    points = data.sample(TRAIN_POINTS, seed=config.seed + 1).float().to(device)
     loss = eps_loss() if config.model == "ddpm" else elbo_loss()
-    return Trainer(model, loss, data, config.steps, seed=config.seed)
+    return Trainer(model, loss, points, config.steps, seed=config.seed)
 
 
 def create(out: Path, config: Config) -> None:

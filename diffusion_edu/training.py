@@ -113,6 +113,15 @@ def elbo_loss(kl_weight: float = 1.0) -> Loss:
     return loss
 
 
+def binarised(loss: Loss) -> Loss:
+    """The loss on binary pixels drawn anew at each step from a batch of probabilities (dynamic binarisation)."""
+
+    def drawn(model: nn.Module, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        return loss(model, (torch.rand(x.shape, generator=generator).to(x) < x).to(x), generator)
+
+    return drawn
+
+
 def uniform_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
     """n times drawn uniformly from 1 … T, as Ho et al. 2020 do."""
     return torch.randint(1, schedule.T + 1, (n,), generator=generator)

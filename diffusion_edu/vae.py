@@ -14,14 +14,15 @@ from .nets import GaussianNet
 
 
 class VAE(nn.Module):
-    """A VAE for points (..., dim) with a latent of size `latent`; the decoder's variance is learned."""
+    """A VAE for points (..., dim) with a latent of size `latent`. `observe` makes the network of p(x|z): a GaussianNet,
+    whose variance is learned, or another with the same arguments, such as BernoulliNet for binary pixels."""
 
     levels = 1
 
-    def __init__(self, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2):
+    def __init__(self, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2, observe=GaussianNet):
         super().__init__()
         self.encoder = GaussianNet(dim, latent, width, depth, log_var=-4.0)
-        self.decoder = GaussianNet(latent, dim, width, depth)
+        self.decoder = observe(latent, dim, width, depth)
         self.register_buffer("zero", torch.zeros(latent))
 
     def q(self, t: int, z_prev: Tensor) -> Gaussian:

@@ -65,6 +65,21 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "data",
+        ("MNIST's zeros and ones swapped", "float() / 255", "float() / -255 + 1"),
+        (
+            "a test set that depends on the seed",
+            "generator=torch.Generator().manual_seed(0))\n        return drawn",
+            "generator=torch.Generator().manual_seed(seed))\n        return drawn",
+        ),
+        tests=("test_binary_mnist.py",),
+    ),
+    *_of(
+        "training",
+        ("pixels binarised the wrong way round", ".to(x) < x).to(x), generator)", ".to(x) > x).to(x), generator)"),
+        tests=("test_binary_mnist.py",),
+    ),
+    *_of(
         "mnist",
         ("a kept file is trusted unseen", "if _sha256(path) == SHA256[name]:", "if True:"),
         ("dimensions read little-endian", 'struct.unpack(f">{dims}i"', 'struct.unpack(f"<{dims}i"'),

@@ -1,0 +1,114 @@
+"""Binary MNIST from files of the right format and few images: drawing, training, scoring."""
+
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+import torch
+from conftest import assert_mean, generator
+
+from diffusion_edu import cli, mnist, runs, training
+from diffusion_edu.bound import bound, generate
+from diffusion_edu.data import BinaryMNIST, load
+from diffusion_edu.evaluate import report
+from diffusion_edu.observations import Bernoulli
+
+N = {"train": 300, "t10k": 50}
+
+
+@pytest.fixture(autouse=True)
+def small_mnist(monkeypatch, tmp_path):
+    """A folder with MNIST's four files, holding bars instead of digits, whose hashes are taken for right."""
+    monkeypatch.setenv("DIFFUSION_EDU_DATA", str(tmp_path))
+    for start, n in N.items():
+        images = torch.zeros(n, 28, 28, dtype=torch.uint8)
+        labels = torch.arange(n) % 10
+        for image, label in zip(images, labels, strict=True):
+            image[:, 2 * int(label) + 4] = 255
+            image[14] = 51  # one fifth
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels.byte())):
+            header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}i", *array.shape)
+            content = gzip.compress(header + array.numpy().tobytes(), mtime=0)
+            name = f"{start}-{kind}-ubyte.gz"
+            (tmp_path / name).write_bytes(content)
+            monkeypatch.setitem(mnist.SHA256, name, hashlib.sha256(content).hexdigest())
+
+
+def test_a_pixel_is_one_with_the_probability_of_its_grey_level():
+    data = BinaryMNIST()
+    x = data.sample(300 * 40, seed=1)
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    by_image = x.reshape(40, 300, 784)  # all of them over and over
+    assert_mean(by_image.double().mean(1), data.train_pixels.double().mean(0), floor=1e-6)
+    assert data.train_pixels.max() == 1
+    assert data.train_pixels.reshape(-1, 28, 28)[7, 14, 0].item() == pytest.approx(0.2)
+
+
+def test_training_draws_anew_and_the_test_set_is_one_draw():
+    data = BinaryMNIST()
+    assert not torch.equal(data.sample(300, seed=1), data.sample(300, seed=2))
+    assert torch.equal(data.sample_test(50, seed=1), data.sample_test(50, seed=2))
+    rows = lambda x: {tuple(row) for row in x.tolist()}  # noqa: E731
+    assert rows(data.sample_test(20, seed=3)) <= rows(data.sample_test(50))
+    assert len(data.sample_test(20, seed=3)) == 20
+
+
+def test_binarised_loss_sees_ones_with_the_probability_it_was_given():
+    seen = []
+
+    def loss(model, x, generator):
+        seen.append(x)
+        return {"loss": x.sum()}
+
+    probability = torch.tensor([0.0, 0.2, 0.7, 1.0]).expand(20_000, 4)
+    for seed in (0, 0, 1):
+        training.binarised(loss)(None, probability, generator(seed))
+    assert_mean(seen[0].double(), probability[0].double(), floor=1e-6)
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+
+
+@pytest.mark.parametrize("model", ["vae", "hvae"])
+def test_it_trains_and_is_scored_by_the_one_bound(model, tmp_path):
+    config = runs.Config(model, "mnist-binary", steps=60)
+    x = load("mnist-binary").sample_test(50)
+    before = bound(x, runs.build(config), generator(0)).elbo.mean().item()
+    runs.create(tmp_path / "run", config)
+    runs.run(tmp_path / "run", progress=False)
+    trained, _ = runs.load(tmp_path / "run")
+    result = report(trained, load("mnist-binary"), n=50)
+    assert -result["neg_elbo"] > before + 100, "nats after 60 steps"
+    assert result["bits_per_dim"] == pytest.approx(result["neg_elbo"] / 784 / 0.6931471805599453)
+    assert isinstance(trained.p(0, torch.zeros(1, 50)), Bernoulli)
+    images = BinaryMNIST.to_images(generate(trained, 5, generator(1)))
+    assert images.shape == (5, 28, 28)
+    assert set(images.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_the_command_line_trains_samples_and_evaluates(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    assert cli.main(["train", "vae", "--data", "mnist-binary", "--out", out, "--steps", "2", "--device", "cpu"]) == 0
+    assert cli.main(["sample", out, "--n", "3", "--out", str(tmp_path / "x.npy"), "--device", "cpu"]) == 0
+    x = np.load(tmp_path / "x.npy")
+    assert x.shape == (3, 28, 28)
+    assert set(np.unique(x)) <= {0.0, 1.0}
+    assert cli.main(["evaluate", out, "--n", "50", "--device", "cpu"]) == 0
+    assert "bits_per_dim" in capsys.readouterr().out
+
+
+def test_without_files_or_network_the_command_line_says_what_to_put_where(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DIFFUSION_EDU_DATA", str(tmp_path / "empty"))
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+    monkeypatch.setattr(mnist.fetch, "__defaults__", ((), 1.0, False))
+    out = tmp_path / "run"
+    assert cli.main(["train", "vae", "--data", "mnist-binary", "--out", str(out), "--device", "cpu"]) == 2
+    message = capsys.readouterr().err
+    assert "train-images-idx3-ubyte.gz" in message
+    assert str(tmp_path / "empty") in message
+
+
+def test_a_ddpm_has_no_binary_pixels():
+    with pytest.raises(ValueError, match="mnist-binary has vae, hvae, not ddpm"):
+        runs.Config("ddpm", "mnist-binary")
