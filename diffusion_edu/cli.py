@@ -112,7 +112,7 @@ def _sample(args: argparse.Namespace) -> None:
     generator = torch.Generator().manual_seed(args.seed)
     with torch.no_grad():
         if config.model == "ddpm":
-            x_T = model.chain().prior().sample(generator, shape=(args.n,))
+            x_T = model.chain().prior().sample(generator, shape=(args.n,)).to(model.sigma2.device)
             step = SAMPLERS[args.sampler or "ancestral"]
             settings = {"step": step, "steps": args.sample_steps, "generator": generator}
             x = sample(model.x0_hat, model.schedule, x_T, **settings)
