@@ -142,7 +142,7 @@ def test_bad_input_is_refused():
         widgets.hvae_ladder(an_hvae(), torch.zeros(5, 3))
     with pytest.raises(ValueError, match="x must be finite"):
         widgets.hvae_ladder(an_hvae(), torch.full((5, 2), torch.nan))
-    with pytest.raises(ValueError, match=r"two dimensions on every level, got \[3, 3\]"):
+    with pytest.raises(ValueError, match=r"two dimensions on every level and Gaussian .* got \[\(3, 4\), \(3, 6\)\]"):
         widgets.hvae_ladder(an_hvae(2, latent=3), X)
     with pytest.raises(ValueError, match=r"at most 6 levels .* got 7"):
         widgets.hvae_ladder(an_hvae(7), X)

@@ -10,6 +10,7 @@ from diffusion_edu import widgets
 from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.evaluate import off_threshold
 from diffusion_edu.gaussian import Gaussian
+from diffusion_edu.nets import mlp
 from diffusion_edu.oracles import Mixture
 from diffusion_edu.vae import VAE
 
@@ -127,8 +128,14 @@ def test_bad_input_is_refused():
         widgets.latent_explorer(a_vae(latent=3), X)
     with pytest.raises(ValueError, match="square pictures, got D = 5"):
         widgets.latent_explorer(a_vae(dim=5), torch.zeros(3, 5))
-    with pytest.raises(ValueError, match="x must have the shape"):
+    with pytest.raises(ValueError, match="x and model must agree: 3 means and 3 variances, but the decoder returns 4"):
         widgets.latent_explorer(VAE_2D, torch.zeros(5, 3))
+    bernoulli = a_vae()
+    bernoulli.decoder.net = mlp([2, 8, 2])
+    with pytest.raises(ValueError, match="2 means and 2 variances, but the decoder returns 2"):
+        widgets.latent_explorer(bernoulli, X)
+    with pytest.raises(ValueError, match="x must have the shape"):
+        widgets.latent_explorer(VAE_2D, torch.zeros(2))
     with pytest.raises(ValueError, match="x must be finite"):
         widgets.latent_explorer(VAE_2D, torch.full((5, 2), torch.nan))
     with pytest.raises(ValueError, match="data must have the dimension of x, 64, got 2"):

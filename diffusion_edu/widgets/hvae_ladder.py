@@ -34,13 +34,15 @@ def hvae_ladder(model: HVAE, x: Tensor, held: int = 0, seed: int = 0) -> Linked:
 
     The spread is √E|x − E x|² over the fan. The decoders run in the browser with weights rounded to half precision,
     as is the noise, which is a function of the seed; samples move by about 0.001 (tests/test_widget_hvae_ladder.py).
-    Raises ValueError unless every level and x have two dimensions, T ≤ 6, x is finite, and 0 ≤ held ≤ T.
+    Raises ValueError unless every level and x have two dimensions, the decoders are Gaussian, T ≤ 6, x is finite,
+    and 0 ≤ held ≤ T.
     """
     T, nets = model.levels, [layers(decoder.net) for decoder in model.decoders]
     if T > 6:
         raise ValueError(f"model must have at most 6 levels to be drawn side by side, got {T}")
     if any(sizes[0] != 2 or sizes[-1] != 4 for sizes, _ in nets):
-        raise ValueError(f"model must have two dimensions on every level, got {[sizes[0] for sizes, _ in nets]}")
+        shapes = [(sizes[0], sizes[-1]) for sizes, _ in nets]
+        raise ValueError(f"model must have two dimensions on every level and Gaussian decoders (2 → 4), got {shapes}")
     if not 0 <= held <= T:
         raise ValueError(f"held must lie in 0 … {T}, got {held}")
     points = numbers("x", x, (None, 2))

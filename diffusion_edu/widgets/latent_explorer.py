@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import torch
 import traitlets
 from torch import Tensor
 
 from ..evaluate import off_threshold
+from ..gaussian import Gaussian
 from ..oracles import Mixture
 from ..vae import VAE
 from .canvas import Canvas, Linked, float32, float64, layers, noise, numbers, script, slider
@@ -40,39 +42,48 @@ def latent_explorer(
     """Walk the plane of z with a grip, arrow keys or two sliders. The decoder runs in the browser; it shows p(x|z),
     the prior's log density at z, and that of the aggregate posterior (equation 1.13) made from the points x (n, D).
 
-    D = 2 is drawn in the plane, D a square number (n is then free to be small) as a picture. With `data`, whose
-    density is exact, it tells log p of the decoded mean and whether that lies off the data (evaluate.off_threshold).
-    Raises ValueError unless the latent has two dimensions, x is finite and of the model's size, and |z| ≤ 3.2.
+    D = 2 is drawn in the plane, a square number D as a picture. With `data`, whose density is exact, it tells
+    log p of the decoded mean and whether that lies off the data (evaluate.off_threshold).
+    Raises ValueError unless the latent has two dimensions, the decoder is Gaussian, x is finite and of the model's
+    size, and |z₁|, |z₂| ≤ 3.2.
     """
-    (sizes, weights), D = layers(model.decoder.net), model.encoder.net[0].in_features
-    if sizes[0] != 2:
-        raise ValueError(f"model must have a latent of size 2, which is a plane, got {sizes[0]}")
-    if D != 2 and math.isqrt(D) ** 2 != D:
-        raise ValueError(f"model must be of points in the plane or of square pictures, got D = {D}")
-    points = numbers("x", x, (None, D))
-    if data is not None and data.dim != D:
-        raise ValueError(f"data must have the dimension of x, {D}, got {data.dim}")
-    if max(map(abs, z)) > LIMIT:
-        raise ValueError(f"z must lie in [−{LIMIT}, {LIMIT}]², got {tuple(z)}")
+    sizes, weights = layers(model.decoder.net)
+    points = _checked(sizes, x, data, z)
     with torch.no_grad():
         q = model.q(1, torch.as_tensor(points, dtype=next(model.parameters()).dtype))
         codes = q.at(torch.as_tensor(noise(q.mean.shape, seed)).to(q.mean))
-        aggregate = Mixture(torch.ones(len(points)), q.mean, q.var)
     canvas = LatentCanvas(
         z1=float(z[0]),
         z2=float(z[1]),
         sizes=sizes,
         weights=float32(weights),
-        x=float32(points) if D == 2 else b"",
+        x=float32(points) if points.shape[1] == 2 else b"",
         codes=float32(numbers("the codes", codes, (None, 2))),
         mean=float32(numbers("the encoder's means", q.mean, (None, 2))),
         variance=float32(numbers("the encoder's variances", q.var, (None, 2))),
         truth=b"" if data is None else float64(_packed(data)),
         off=0.0 if data is None else off_threshold(data),
-        places={"hole": _hole(aggregate, seed), "code": [float(v) for v in q.mean[0].clamp(-LIMIT, LIMIT)]},
+        places={"hole": _hole(q, seed), "code": q.mean[0].clamp(-LIMIT, LIMIT).tolist()},
     )
     controls = {f"z{i}": slider(f"z{'₁₂'[i - 1]}", float(v), -LIMIT, LIMIT, 0.05) for i, v in enumerate(z, start=1)}
     return Linked(canvas, controls, "Latent plane: what each z decodes to, and the data's codes")
+
+
+def _checked(sizes: list[int], x: Tensor, data: Mixture | None, z: tuple[float, float]) -> np.ndarray:
+    """The points x, if they, the decoder's sizes, the data and z fit together."""
+    if sizes[0] != 2:
+        raise ValueError(f"model must have a latent of size 2, which is a plane, got {sizes[0]}")
+    points = numbers("x", x, (None, None))
+    D = points.shape[1]
+    if sizes[-1] != 2 * D:
+        raise ValueError(f"x and model must agree: {D} means and {D} variances, but the decoder returns {sizes[-1]}")
+    if D != 2 and math.isqrt(D) ** 2 != D:
+        raise ValueError(f"x must hold points of the plane or square pictures, got D = {D}")
+    if data is not None and data.dim != D:
+        raise ValueError(f"data must have the dimension of x, {D}, got {data.dim}")
+    if max(map(abs, z)) > LIMIT:
+        raise ValueError(f"z must lie in [−{LIMIT}, {LIMIT}]², got {tuple(z)}")
+    return points
 
 
 def _packed(data: Mixture):
@@ -80,9 +91,10 @@ def _packed(data: Mixture):
     return torch.cat([data.weights, data.means.flatten(), data.variances.flatten()]).numpy()
 
 
-def _hole(aggregate: Mixture, seed: int) -> list[float]:
-    """Of 2,000 draws from the prior's inner part the one that the aggregate posterior lacks most."""
+def _hole(q: Gaussian, seed: int) -> list[float]:
+    """Of 2,000 draws from the prior those in its inner part, and of them the one that the aggregate of q lacks most."""
+    aggregate = Mixture(torch.ones(len(q.mean)), q.mean, q.var)
     z = torch.as_tensor(noise((2000, 2), seed + 1))
     z = z[z.square().sum(1) < 1.5**2]
     log_ratio = aggregate.log_prob(z) + 0.5 * z.square().sum(1)  # log q(z) − log p(z), up to a constant
-    return [float(v) for v in z[log_ratio.argmin()]]
+    return z[log_ratio.argmin()].tolist()
