@@ -70,6 +70,13 @@ REPAIRS = [
     (re.compile(r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"), ""),
     # the button reads "Search Ctrl+K": its name must contain that, and without a label of its own it does
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    # the first page's address without a name, a language and an icon
+    (
+        re.compile(r'^<meta http-equiv="Refresh" content="0; url=intro.html" />\s*$'),
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Diffusion, derived</title>'
+        '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="Refresh" content="0; url=intro.html"></head>\n'
+        '<body><main><h1><a href="intro.html">Diffusion, derived</a></h1></main></body></html>\n',
+    ),
     # a list's role without list items, and a role that the standard has dropped
     (re.compile(r'(<div) role="list" (class="citation-list">)'), r"\1 \2"),
     (re.compile(r'(<div class="citation"[^>]*?) role="doc-biblioentry"'), r"\1"),

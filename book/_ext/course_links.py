@@ -137,12 +137,23 @@ class Linker:
             if row := ancestor(literal, nodes.row):
                 full = self.resolve_in_row(literal, row)
             else:
-                here = ancestor(literal, addnodes.desc)
-                full = None if literal.astext() in own or len(literal.astext()) < 3 else self.resolve(literal.astext())
-                full = None if here is not None and full in ids_of(here) else full
+                full = self.resolve_in_text(literal, own)
             if full:
                 copy = literal.deepcopy()
                 literal.parent.replace(literal, self.entry(docname, full, copy))
+
+    def resolve_in_text(self, literal: nodes.literal, own: set[str]) -> str | None:
+        """Not what the page itself gives a meaning to: the notebook's `own` names, the arguments of a reference entry.
+        There a plain word (`gap`) is more often the key of a result than a function of another module."""
+        code, entry = literal.astext(), ancestor(literal, addnodes.desc)
+        full = None if code in own or len(code) < 3 else self.resolve(code)
+        if entry is None or full is None:
+            return full
+        here = ids_of(entry)
+        arguments = {name.astext() for name in entry[0].findall(addnodes.desc_sig_name)}
+        module = full.rpartition(".")[0]
+        elsewhere = re.fullmatch("[a-z]+", code) and not any(name.startswith(f"{module}.") for name in here)
+        return None if full in here or code in arguments or elsewhere else full
 
     def resolve_in_row(self, literal: nodes.literal, row: nodes.row) -> str | None:
         """In a table whose last column names files, these decide, and are links themselves; `.alpha` is of the class
