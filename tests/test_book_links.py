@@ -15,7 +15,8 @@ import course_notebooks
 NOTEBOOKS = course_notebooks.read(build_book.NOTEBOOKS)
 EACH = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.number)
 OBJECTS = [
-    "diffusion_edu.bound", "diffusion_edu.bound.bound", "diffusion_edu.data.SwissRoll", "diffusion_edu.diffusion.q_step",
+    "diffusion_edu.bound", "diffusion_edu.bound.bound", "diffusion_edu.data.SwissRoll",
+    "diffusion_edu.diffusion.q_step",
     "diffusion_edu.oracles.Mixture", "diffusion_edu.oracles.Mixture.log_prob", "diffusion_edu.gaussian.Gaussian",
     "diffusion_edu.gaussian.Gaussian.log_prob", "diffusion_edu.gaussian.entropy", "diffusion_edu.schedules.Schedule",
     "diffusion_edu.samplers.sample", "diffusion_edu.runs.load", "diffusion_edu.data.load",
