@@ -10,10 +10,10 @@ READY := .venv/.ready
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test lint unit nbval notebooks book serve films vendor site bench mutants pins clean
+.PHONY: help lab test lint unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site mutants pins clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
 
 $(READY): pyproject.toml constraints.txt notebooks/lab_settings.json
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 test")'
@@ -65,6 +65,9 @@ site-folder:
 
 bench: $(READY)  ## measure the table in the README (about 15 minutes)
 	$(BIN)/python tests/bench.py
+
+bench-site: book  ## measure the table of the website in the README (about 10 minutes)
+	$(BIN)/python tests/bench_site.py
 
 mutants: $(READY)  ## seed one-line bugs, one at a time, and see the tests catch each
 	$(BIN)/python tests/mutants.py

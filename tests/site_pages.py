@@ -6,22 +6,15 @@ of WCAG 2.2 AA that axe-core knows: on a phone and on a desktop, in light and da
 
 import pytest
 from build_book import HTML
-from site_tools import NARROW, WIDE, loaded, nothing, served, site_pages, violations, widgets_of
+from site_tools import NARROW, OPEN, THEME, WIDE, loaded, nothing, served, site_pages, violations, widgets_of
 
 EACH = pytest.mark.parametrize("name", site_pages())
-# Everything that is folded; and no transitions, which would be caught half-way.
-OPEN = """() => {
-  document.head.insertAdjacentHTML("beforeend", "<style>* { transition: none !important }</style>");
-  document.querySelectorAll("details").forEach((e) => { e.open = true; });
-  document.querySelectorAll(".toggle-hidden, .toggle-button-hidden").forEach((e) => e.click());
-}"""
 # Formulas as empty boxes of their size: the first run of axe has seen them, the others are twice as fast without.
 EMPTY_FORMULAS = """() => document.querySelectorAll("mjx-container").forEach((e) => {
   const { width, height } = e.getBoundingClientRect();
   e.style.cssText = `display: inline-block; width: ${width}px; height: ${height}px`;
   e.replaceChildren();
 })"""
-THEME = "(t) => Object.assign(document.documentElement.dataset, { theme: t, mode: t })"
 WIDER = """() => {
   const spills = (e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "visible";
   const found = [...document.querySelectorAll("body *")].filter((e) => e.clientWidth && spills(e));

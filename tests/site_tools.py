@@ -75,6 +75,14 @@ def nothing(found: list[str]) -> None:
 
 # --- accessibility ---
 
+# Everything that is folded; and no transitions, which would be caught half-way.
+OPEN = """() => {
+  document.head.insertAdjacentHTML("beforeend", "<style>* { transition: none !important }</style>");
+  document.querySelectorAll("details").forEach((e) => { e.open = true; });
+  document.querySelectorAll(".toggle-hidden, .toggle-button-hidden").forEach((e) => e.click());
+}"""
+THEME = "(t) => Object.assign(document.documentElement.dataset, { theme: t, mode: t })"
+
 
 def violations(page: Page, context: str = "document", rules: list[str] | None = None) -> list[str]:
     """axe-core's verdict on the page, or on the part of it that `context` (JavaScript) names, by all rules of WCAG
