@@ -142,7 +142,11 @@ def problems() -> list[str]:
 
 def serve(port: int) -> None:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=HTML)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        sys.exit(f"port {port}: {error.strerror}; try make serve PORT={port + 1}")
+    with server:
         print(f"http://127.0.0.1:{server.server_port}/   (Ctrl+C ends)", flush=True)
         try:
             server.serve_forever()
