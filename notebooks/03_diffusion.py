@@ -168,7 +168,7 @@ print(f"at t = 20: our α {constant.alpha[20]:.3f}, our ᾱ = 001's α {constant
 forward = dict(diffusion.forward_path(roll.sample(3000, seed=2), cosine, seeded(1)))
 for t, ax in zip(times[::-1], plots.axes_row(6, size=1.7), strict=True):
     plots.density(roll.log_prob(plots.grid(n=100), cosine.alpha_bar[t].item()), ax).images[0].set_alpha(0.4)
-    plots.points(forward[t][:800], ax, color=plots.Q, title=f"t = {t}", size=2)
+    plots.points(forward[t][:500], ax, color=plots.Q, title=f"t = {t}", size=2)
 
 # %% [markdown]
 # The fine structure goes first. At $t = 300$ the outer arm has faded, at $t = 600$ a round cloud is left.
@@ -783,7 +783,7 @@ assert all(best <= large < small and small > 0.8 for best, large, small, _ in ta
 widgets.bound_explorer(roll, T=30)
 
 # %% [markdown]
-# On the left, $L_0$ falls with $T$ and the KLs grow by almost as much. Nats move from the decoder to the chain, and the sum creeps down to $H$. In the middle, each KL is a box as
+# On the left, $L_0$ falls with $T$ and the KLs grow by almost as much. Nats move from the decoder to the chain, and the sum creeps down to $H$. On the right, each KL is a box as
 # wide as its step on the log SNR axis. The black line is the limit of (3.18) for small steps, $\tfrac12 \mathrm{SNR}(t)\, \mathbb{E}|x_0 - \hat x_0|^2$ nats per unit
 # of log SNR. What sticks out above it is the price of the steps. It levels off at $D/2 = 1$, where the noise is fainter than the roll is thick: each finer
 # level of detail costs the same. That is where $\tilde\beta_t$ pays, in the first steps of the chain. The paper's $\beta$ at $T = 50$ fills
@@ -823,7 +823,7 @@ axes = plots.axes_row(6, size=1.7, rows=2)
 for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)]):
     for t, ax in zip(times, axes[6 * row :], strict=False):
         plots.density(roll.log_prob(plots.grid(n=80), cosine.alpha_bar[t].item()), ax).images[0].set_alpha(0.4)
-        plots.points(path[t][:800], ax, color=color, title=f"t = {t}", size=2)
+        plots.points(path[t][:400], ax, color=color, title=f"t = {t}", size=2)
 
 # %% [markdown]
 # Blue points went forward from data to noise. Orange points came back from *other* noise. At each time the two clouds are the same.
