@@ -770,7 +770,10 @@ widgets.hvae_ladder(hvae, x[:400])
 # The fan narrows from level to level. (To hold $z_3$ beside $z_2$ changes nothing: $x$ sees $z_3$ only through $z_2$.)
 # How the decision is shared out can be counted. By the law of total variance, with variances summed over both axes,
 #
-# $$ \mathrm{Var}(x) = \sum_{t=1}^{3} (V_{t+1} - V_t) + V_1, \qquad V_t = \mathbb{E}_{p(z_t)} \mathrm{Var}(x \mid z_t), \quad V_4 = \mathrm{Var}(x), \tag{2.18} $$
+# $$ \begin{aligned}
+# \mathrm{Var}(x) &= (V_4 - V_3) + (V_3 - V_2) + (V_2 - V_1) + V_1, \\
+# V_4 &= \mathrm{Var}(x), \qquad V_t = \mathbb{E}_{p(z_t)} \mathrm{Var}(x \mid z_t) \quad (t = 1, 2, 3),
+# \end{aligned} \tag{2.18} $$
 #
 # and no summand is negative. $V_{t+1} - V_t$ is what $z_t$ decides, $V_1$ the noise of the last decoder. We estimate
 # each $V_t$ from 400 fans of the model.
