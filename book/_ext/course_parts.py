@@ -63,7 +63,7 @@ class Minutes(OfNotebook):
     """{minutes}`03`: how long the notebook takes to read and work through, as its head says."""
 
     def node(self, notebook, _):
-        return nodes.Text(f"{notebook.minutes()} min")
+        return nodes.Text(f"{notebook.minutes()}\u00a0min")
 
 
 class Seconds(OfNotebook):
@@ -74,7 +74,7 @@ class Seconds(OfNotebook):
         self.env.note_dependency(str(results))
         rows = json.loads(results.read_text(encoding="utf-8"))["parts"]["notebooks"]
         wanted = f"nbval {notebook.path.stem}, s"
-        return nodes.Text(f"{only([r['value'] for r in rows if r['what'] == wanted], 'measurements'):.0f} s")
+        return nodes.Text(f"{only([r['value'] for r in rows if r['what'] == wanted], 'measurements'):.0f}\u00a0s")
 
 
 class Film(SphinxDirective):
@@ -116,7 +116,7 @@ def add_downloads(app, tree: nodes.document, docname: str) -> None:
         return
     stem = docname.rpartition("/")[2]
     link = '<a class="download" download href="../_downloads/{0}">{1}</a>'
-    files = link.format(f"{stem}.ipynb", "Notebook (.ipynb)") + link.format(f"{stem}.py", "Its text (.py)")
+    files = link.format(f"{stem}.ipynb", "Download the notebook (.ipynb)") + link.format(f"{stem}.py", "its text (.py)")
     title = next(iter(tree.findall(nodes.title)))
     line = f'<p class="downloads">{files}</p>'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
