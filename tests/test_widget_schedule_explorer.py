@@ -107,6 +107,9 @@ def test_words_warn(explorer):
     assert "Warning" not in words.inner_text()
     set_traits(explorer, kind=0)
     assert "β₁ does nothing" in words.inner_text()
+    assert "Shown" not in words.inner_text()
+    set_traits(explorer, kind=1, T=1000, beta_1=1e-4, beta_T=0.02, fraction=0.5)
+    assert "Shown: t = 500, ᾱ = 0.0786, log SNR = −2.46." in words.inner_text()
 
 
 def test_keyboard_and_mouse_move_it(explorer):

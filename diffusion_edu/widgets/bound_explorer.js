@@ -92,7 +92,7 @@ function drawStack(pen, { stack, T, entropy }) {
   layers.forEach(([, , name], k) => {
     const right = k === 3 ? Math.min(9, stack.length - 1) : stack.length - 1, i = Math.max(right - 3, 0); // L_T is large on the left
     const [low, high] = [edges[i][k], edges[i][k + 1]].map(a.Y);
-    if (low - high > 14) ctx.fillText(name, a.X(stack[right].T) - 6, (low + high) / 2);
+    if (low - high > 14 && low + high > 80) ctx.fillText(name, a.X(stack[right].T) - 6, (low + high) / 2);
   });
   ctx.textBaseline = "top"; ctx.fillText("L₀", a.X(stack.at(-6).T), a.Y(edges.at(-6)[0]) + 6);
   ctx.textBaseline = "bottom"; ctx.textAlign = "left"; ctx.fillText("H", a.X(10) + 5, a.Y(entropy) - 3);

@@ -68,15 +68,16 @@ function drawPoints(pen, { t, xt }) {
   p.title(`t = ${t}; dashed: N(0, I), 1σ and 2σ`);
 }
 
-function words({ kind, T, tenth, beta_1, beta_T, alpha_bar, L_T, mismatch }) {
+function words({ kind, T, t, tenth, beta_1, beta_T, alpha_bar, log_snr, L_T, mismatch }) {
   const end = alpha_bar[T], some = (nats) => (nats < 1e-6 ? "under 10⁻⁶" : say(nats));
   const ends = kind === "linear" || kind === "sigmoid", about = [];
   if (kind === "cosine") about.push("The cosine schedule computes its own β: the sliders β₁ and β_T do nothing.");
   if (kind === "constant") about.push("Constant: every β is β_T, the slider β₁ does nothing.");
   if (ends && beta_1 > beta_T) about.push("β₁ is above β_T: β falls along the chain. That is a valid chain, but its first steps, where the fine detail goes, are its largest.");
   if (ends && beta_1 === beta_T) about.push("β₁ equals β_T: this is the constant schedule.");
+  const shown = t === 0 ? " Shown: the data." : t < T ? ` Shown: t = ${t}, ᾱ = ${say(alpha_bar[t])}, log SNR = ${say(log_snr[t])}.` : "";
   const numbers = `${kind}, T = ${T}: ᾱ_T = ${say(end)}, E[L_T] = ${some(L_T)} nats. `;
-  return numbers + verdict(end, L_T, mismatch, tenth, some) + (about.length ? " " + about.join(" ") : "");
+  return numbers + verdict(end, L_T, mismatch, tenth, some) + (about.length ? " " + about.join(" ") : "") + shown;
 }
 
 function verdict(end, L_T, mismatch, tenth, some) {
