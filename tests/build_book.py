@@ -9,6 +9,7 @@ import functools
 import http.server
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -28,6 +29,8 @@ COMMANDS = {"cli", "__main__"}  # the program; the README describes it
 
 
 def build(*options: str) -> int:
+    for folder in ("_modules", "_images", "_downloads"):  # Sphinx leaves old files in them
+        shutil.rmtree(HTML / folder, ignore_errors=True)
     jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     return subprocess.run([*jupyter_book, "build", "-W", "-n", "--keep-going", *options, str(BOOK)]).returncode
 
