@@ -228,7 +228,7 @@ for T in (10, 100, 1000):
 # The other schedules in use: *linear* in $t$ (Ho et al. 2020), *sigmoid* in $t$, and *cosine*, which is made by choosing
 # $\bar\alpha_t$ as a squared cosine (Nichol & Dhariwal 2021). The figure keeps the $\beta$ of the paper and changes only $T$.
 
-# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 2,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed β lie on one curve that starts above two nats and falls steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
+# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 2,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed beta lie on one curve that starts above two nats and falls steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
 lengths = [10, 30, 100, 300, 1000, 2000]
 fixed = {"constant": {"beta": 0.01}, "linear": {"beta_1": 1e-4, "beta_T": 0.02}, "sigmoid": {"beta_1": 1e-4, "beta_T": 0.02}, "cosine": {}}  # fmt: skip
 ends = {k: [mean_L_T(schedules.make_schedule(k, T, **v)) for T in lengths] for k, v in fixed.items()}
@@ -783,9 +783,9 @@ assert all(best <= large < small and small > 0.8 for best, large, small, _ in ta
 widgets.bound_explorer(roll, T=30)
 
 # %% [markdown]
-# On the left, $L_0$ falls with $T$ and the KLs grow by almost as much. Nats move from the decoder to the chain, and the sum creeps down to $H$. On the right, each KL is a box as
+# On the left, $L_0$ falls with $T$ and the KLs grow by almost as much. Nats move from the decoder to the chain, and the sum creeps down to $H$. $L_T$ is invisible, except with the paper's $\beta$. On the right, each KL is a box as
 # wide as its step on the log SNR axis. The black line is the limit of (3.18) for small steps, $\tfrac12 \mathrm{SNR}(t)\, \mathbb{E}|x_0 - \hat x_0|^2$ nats per unit
-# of log SNR. What sticks out above it is the price of the steps. It levels off at $D/2 = 1$, where the noise is fainter than the roll is thick: each finer
+# of log SNR. What sticks out above it is the price of the steps. The line levels off at $D/2 = 1$, where the noise is fainter than the roll is thick: each finer
 # level of detail costs the same. That is where $\tilde\beta_t$ pays, in the first steps of the chain. The paper's $\beta$ at $T = 50$ fills
 # with $L_T$ what its KLs leave out, and the gap pays only (3.8) for it, as the samples did in section 3.
 #
