@@ -166,12 +166,14 @@ function player(model, button, line, { trait, from, to, seconds, grid = 1 }) {
   return halt;
 }
 
-// ipywidgets' sliders have no accessible names of their own: give them their visible label.
+// ipywidgets' sliders have no accessible names of their own: give them their visible label. Lists keep their keys.
 function nameControls(el) {
   let box = null;
   const name = () => {
     box = box || el.closest(".dedu-box");
     if (!box) return;
+    // else JupyterLab takes the arrow keys of a drop-down list and goes to another cell
+    for (const list of box.querySelectorAll("select")) list.setAttribute("data-lm-suppress-shortcuts", "true");
     for (const control of box.querySelectorAll(".widget-inline-hbox")) {
       const label = control.querySelector(".widget-label"), text = label && label.textContent.trim();
       if (!text) continue;
