@@ -83,6 +83,7 @@ def bench_pages(browser: Browser, address: str, pages: list[str]) -> list[dict]:
         page.evaluate(OPEN)
         for size in (WIDE, NARROW):
             page.set_viewport_size(size)
+            page.wait_for_timeout(600)  # the theme waits 0.3 s before it makes what scrolls now reachable by keyboard
             for theme in ("light", "dark"):
                 page.evaluate(THEME, theme)
                 broken += [f"{name}, {size['width']} px, {theme}: {line}" for line in violations(page)]

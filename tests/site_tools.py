@@ -60,11 +60,12 @@ def widget_cells(notebook: Path) -> dict[int, int]:
 
 
 def loaded(page: Page, url: str, widgets: int = 0) -> None:
-    """Loads a page and waits for its formulas and for so many widgets."""
+    """Loads a page, follows it where it leads, and waits for its formulas and for so many widgets."""
+    ready = """(n) => document.readyState === "complete" && !document.querySelector("meta[http-equiv=refresh]")
+      && [...document.querySelectorAll(".dedu")].filter((e) => e.drawn).length >= n
+      && (!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true))"""
     page.goto(url)
-    page.evaluate("window.MathJax?.startup?.promise?.then(() => 0)")
-    drawn = "(n) => [...document.querySelectorAll('.dedu')].filter((e) => e.drawn).length >= n"
-    page.wait_for_function(drawn, arg=widgets, timeout=60_000)
+    page.wait_for_function(ready, arg=widgets, timeout=60_000)
 
 
 def nothing(found: list[str]) -> None:
