@@ -137,6 +137,21 @@ def test_choice_holds_levels_by_keyboard_and_mouse(show):
     assert choice.input_value() == "z₃"
 
 
+ORANGE = """(i) => { const c = document.querySelectorAll('.dedu canvas')[i];
+  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
+  for (let k = 0; k < d.length; k += 4) n += d[k + 3] > 100 && d[k] > 200 && d[k + 2] < 90;
+  return n; }"""
+
+
+def test_the_fan_is_seen_below_the_levels_held(show):
+    page = show(widgets.hvae_ladder(an_hvae(), X))
+    for held in (0, 2):
+        set_traits(page, held=held)
+        orange = [page.evaluate(ORANGE, panel) for panel in range(4)]  # z₃, z₂, z₁, x
+        assert all(n == 0 for n in orange[:held])
+        assert all(n > 200 for n in orange[held:])  # the chain's dot alone has about 50
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="x must have the shape"):
         widgets.hvae_ladder(an_hvae(), torch.zeros(5, 3))
