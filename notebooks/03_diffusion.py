@@ -38,7 +38,7 @@ import math
 
 import torch
 
-from diffusion_edu import diffusion, evaluate, gaussian, oracles, plots, samplers, schedules, widgets
+from diffusion_edu import diffusion, evaluate, exact, gaussian, oracles, plots, samplers, schedules, widgets
 from diffusion_edu.bound import bound
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture, exact_denoiser
@@ -633,10 +633,10 @@ assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
 # %%
 normal = oracles.gaussian([0.0, 0.0], 0.25)
 exact_mse = 0.25 * (1 - s100.alpha_bar) / (0.25 * s100.alpha_bar + 1 - s100.alpha_bar)
-sigma2, exact = diffusion.sigma2_optimal(s100, exact_mse), exact_denoiser(normal, s100.alpha_bar)
+sigma2, best = diffusion.sigma2_optimal(s100, exact_mse), exact_denoiser(normal, s100.alpha_bar)
 y = normal.sample(1000, seed=3)
-ratios = normal.log_prob(y) - evaluate.score_chain(y, diffusion.ForwardProcess(s100, exact, sigma2), seeded(7)).elbo
-kls = normal.log_prob(y) + diffusion.closed_form_terms(y, s100, exact, sigma2, seeded(7)).sum(0)
+ratios = normal.log_prob(y) - evaluate.score_chain(y, diffusion.ForwardProcess(s100, best, sigma2), seeded(7)).elbo
+kls = normal.log_prob(y) + diffusion.closed_form_terms(y, s100, best, sigma2, seeded(7)).sum(0)
 print(f"gap of log ratios below 1e-4 at every point: {bool((ratios.abs() < 1e-4).all())};   KLs scatter by {kls.std():.2f} nats")
 assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 
@@ -793,7 +793,7 @@ widgets.bound_explorer(roll, T=30)
 
 # %%
 for name, s in {"cosine": cosine, "linear": linear, "paper's β": schedules.linear(50, 1e-4, 0.02)}.items():
-    exact_mse = widgets.exact.mse(roll, s)
+    exact_mse = exact.mse(roll, s)
     s2 = diffusion.sigma2_optimal(s, exact_mse)
     L0 = 1 + (2 * math.pi * s2[1]).log()  # (3.21) at t = 1 with the best σ², D = 2
     exact_gap = (L0 + expected_terms(s, s2, exact_mse).sum() + mean_L_T(s) - roll.entropy()).item()

@@ -23,7 +23,7 @@ MATHS = [
     "ddpm",
     "samplers",
 ]
-SUPPORT = ["mnist", "data", "evaluate", "training", "runs", "pretrained"]
+SUPPORT = ["mnist", "data", "exact", "evaluate", "training", "runs", "pretrained"]
 SEEN = ["plots", "films", "widgets", "cli", "__main__"]
 ORDER = ["__init__", *MATHS, *SUPPORT, *SEEN]
 FILES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}

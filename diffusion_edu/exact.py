@@ -1,4 +1,4 @@
-"""What the exact denoiser still gets wrong at each noise level, in tables for the browser.
+"""What the exact denoiser still gets wrong at each noise level, without sampling.
 
 Two functions of λ = log SNR say all that a bound can know of the data:
 
@@ -16,11 +16,11 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from ..data import SwissRoll
-from ..oracles import Mixture
-from ..schedules import Schedule
+from .data import SwissRoll
+from .oracles import Mixture
+from .schedules import Schedule
 
-LOG_SNR = np.arange(-96, 113) / 8  # as in maths.js, `lookup`
+LOG_SNR = np.arange(-96, 113) / 8  # as in widgets/maths.js, `lookup`
 
 
 def error(data: Mixture, log_snr: float) -> float:
