@@ -7,8 +7,8 @@ from browsing import drawn, numbers, set_traits
 
 from diffusion_edu import ddpm, diffusion, evaluate, oracles, schedules, widgets
 from diffusion_edu.data import SwissRoll
-from diffusion_edu.widgets.bound_explorer import SCHEDULES, SIGMAS
 from diffusion_edu.exact import LOG_SNR, aggregate_table, error_table
+from diffusion_edu.widgets.bound_explorer import SCHEDULES, SIGMAS
 
 ROLL, H = SwissRoll(nodes=320), 1.35090  # its entropy: notebook 00
 MAKE = [schedules.cosine, schedules.linear, schedules.sigmoid, lambda T: schedules.linear(T, 1e-4, 0.02)]

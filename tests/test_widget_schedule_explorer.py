@@ -10,8 +10,8 @@ from scipy.interpolate import KroghInterpolator
 
 from diffusion_edu import ddpm, diffusion, schedules, widgets
 from diffusion_edu.data import SwissRoll
-from diffusion_edu.oracles import Mixture, exact_denoiser
 from diffusion_edu.exact import LOG_SNR, ROLL, aggregate_table, error, error_table, mse
+from diffusion_edu.oracles import Mixture, exact_denoiser
 
 ROLL_DATA = SwissRoll(nodes=320)
 SETTINGS = {

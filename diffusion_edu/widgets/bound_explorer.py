@@ -2,9 +2,9 @@
 
 import traitlets
 
+from ..exact import aggregate_table, error_table
 from ..oracles import Mixture
 from .canvas import Canvas, Linked, choice, float64, script, slider
-from ..exact import aggregate_table, error_table
 
 SCHEDULES = ["cosine", "linear, β ∝ 1/T", "sigmoid, β ∝ 1/T", "linear, β of Ho et al."]
 SIGMAS = ["best", "β", "β̃"]

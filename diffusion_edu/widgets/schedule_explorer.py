@@ -3,9 +3,9 @@
 import traitlets
 
 from ..data import SwissRoll
+from ..exact import aggregate_table
 from ..schedules import SCHEDULES
 from .canvas import Canvas, Linked, choice, float32, float64, noise, script, slider
-from ..exact import aggregate_table
 
 KINDS = list(SCHEDULES)
 STEPS, BETAS = (10, 1000), (1e-5, 0.5)
