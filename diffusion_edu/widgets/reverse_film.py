@@ -150,12 +150,12 @@ def reverse_film(
     rising("steps", steps)
     x_T = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
     runs = {(k, s): record(k, model, data, s, x_T, seed + 1) for k, model in models.items() for s in steps}
-    canvas = ReverseCanvas(**pack(runs, models, data, steps, shown))
+    canvas = ReverseCanvas(**pack(runs, models, data, steps, shown), steps=len(steps) - 1)
     first, last, step = LEVELS
     controls = {
         "level": slider("log SNR", first, first, last, step, digits=1),
         "schedule": choice("schedule", list(models)),
-        "steps": choice("steps", [str(s) for s in steps]),
+        "steps": choice("steps", [str(s) for s in steps], len(steps) - 1),
     }
     film = ReverseFilm(canvas, controls, f"Film: {shown} points of noise turn to data, {len(runs)} recorded runs")
     film.runs = runs
