@@ -180,6 +180,16 @@ MUTANTS = [
             "return alpha_bar * self.variances + (1 - alpha_bar)",
             "return self.variances + (1 - alpha_bar)",
         ),
+        (
+            "denoising error without E|x₀|²'s variance",
+            "self.weights @ (self.means**2 + self.variances)).sum()",
+            "self.weights @ self.means**2).sum()",
+        ),
+        (
+            "denoising error in units of the noise",
+            "return (1 - alpha_bar) / alpha_bar * (1 - second(",
+            "return 1 * (1 - second(",
+        ),
     ),
     *_of(
         "data",
