@@ -657,18 +657,9 @@ assert off < 0.03
 # ### Other schedules, replayed
 #
 # To take fewer steps is to skip times. Which noise levels are skipped is the schedule's doing. So here are three networks like `net`,
-# one per schedule, that come with the library. Each was trained for 16,000 steps, and its gap was measured on 10,000 fresh points. `cosine` and
-# `linear` have $T = 1000$. `short` is a schedule of many public toy models: a hundred small steps that stop at $\bar\alpha_T = 0.6$,
-# long before $x_T$ is noise.
-
-# %%
-from diffusion_edu import pretrained, widgets
-
-cards = {name: pretrained.card(name) for name in pretrained.NAMES}
-for name, card in cards.items():
-    print(f"{name:6}  T = {card['config']['T']:4}   ᾱ_T = {card['alpha_bar_T']:<8.2g} gap {card['gap']:.3f} ± {card['gap_se']:.3f} nats")
-
-# %% [markdown]
+# one per schedule, that come with the library, each trained for 16,000 steps. `cosine` and `linear` have $T = 1000$. `short` is a
+# schedule of many public toy models: a hundred small steps that stop at $\bar\alpha_T = 0.6$, long before $x_T$ is noise.
+#
 # The film shows runs of the reverse process (4.19) with 5, 10, 30 and 100 steps. On the left the network, on the right the exact denoiser,
 # from the same $x_T$ and with the same noise in each step. Nothing in it is drawn by hand: every frame is a state of a real run, and to move a
 # choice is to replay another run. Its clock is log SNR, which means the same for every schedule. At each moment you see
@@ -678,6 +669,8 @@ for name, card in cards.items():
 # starts from $N(0, I)$ although its $x_T$ ought to know something of $x_0$. Will you see that?
 
 # %%
+from diffusion_edu import pretrained, widgets
+
 trained = {name: pretrained.load(name) for name in pretrained.NAMES}
 reverse = widgets.reverse_film(trained, roll)
 reverse
@@ -688,16 +681,17 @@ reverse
 # no training point ever was, they need not.
 #
 # Here are all twelve ends. The width is $\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t} = e^{-\log \mathrm{SNR}/2}$ at the last step's $t$: how much noise,
-# in units of the data, is left for one stride.
+# in units of the data, is left for one stride. The gaps at the bottom are on the cards of the three models, measured on 10,000 fresh points.
 
 # %%
 off = {key: run.share_off for key, run in reverse.runs.items()}
 for (name, steps), share in off.items():
     width = trained[name].schedule.respaced(steps)[0].log_snr[1].div(-2).exp()
     print(f"{name:6} {steps:4} steps   width {width:.3f}   off the roll: exact ≈ {100 * share['exact']:.1f} %,   learned ≈ {100 * share['learned']:.1f} %")
-arms = 2 * torch.pi / roll.scale
-start = gaussian.LOG_2PI + 1 - roll.entropy(cards["short"]["alpha_bar_T"])  # (3.8)
-print(f"the arms are {arms:.2f} apart;   short: KL(q(x_T) ‖ N(0, I)) {start:.3f} nats")
+print(f"the arms are {2 * torch.pi / roll.scale:.2f} apart")
+for name, card in {name: pretrained.card(name) for name in trained}.items():
+    start = gaussian.LOG_2PI + 1 - roll.entropy(card["alpha_bar_T"])  # (3.8)
+    print(f"{name:6}  ᾱ_T = {card['alpha_bar_T']:<8.2g} KL(q(x_T) ‖ N(0, I)) {abs(start):.3f},   gap {card['gap']:.3f} ± {card['gap_se']:.3f} nats")
 five = [off[name, 5]["exact"] for name in ("linear", "cosine", "short")]
 assert five[0] > 2 * five[1] and five[1] > 2 * five[2] > 0.02  # the steps' fault, in this order
 assert all(abs(share["exact"] - share["learned"]) < 0.06 for share in off.values())  # and hardly the network's
