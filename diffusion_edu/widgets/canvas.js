@@ -55,6 +55,7 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
   const state = { colours: palette(el), frames: 0 };
 
   function fit() {
+    state.colours = palette(el); // JupyterLab puts the element in its place late; before, it has no colours
     for (const v of views) {
       const width = v.box.clientWidth, scale = window.devicePixelRatio || 1;
       v.width = width; v.height = Math.round(width * v.ratio);
