@@ -42,6 +42,10 @@ def served(folder: Path) -> Iterator[str]:
         def log_message(self, *_) -> None:
             pass
 
+        def copyfile(self, source, outputfile) -> None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the page was left
+                super().copyfile(source, outputfile)
+
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
