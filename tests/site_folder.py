@@ -5,10 +5,13 @@ used. Requests to other hosts and errors fail here as they do over HTTP (site_pa
 """
 
 import re
+from pathlib import Path
 
 import pytest
 from build_book import HTML
 from site_tools import WIDGETS, Operator, loaded, nothing, site_pages, widgets_of
+
+from notebooks import FOLDER
 
 
 @pytest.mark.parametrize("name", site_pages())
@@ -23,6 +26,17 @@ def test_widgets_are_alive_and_films_play(tab, name):
         assert film.evaluate("(v) => v.preload === 'none' && !v.autoplay && !!v.poster"), "it loads before it is asked"
         film.evaluate("(v) => { v.muted = true; return v.play().then(() => v.pause()); }")
     nothing(found + tab.ear.heard())
+
+
+def test_a_notebook_is_saved_and_a_film_is_opened(tab):
+    loaded(tab, (HTML / "notebooks" / "00_start.html").as_uri())
+    with tab.expect_download() as saved:
+        tab.locator(".downloads a[download]").first.click()
+    assert Path(saved.value.path()).read_bytes() == (FOLDER / "00_start.ipynb").read_bytes()
+    loaded(tab, (HTML / "teachers.html").as_uri())
+    tab.locator("a[download][href$='forward.mp4']").click()  # a browser shows what a folder holds and it can show
+    tab.wait_for_url("**/forward.mp4")
+    nothing(tab.ear.heard())
 
 
 def test_search_leads_to_a_page_with_the_word(tab):

@@ -94,10 +94,10 @@ function isInView(element) {
   return Math.min(bottom, innerHeight) - Math.max(top, 0) >= height / 2;
 }
 
-// From a folder (file://) a browser shows a linked file instead of saving it. A script beside it brings its text.
+// From a folder (file://) a browser shows a linked notebook instead of saving it. A script beside it brings its text.
 function downloads() {
   if (location.protocol !== "file:") return;
-  document.querySelectorAll("a[download]").forEach((link) => link.addEventListener("click", (event) => {
+  document.querySelectorAll(".downloads a[download]").forEach((link) => link.addEventListener("click", (event) => {
     event.preventDefault();
     const script = document.head.appendChild(document.createElement("script"));
     script.onload = () => {
