@@ -1,6 +1,5 @@
 """Parts that the pages are written with: roles that lead into a notebook or give its times; films; downloads."""
 
-import html
 import json
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +9,8 @@ from course_notebooks import Notebook
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from diffusion_edu.films import video_html
 
 
 class OfNotebook(SphinxRole):
@@ -91,20 +92,16 @@ class Film(SphinxDirective):
     has_content = True
 
     def run(self):
-        name, label = self.arguments[0], html.escape(self.options["label"])
+        name = self.arguments[0]
         depth = "../" * self.env.docname.count("/")
         folder = Path(self.env.srcdir) / "_assets" / "films"
         for kind in ("mp4", "webm"):
             if not (folder / f"{name}.{kind}").exists():
                 return [self.state.document.reporter.error(f"no film {name}.{kind}", line=self.lineno)]
-        size = f' width="{self.options["size"]}" height="{self.options["size"]}"'
-        film = (
-            f'<video class="film" muted loop playsinline controls preload="none"{size} aria-label="{label}" '
-            f'poster="{depth}_static/films/{name}-poster.png">'
-            f'<source src="{depth}_static/films/{name}.webm" type="video/webm">'
-            f'<source src="{depth}_static/films/{name}.mp4" type="video/mp4">'
-            f'<img src="{depth}_static/films/{name}-poster.png" alt="{label}"></video>'
-        )
+        base, size = f"{depth}_static/films/{name}", self.options["size"]
+        sources, poster = [f"{base}.webm", f"{base}.mp4"], f"{base}-poster.png"
+        film = video_html(sources, self.options["label"], poster, (size, size))
+        film = film.replace("<video", '<video class="film"', 1)
         figure = nodes.container("", nodes.raw("", film, format="html"), classes=["film-box"])
         self.state.nested_parse(self.content, self.content_offset, figure)
         return [figure]
