@@ -16,6 +16,7 @@ MATHS = [
     "bound",
     "schedules",
     "nets",
+    "convnets",
     "vae",
     "hvae",
     "oracles",
@@ -23,7 +24,7 @@ MATHS = [
     "ddpm",
     "samplers",
 ]
-SUPPORT = ["mnist", "data", "exact", "evaluate", "training", "runs", "pretrained"]
+SUPPORT = ["mnist", "data", "exact", "evaluate", "parallel", "training", "runs", "pretrained", "checks"]
 SEEN = ["plots", "films", "widgets", "cli", "__main__"]
 ORDER = ["__init__", *MATHS, *SUPPORT, *SEEN]
 FILES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}

@@ -1,0 +1,435 @@
+r"""Exercises of notebook 01: the likelihood as an integral, the bound, its gradient and its terms."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal, kl_divergence
+
+from .. import gaussian
+from ..gaussian import Gaussian
+from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+
+# --- log_likelihood -----------------------------------------------------------------------------------------------
+
+
+def _log_values(draw: Draw) -> list[dict]:
+    return [{"log_p": 2 * draw.normal(*size) - 3} for size in ((2,), (4,), (5, 3), (3, 3), (6, 2, 4))]
+
+
+log_likelihood = Exercise(
+    name="log_likelihood",
+    notebook="01",
+    section="2",
+    title="the naive estimate of log p(x)",
+    minutes=8,
+    difficulty=1,
+    text=r"""Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first
+axis; the other axes are data points. Return $\log \hat p_K(x)$ for each data point. It has to work if all the
+densities are far below the smallest number that a computer can hold.""",
+    stub='''def my_log_likelihood(log_p):
+    """log p̂_K(x) from log p(x|z_k), k along the first axis."""
+    return ...''',
+    hints=(
+        r"Where does the logarithm stand in (1.4), inside the average over $k$ or outside?",
+        r"`torch.logsumexp(log_p, 0)` is $\log \sum_k p_\theta(x \mid z_k)$, without underflow. What turns the sum into "
+        r"a mean?",
+    ),
+    solution='''def my_log_likelihood(log_p):
+    """log p̂_K(x) from log p(x|z_k), k along the first axis."""
+    return torch.logsumexp(log_p, 0) - math.log(len(log_p))''',
+    cases=_log_values,
+    properties=(
+        Property("is the log of the mean density", lambda f, a: (f(a), a.double().exp().mean(0).log())),
+        Property("is log p itself if all draws say the same", lambda f, a: (f(a[:1].expand(a.shape)), a[0])),
+        Property(
+            "stays finite at −3,000 nats",
+            lambda f, a: (f(a - 3000), a.double().logsumexp(0) - math.log(len(a)) - 3000),
+            hint="exp(−3000) is zero in the computer, and its log is −∞. Take the largest value out before exp, as "
+            "torch.logsumexp does.",
+        ),
+    ),
+    mistakes=(
+        Mistake("the mean of the logs", "The log stands outside the average over z, not inside.", "1.3",
+                lambda a: a.mean(0)),
+        Mistake("the log of the sum", "A mean of K densities is their sum divided by K: log K is missing.", "1.4",
+                lambda a: a.logsumexp(0)),
+        Mistake("the sum of the logs", "That is the log of a product, as if all causes had to act at once.", "1.2",
+                lambda a: a.sum(0)),
+        Mistake("the log mean over the last axis", "The draws k lie along the first axis; the last one holds data "
+                "points.", "1.4", lambda a: a.logsumexp(-1) - math.log(a.shape[-1])),
+        Mistake("the log of one mean over everything", "Data points are not averaged: each has its own likelihood.",
+                "1.4", lambda a: a.reshape(-1).logsumexp(0) - math.log(a.numel())),
+        Mistake("the mean density itself", "The log is missing.", "1.4", lambda a: a.exp().mean(0)),
+        Mistake("the log of the sum plus log K", "Dividing by K subtracts log K; it was added.", "1.4",
+                lambda a: a.logsumexp(0) + math.log(len(a))),
+    ),
+)  # fmt: skip
+
+# --- elbo ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LinearVAE:
+    """z ~ N(0, I), x|z ~ N(a z, var), and q(z|x) the exact posterior, moved by `shift`, its variance times `widen`."""
+
+    a: float
+    var: float
+    shift: float
+    widen: float
+    like: Tensor
+    levels: int = 1
+
+    def __repr__(self) -> str:
+        return f"(x|z ~ N({self.a:.3g} z, {self.var:.3g}), q off by {self.shift:.3g}, {self.widen:.3g} × too wide)"
+
+    def prior(self) -> Gaussian:
+        """p(z)."""
+        return Gaussian(torch.zeros_like(self.like), torch.ones_like(self.like))
+
+    def p(self, t: int, z: Tensor) -> Gaussian:
+        """p(x|z)."""
+        return Gaussian(self.a * z, torch.full_like(z, self.var))
+
+    def posterior(self, x: Tensor) -> Gaussian:
+        """p(z|x)."""
+        return gaussian.condition(self.prior(), self.a, self.var, x)
+
+    def q(self, t: int, x: Tensor) -> Gaussian:
+        """q(z|x)."""
+        exact = self.posterior(x)
+        return Gaussian(exact.mean + self.shift, exact.var * self.widen)
+
+    def evidence(self, x: Tensor) -> Tensor:
+        """log p(x)."""
+        return gaussian.marginal(self.prior(), self.a, self.var).log_prob(x)
+
+    def exact(self) -> "LinearVAE":
+        """The same with q the posterior."""
+        return replace(self, shift=0.0, widen=1.0)
+
+
+def _vaes(draw: Draw) -> list[dict]:
+    cases = []
+    for size in ((1,), (2,), (4, 2), (3, 3)):
+        a, var, widen = draw.number(0.5, 2), draw.number(0.2, 0.8), draw.number(1.5, 3)
+        vae = LinearVAE(a, var, draw.number(0.3, 1.3), widen, draw.normal(size[-1]))
+        cases.append({"x": draw.normal(*size), "vae": vae, "eps": draw.normal(*size)})
+    return cases
+
+
+def _terms(x: Tensor, vae: LinearVAE, eps: Tensor, power: float = 0.5) -> tuple[Tensor, Tensor, Tensor, Gaussian]:
+    """log p(x|z), log p(z) and log q(z|x) at z = m + v^power ε, and q."""
+    q = vae.q(1, x)
+    z = q.mean + q.var**power * eps
+    return vae.p(0, z).log_prob(x), vae.prior().log_prob(z), q.log_prob(z), q
+
+
+def _elbo(x, vae, eps, weights=(1, 1, -1), power=0.5):
+    return sum(w * term for w, term in zip(weights, _terms(x, vae, eps, power), strict=False))
+
+
+def _with_closed_kl(x, vae, eps):
+    reconstruction, _, _, q = _terms(x, vae, eps)
+    return reconstruction - gaussian.kl(q, vae.prior())
+
+
+def _average_gap(f, x, vae, eps):
+    """The mean gap over 4,000 draws against KL(q ‖ posterior)."""
+    many, noise = x[..., None, :].expand(*x.shape[:-1], 4000, x.shape[-1]), Draw(7, x.dtype)
+    gap = (vae.evidence(many) - f(many, vae, noise.normal(*many.shape))).double()
+    return gap.mean(-1), gaussian.kl(vae.q(1, x), vae.posterior(x)), 4 * gap.std(-1) / 4000**0.5
+
+
+def _by_torch(f, x, vae, eps):
+    q = vae.q(1, x)
+    z, normal = q.mean + q.var.sqrt() * eps, lambda m, v: Independent(Normal(m, v.sqrt()), 1)
+    p_x, p_z = normal(vae.a * z, torch.full_like(z, vae.var)), normal(torch.zeros_like(z), torch.ones_like(z))
+    return f(x, vae, eps), p_x.log_prob(x) + p_z.log_prob(z) - normal(q.mean, q.var).log_prob(z)
+
+
+elbo = Exercise(
+    name="elbo",
+    notebook="01",
+    section="3",
+    title="one draw of the bound",
+    minutes=15,
+    difficulty=2,
+    text=r"""Write one draw of the ELBO (1.5). `vae` answers `vae.q(1, x)`, `vae.p(0, z)` and `vae.prior()` with
+Gaussians, which have `.mean`, `.var` and `.log_prob(...)`. The noise comes in as `eps`, of the shape of $x$: make
+$z$ from it, and return $\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your
+function return, draw by draw, if $q$ is the exact posterior?""",
+    stub='''def my_elbo(x, vae, eps):
+    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
+    return ...''',
+    hints=(
+        r"$z = m + s\,\varepsilon$, with the mean and the *standard deviation* of $q(z \mid x)$.",
+        r"By (1.1) the joint is the decoder's density of $x$ times the prior's of $z$. So three logs are added, one of "
+        r"them with a minus sign, all at the same $z$.",
+    ),
+    solution='''def my_elbo(x, vae, eps):
+    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
+    q = vae.q(1, x)
+    z = q.mean + q.var.sqrt() * eps
+    return vae.p(0, z).log_prob(x) + vae.prior().log_prob(z) - q.log_prob(z)''',
+    cases=_vaes,
+    properties=(
+        Property("is the log ratio of the joint and q", _by_torch),
+        Property(
+            "is log p(x) in every draw if q is the posterior (1.6)",
+            lambda f, x, vae, eps: (f(x, vae.exact(), eps), vae.evidence(x)),
+        ),
+        Property("is below log p(x) by KL(q ‖ posterior) on average", _average_gap),
+    ),
+    mistakes=(
+        Mistake("log p(x, z) + log q(z|x)", "The density q stands in the denominator, so its log is subtracted.",
+                "1.5", lambda *a: _elbo(*a, weights=(1, 1, 1))),
+        Mistake("log p(x, z) alone", "The denominator log q(z|x) is missing.", "1.5",
+                lambda *a: _elbo(*a, weights=(1, 1, 0))),
+        Mistake("log p(x|z) − log q(z|x)", "The joint is p(x|z) p(z): the prior is missing.", "1.1",
+                lambda *a: _elbo(*a, weights=(1, 0, -1))),
+        Mistake("log p(x|z)", "That is the reconstruction alone.", "1.9", lambda *a: _elbo(*a, weights=(1, 0, 0))),
+        Mistake("the ratio at z = m + v ε", "The noise is multiplied by the standard deviation, the root of the "
+                "variance.", "1.8", lambda *a: _elbo(*a, power=1)),
+        Mistake("the ratio at z = m", "The noise is not used: an expectation needs a draw, not the mean.", "1.5",
+                lambda x, vae, eps: _elbo(x, vae, 0 * eps)),
+        Mistake("the negative of the bound", "That is the loss. The bound is maximised.", "1.5",
+                lambda *a: -_elbo(*a)),
+        Mistake("log p(x|z) − KL(q ‖ prior) with the KL in closed form", "Right on average, but the noise of its first "
+                "term has nothing to cancel with, and with an exact q it is not log p(x).", "1.9", _with_closed_kl),
+    ),
+)  # fmt: skip
+
+# --- lopsided -----------------------------------------------------------------------------------------------------
+
+
+def _gaps() -> dict[float, float]:
+    """KL(N(0, r) ‖ N(0, 1)) for a q that is r times too wide, nats per dimension."""
+    one = torch.ones(1, dtype=torch.float64)
+    return {r: gaussian.kl(Gaussian(0 * one, r * one), Gaussian(0 * one, one)).item() for r in (0.1, 0.5, 2.0, 10.0)}
+
+
+_WIDE = ("A q that is too wide puts its draws where the posterior has next to nothing, and the log of next to nothing "
+         "is a large cost. See (1.6).")  # fmt: skip
+
+lopsided = Ordering(
+    name="lopsided",
+    notebook="01",
+    section="3",
+    title="is it worse to be too wide or too narrow?",
+    minutes=4,
+    difficulty=1,
+    text=r"""**Predict first.** The posterior is a Gaussian, and $q$ has the right mean, but $r$ times the posterior's
+variance. Put the four values of $r$ in order, from the one with the smallest gap (1.6) to the one with the
+largest.""",
+    stub="my_lopsided = [...]  # 0.1, 0.5, 2.0 and 10.0, the smallest gap first",
+    hints=(
+        r"The draws come from $q$. Where do they fall if $q$ is ten times too wide, and where if it is too narrow?",
+        r"For one dimension the gap is $\tfrac12 (r - 1 - \log r)$. Section 5 derives it.",
+    ),
+    solution="my_lopsided = [0.5, 2.0, 0.1, 10.0]  # the smallest gap first",
+    values=_gaps,
+    backwards="This is the right order, read from the largest gap to the smallest.",
+    reasons={
+        (0.5, 2.0): "A factor of two costs more upwards than downwards. " + _WIDE,
+        (0.5, 0.1): "The further from 1, the larger the gap.",
+        (0.5, 10.0): "The further from 1, the larger the gap.",
+        (2.0, 0.1): "A factor of ten in either direction costs more than a factor of two.",
+        (2.0, 10.0): "The further from 1, the larger the gap.",
+        (0.1, 10.0): "A factor of ten costs more upwards than downwards. " + _WIDE,
+    },
+)
+
+# --- pathwise_gradient --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slope:
+    """f(z) = a z² + b sin z + c z, whose slope is called."""
+
+    a: float
+    b: float
+    c: float
+
+    def f(self, z: Tensor) -> Tensor:
+        """f(z)."""
+        return self.a * z**2 + self.b * torch.sin(z) + self.c * z
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """f'(z)."""
+        return 2 * self.a * z + self.b * torch.cos(z) + self.c
+
+
+def _gradient_cases(draw: Draw) -> list[dict]:
+    return [
+        {
+            "slope": Slope(draw.number(0.5, 2), draw.number(0.5, 2), draw.number(-1, 1)),
+            "m": draw.normal(),
+            "s": draw.uniform(0.3, 0.8),
+            "eps": draw.normal(n),
+        }
+        for n in (2, 5, 50)
+    ]
+
+
+def _by_autograd(f, slope, m, s, eps):
+    with torch.enable_grad():
+        m_, s_ = m.clone().requires_grad_(), s.clone().requires_grad_()
+        wanted = torch.autograd.grad(slope.f(m_ + s_ * eps).mean(), (m_, s_))
+    return f(slope, m, s, eps), wanted
+
+
+def _at(slope, z, eps):
+    return slope(z).mean(), (slope(z) * eps).mean()
+
+
+pathwise_gradient = Exercise(
+    name="pathwise_gradient",
+    notebook="01",
+    section="4",
+    title="the reparameterised gradient",
+    minutes=12,
+    difficulty=2,
+    text=r"""Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$,
+`eps` holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
+respect to $m$, then with respect to $s$, each a mean over the draws.""",
+    stub='''def my_pathwise_gradient(slope, m, s, eps):
+    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
+    return ..., ...''',
+    hints=(
+        r"First make $z$. Then what are $\partial z / \partial m$ and $\partial z / \partial s$?",
+        r"$\partial_m z = 1$ and $\partial_s z = \varepsilon$. The chain rule multiplies each with $f'(z)$.",
+    ),
+    solution='''def my_pathwise_gradient(slope, m, s, eps):
+    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
+    z = m + s * eps
+    return slope(z).mean(), (slope(z) * eps).mean()''',
+    cases=_gradient_cases,
+    properties=(
+        Property("agrees with autograd on the same draws", _by_autograd),
+        Property(
+            "is (a, a × mean ε) for f(z) = a z",
+            lambda f, slope, m, s, eps: (f(Slope(0, 0, slope.a), m, s, eps), (slope.a + 0 * m, slope.a * eps.mean())),
+        ),
+    ),
+    mistakes=(
+        Mistake("the mean slope, twice", "∂z/∂s is ε, so the slope is multiplied by ε before the mean.", "1.8",
+                lambda g, m, s, e: (g(m + s * e).mean(), g(m + s * e).mean())),
+        Mistake("the gradient with respect to log s (part 2)", "∂z/∂log s is s ε; with respect to s it is ε alone.",
+                "1.8", lambda g, m, s, e: (None, (g(m + s * e) * s * e).mean())),
+        Mistake("the gradient at z = m + s² ε", "ε is multiplied by the standard deviation s, not by the variance.",
+                "1.8", lambda g, m, s, e: _at(g, m + s**2 * e, e)),
+        Mistake("the slope at the mean", "The slope is taken at each draw z = m + s ε, not at m.", "1.8",
+                lambda g, m, s, e: _at(g, m + 0 * e, e)),
+        Mistake("the score function estimate", "That is the other gradient: it uses values of f, and is noisier.",
+                "1.7", lambda g, m, s, e: ((g.f(m + s * e) * e / s).mean(), (g.f(m + s * e) * (e**2 - 1) / s).mean())),
+        Mistake("a sum over the draws", "An expectation is estimated by a mean; the sum grows with n.", "1.8",
+                lambda g, m, s, e: (g(m + s * e).sum(), (g(m + s * e) * e).sum())),
+        Mistake("the mean slope times the mean of ε (part 2)", "The mean of a product is not the product of the means: "
+                "slope and ε belong to the same draw.", "1.8",
+                lambda g, m, s, e: (None, g(m + s * e).mean() * e.mean())),
+    ),
+)  # fmt: skip
+
+# --- kl -----------------------------------------------------------------------------------------------------------
+
+
+def _gaussian_pairs(draw: Draw) -> list[dict]:
+    sizes = ((1,), (2,), (3, 2), (4, 4), (2, 3, 5))
+    return [
+        {
+            "mean_q": draw.normal(*size),
+            "var_q": draw.uniform(0.2, 2, *size),
+            "mean_p": draw.normal(*size),
+            "var_p": draw.uniform(0.2, 2, *size),
+        }
+        for size in sizes
+    ]
+
+
+def _kl_parts(m, v, n, w):
+    """KL per dimension."""
+    return 0.5 * (v / w - 1 - (v / w).log() + (m - n) ** 2 / w)
+
+
+def _kl_by_torch(f, m, v, n, w):
+    normal = lambda mean, var: Independent(Normal(mean, var.sqrt()), 1)  # noqa: E731
+    return f(m, v, n, w), kl_divergence(normal(m, v), normal(n, w))
+
+
+def _mean_log_ratio(f, m, v, n, w):
+    z = m + v.sqrt() * Draw(5, m.dtype).normal(2000, *m.shape)
+    ratio = (Gaussian(m, v).log_prob(z) - Gaussian(n, w).log_prob(z)).double()
+    return f(m, v, n, w), ratio.mean(0), 4 * ratio.std(0) / 2000**0.5
+
+
+kl = Exercise(
+    name="kl",
+    notebook="01",
+    section="5",
+    title="the KL of two Gaussians",
+    minutes=12,
+    difficulty=1,
+    text=r"""Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the
+definition, $\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the
+shape (..., D). A data point is a vector: return one number for each, with the shape (...).""",
+    stub='''def my_kl(mean_q, var_q, mean_p, var_p):
+    """KL(q ‖ p) in nats, summed over the last axis."""
+    return ...''',
+    hints=(
+        r"Write the two log densities under each other and subtract. Which of the squares has a known mean under $q$?",
+        r"$\mathbb{E}_q(z - \mu)^2 = v$, and with $z - \nu = (z - \mu) + (\mu - \nu)$ also "
+        r"$\mathbb{E}_q(z - \nu)^2 = v + (\mu - \nu)^2$. Dimensions add up.",
+    ),
+    solution='''def my_kl(mean_q, var_q, mean_p, var_p):
+    """KL(q ‖ p) in nats, summed over the last axis."""
+    ratio = var_q / var_p
+    return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p).sum(-1)''',
+    cases=_gaussian_pairs,
+    properties=(
+        Property("agrees with torch.distributions", _kl_by_torch),
+        Property("is zero for two equal Gaussians", lambda f, m, v, n, w: (f(m, v, m, v), 0 * m.sum(-1))),
+        Property("does not change if both are moved", lambda f, m, v, n, w: (f(m + 5, v, n + 5, w), f(m, v, n, w))),
+        Property("is the mean log ratio under q", _mean_log_ratio),
+    ),
+    mistakes=(
+        Mistake("KL(p ‖ q)", "The two are turned round: the average is under the first one.", "1.10",
+                lambda m, v, n, w: _kl_parts(n, w, m, v).sum(-1)),
+        Mistake("the KL of each dimension", "A data point is a vector: sum over the last axis.", "1.10", _kl_parts),
+        Mistake("the mean over the dimensions", "Dimensions add up, because the densities factorise: a sum, not a "
+                "mean.", "1.10", lambda *a: _kl_parts(*a).mean(-1)),
+        Mistake("twice the KL", "The factor ½ is missing.", "1.10", lambda *a: 2 * _kl_parts(*a).sum(-1)),
+        Mistake("the KL with a distance that is not squared", "The means enter as (μ − ν)², not as |μ − ν|.", "1.10",
+                lambda m, v, n, w: (_kl_parts(m, v, m, w) + 0.5 * (m - n).abs() / w).sum(-1)),
+        Mistake("the KL with (μ − ν)²/v", "The squared distance is measured in the variance of p, the second one.",
+                "1.10", lambda m, v, n, w: (_kl_parts(m, v, m, w) + 0.5 * (m - n) ** 2 / v).sum(-1)),
+        Mistake("the KL of Gaussians whose standard deviations are var_q and var_p", "The inputs are variances "
+                "already.", "1.10", lambda m, v, n, w: _kl_parts(m, v**2, n, w**2).sum(-1)),
+        Mistake("the KL with the sign of the log turned", "It is −log v/w: where q is narrower than p, the log adds to "
+                "the cost.", "1.10", lambda m, v, n, w: (_kl_parts(m, v, n, w) + (v / w).log()).sum(-1)),
+        Mistake("the KL without the −1", "−1 makes it zero for two equal Gaussians; it is the mean of "
+                "−(z − μ)²/v.", "1.10", lambda *a: (_kl_parts(*a) + 0.5).sum(-1)),
+        Mistake("the KL with one sum over everything", "Sum over the last axis only: each data point has its own.",
+                "1.10", lambda *a: _kl_parts(*a).sum()),
+    ),
+)  # fmt: skip
+
+EXERCISES = (log_likelihood, elbo, lopsided, pathwise_gradient, kl)
+
+PROJECT = Project(
+    notebook="01",
+    title="A VAE without holes?",
+    minutes=120,
+    text=r"""Section 9 finds the prior's mismatch to be half of the distance to $H$ or more. Shrink it. Ideas: a prior that
+is a mixture with learned means, a prior fitted to the aggregate posterior after training, a $q$ with a full
+covariance, weights on the KL that change during training. Report what became of each of the terms in (1.11) and in
+(1.14).""",
+    rubric=(
+        "The change is stated as a change of p(z), of q or of the training, with the equation that it touches.",
+        "The score is a lower bound on log p(x) still, and a check shows it (on a model with known evidence, as Toy).",
+        "Both splits, (1.11) and (1.14), before and after, paired with the exact log p(x), with standard errors.",
+        "The share of samples off the roll, before and after, at the same number of points.",
+        "One paragraph on what did not get better, and why.",
+    ),
+)

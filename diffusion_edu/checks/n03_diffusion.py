@@ -1,0 +1,536 @@
+r"""Exercises of notebook 03: the forward jump, the length of a schedule, the way back, and what each step costs."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal, kl_divergence
+
+from .. import diffusion, gaussian, oracles, schedules
+from ..bound import bound
+from ..gaussian import Gaussian
+from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+
+
+def _times(draw: Draw, first: int = 1) -> list[tuple[Tensor, int]]:
+    """Random schedules with their first, a middle and their last t."""
+    pairs = []
+    for where in range(3):
+        beta = draw.betas()
+        T = len(beta) - 1
+        pairs.append((beta, (first, draw.integer(first + 1, T - 1), T)[where]))
+    return pairs
+
+
+def _bars(beta: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """α_t, ᾱ_{t−1}, ᾱ_t and β̃_t."""
+    bar = (1 - beta).cumprod(0)
+    return 1 - beta[t], bar[t - 1], bar[t], (1 - bar[t - 1]) / (1 - bar[t]) * beta[t]
+
+
+# --- jump ---------------------------------------------------------------------------------------------------------
+
+
+def _jump_cases(draw: Draw) -> list[dict]:
+    sizes = ((2,), (2,), (3, 2))
+    return [
+        {"beta": beta, "t": t, "x0": draw.normal(*size), "eps": draw.normal(*size)}
+        for (beta, t), size in zip(_times(draw), sizes, strict=True)
+    ]
+
+
+def _single_steps(f, beta, t, x0, eps):
+    """The mean and the variance after t single steps of (3.2)."""
+    mean, var = x0, torch.zeros_like(beta[0])
+    for b in beta[1 : t + 1]:
+        mean, var = (1 - b).sqrt() * mean, (1 - b) * var + b
+    return f(beta, t, x0, eps), mean + var.sqrt() * eps
+
+
+def _mix(a, b):
+    """x_t with the squared factors a of x₀ and b of ε."""
+    return lambda x0, eps: a.sqrt() * x0 + b.sqrt() * eps
+
+
+def _bar(beta, t):
+    return (1 - beta).cumprod(0)[t]
+
+
+jump = Exercise(
+    name="jump",
+    notebook="03",
+    section="2",
+    title="to x_t in one jump",
+    minutes=8,
+    difficulty=1,
+    text=r"""Write (3.4), starting from the schedule. `beta` is $(\beta_0 = 0, \beta_1, \dots, \beta_T)$, of length $T + 1$,
+so that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise $\varepsilon$ lead to.""",
+    stub='''def my_jump(beta, t, x0, eps):
+    """x_t from x₀ and the noise ε, in one step."""
+    return ...''',
+    hints=(
+        r"$\bar\alpha_t$ is a product over all steps up to $t$. `torch.cumprod` makes all of them at once.",
+        r"With `beta[0] = 0` the product starts at 1, and `(1 - beta).cumprod(0)[t]` is $\bar\alpha_t$, with nothing "
+        r"shifted. Signal and noise are multiplied by *roots*.",
+    ),
+    solution='''def my_jump(beta, t, x0, eps):
+    """x_t from x₀ and the noise ε, in one step."""
+    alpha_bar = (1 - beta).cumprod(0)[t]
+    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps''',
+    cases=_jump_cases,
+    properties=(
+        Property("has the mean and the variance of t single steps (3.2)", _single_steps),
+        Property(
+            "preserves the variance: the squared factors add up to one",
+            lambda f, b, t, x, e: (f(b, t, 0 * x + 1, 0 * e) ** 2 + f(b, t, 0 * x, 0 * e + 1) ** 2, 0 * x + 1),
+        ),
+    ),
+    mistakes=(
+        Mistake("√α_t x₀ + √β_t ε", "That is one step, from x_{t−1} to x_t. From x₀ it takes ᾱ_t, the product of all α "
+                "so far.", "3.4", lambda b, t, x, e: _mix(1 - b[t], b[t])(x, e)),
+        Mistake("ᾱ_t x₀ + √(1 − ᾱ_t) ε", "The root of ᾱ_t multiplies the signal: ᾱ_t is a share of the variance.",
+                "3.4", lambda b, t, x, e: _mix(_bar(b, t) ** 2, 1 - _bar(b, t))(x, e)),
+        Mistake("√ᾱ_t x₀ + (1 − ᾱ_t) ε", "1 − ᾱ_t is the variance of the noise. The noise is multiplied by its root, "
+                "the standard deviation.", "3.4", lambda b, t, x, e: _mix(_bar(b, t), (1 - _bar(b, t)) ** 2)(x, e)),
+        Mistake("x_{t−1}", "The index is shifted by one: the product runs up to and with α_t.", "3.4",
+                lambda b, t, x, e: _mix(_bar(b, t - 1), 1 - _bar(b, t - 1))(x, e)),
+        Mistake("x_{t+1}", "The index is shifted by one: the product runs up to α_t and no further.", "3.4",
+                lambda b, t, x, e: _mix(_bar(b, t + 1), 1 - _bar(b, t + 1))(x, e)),
+        Mistake("the jump with signal and noise exchanged", "ᾱ_t is the share of the signal. It starts at 1.", "3.4",
+                lambda b, t, x, e: _mix(1 - _bar(b, t), _bar(b, t))(x, e)),
+        Mistake("√ᾱ_t x₀ + √β_t ε", "The noise of all t steps adds up to 1 − ᾱ_t; β_t is the last step's alone.",
+                "3.4", lambda b, t, x, e: _mix(_bar(b, t), b[t])(x, e)),
+        Mistake("the jump with ᾱ_t = (1 − β_t)^t", "That holds for a constant β. Here each step has its own.", "3.4",
+                lambda b, t, x, e: _mix((1 - b[t]) ** t, 1 - (1 - b[t]) ** t)(x, e)),
+    ),
+)  # fmt: skip
+
+# --- steps_needed -------------------------------------------------------------------------------------------------
+
+
+def _length_cases(draw: Draw) -> list[dict]:
+    return [
+        {"beta": draw.number(0.02, 0.3), "dim": dim, "nats": 10 ** draw.number(-3, -0.5)} for dim in (1, 2, 3, 7, 64)
+    ]
+
+
+def _first_below(beta: float, dim: int, nats: float, cost=None) -> int:
+    """The first T at which the mean L_T is below `nats`; `cost(ᾱ, D)` in its place if given."""
+    bar = torch.cumprod(torch.full((2000,), 1 - beta, dtype=torch.float64), 0)
+    means = gaussian.kl(
+        Gaussian(bar.sqrt().unsqueeze(-1), (1 - bar).unsqueeze(-1)),  # one dimension with |x₀|² = 1
+        Gaussian(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)),
+    )
+    below = (dim * means if cost is None else cost(bar, dim)) < nats
+    return int(below.nonzero()[0]) + 1
+
+
+def _log(bar):
+    return -torch.log1p(-bar)
+
+
+def _exponential(beta, dim, nats):
+    """T from e^{−βT} in the place of (1 − β)^T."""
+    return math.floor(-math.log(1 - math.exp(-2 * nats / dim)) / beta) + 1
+
+
+steps_needed = Exercise(
+    name="steps_needed",
+    notebook="03",
+    section="3",
+    title="how long must a schedule be?",
+    minutes=10,
+    difficulty=2,
+    text=r"""Which $T$ makes the end noise? For a constant $\beta$ and standardised data in `dim` dimensions
+($\mathbb{E}|x_0|^2 = D$), return the smallest $T$ with $\mathbb{E}[L_T]$ below `nats`. Then use it: how many steps does
+$\beta = 0.01$ need for 0.01 nats in the plane? And for 784 pixels?""",
+    stub='''def my_steps_needed(beta, dim, nats):
+    """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
+    return ...''',
+    hints=(
+        r"(3.7) has the mean of $L_T$ as a function of $\bar\alpha_T$. What is $\bar\alpha_T$ for a constant $\beta$?",
+        r"$-\tfrac{D}{2} \log(1 - (1 - \beta)^T)$ falls with $T$. Count up until it is small enough, or solve for $T$ "
+        r"and round up.",
+    ),
+    solution='''def my_steps_needed(beta, dim, nats):
+    """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
+    T = 1
+    while -dim / 2 * math.log(1 - (1 - beta) ** T) >= nats:
+        T += 1
+    return T''',
+    cases=_length_cases,
+    properties=(
+        Property("is the first T at which KL(q(x_T|x₀) ‖ N(0, I)) is small enough",
+                 lambda f, *case: (f(*case), _first_below(*case))),
+    ),
+    mistakes=(
+        Mistake("T − 1", "The mean L_T is not yet below the limit there: one step more.", "3.7",
+                lambda *case: _first_below(*case) - 1),
+        Mistake("T + 1", "One step fewer is enough. β_1 is the first step, so T = 1 has ᾱ_1 = 1 − β.", "3.7",
+                lambda *case: _first_below(*case) + 1),
+        Mistake("the answer for two dimensions", "The mean L_T grows with D: the factor is D/2.", "3.7",
+                lambda *case: _first_below(*case, cost=lambda bar, D: _log(bar))),
+        Mistake("the answer with D in place of D/2", "The factor in front of the log is D/2.", "3.7",
+                lambda *case: _first_below(*case, cost=lambda bar, D: D * _log(bar))),
+        Mistake("the first T with ᾱ_T below the limit", "ᾱ_T is a share of the variance, not nats.", "3.7",
+                lambda *case: _first_below(*case, cost=lambda bar, D: bar)),
+        Mistake("the first T with −D/2 log(1 − √ᾱ_T) below the limit", "It is ᾱ_T under the log, without a root.",
+                "3.7", lambda *case: _first_below(*case, cost=lambda bar, D: D / 2 * _log(bar.sqrt()))),
+        Mistake("the answer with e^{−βT}", "ᾱ_T is exactly (1 − β)^T; the exponential is its limit for small β.",
+                "3.4", _exponential),
+    ),
+)  # fmt: skip
+
+# --- posterior ----------------------------------------------------------------------------------------------------
+
+
+def _posterior_cases(draw: Draw) -> list[dict]:
+    sizes = ((2,), (2,), (3, 2))
+    return [
+        {"beta": beta, "t": t, "xt": draw.normal(*size), "x0": draw.normal(*size)}
+        for (beta, t), size in zip(_times(draw), sizes, strict=True)
+    ]
+
+
+def _by_bayes(f, beta, t, xt, x0):
+    """Prior times likelihood, by precisions; at t = 1 the point itself."""
+    if t == 1:
+        return f(beta, t, xt, x0), (x0, torch.zeros(()))
+    alpha, before, _, _ = _bars(beta.double(), t)
+    x = x0.double()
+    exact = gaussian.condition(Gaussian(before.sqrt() * x, (1 - before) + 0 * x), alpha.sqrt(), beta[t], xt)
+    return f(beta, t, xt, x0), (exact.mean, exact.var.reshape(-1)[0])
+
+
+def _bayes_identity(f, beta, t, xt, x0):
+    """log q(x_{t−1}|x_t, x₀) + log q(x_t|x₀) against log q(x_t|x_{t−1}) + log q(x_{t−1}|x₀)."""
+    if t == 1:
+        return torch.zeros(()), torch.zeros(())
+    alpha, before, bar, _ = _bars(beta.double(), t)
+    point = Draw(3).normal(*xt.shape)
+    mean, var = f(beta, t, xt, x0)
+    left = Gaussian(mean, var).log_prob(point) + Gaussian(bar.sqrt() * x0, 1 - bar).log_prob(xt)
+    right = Gaussian(alpha.sqrt() * point, beta[t]).log_prob(xt)
+    return left, right + Gaussian(before.sqrt() * x0, 1 - before).log_prob(point)
+
+
+def _mean(c0, ct):
+    """A wrong mean; any variance."""
+
+    def wrong(beta, t, xt, x0):
+        bars = _bars(beta, t)
+        return c0(beta[t], *bars) * x0 + ct(beta[t], *bars) * xt, None
+
+    return wrong
+
+
+def _right_c0(b, a, before, bar, tilde):
+    return before.sqrt() * b / (1 - bar)
+
+
+def _right_ct(b, a, before, bar, tilde):
+    return a.sqrt() * (1 - before) / (1 - bar)
+
+
+posterior = Exercise(
+    name="posterior",
+    notebook="03",
+    section="4",
+    title="the forward posterior",
+    minutes=15,
+    difficulty=2,
+    text=r"""Write $q(x_{t-1} \mid x_t, x_0)$, (3.9): return its mean $\tilde\mu_t$ and its variance $\tilde\beta_t$, for
+any $t$ from 1 to $T$. Derive it yourself first: a prior from (3.4), a likelihood from (3.2), and Bayes' rule. `beta[t]`
+is $\beta_t$. **Predict first:** what must it return at $t = 1$?""",
+    stub='''def my_posterior(beta, t, xt, x0):
+    """The mean and the variance of x_{t−1} when x_t and x₀ are known."""
+    return ..., ...''',
+    hints=(
+        r"Seen from $x_{t-1}$, there are two Gaussian witnesses: $x_0$ with variance $1 - \bar\alpha_{t-1}$, and "
+        r"$x_t/\sqrt{\alpha_t}$ with variance $\beta_t/\alpha_t$. Their precisions add.",
+        r"The precision is $\frac{1}{1 - \bar\alpha_{t-1}} + \frac{\alpha_t}{\beta_t}$. At $t = 1$ its first part is "
+        r"infinite: use the tidied form (3.9), which has no such division.",
+    ),
+    solution='''def my_posterior(beta, t, xt, x0):
+    """The mean and the variance of x_{t−1} when x_t and x₀ are known."""
+    alpha_bar = (1 - beta).cumprod(0)
+    c0 = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
+    ct = (1 - beta[t]).sqrt() * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])
+    return c0 * x0 + ct * xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]''',
+    cases=_posterior_cases,
+    properties=(
+        Property("is prior times likelihood, and x₀ itself with variance 0 at t = 1", _by_bayes),
+        Property("satisfies Bayes' rule (3.13) at an arbitrary point", _bayes_identity),
+    ),
+    mistakes=(
+        Mistake("the mean with √ᾱ_t in front of x₀ (part 1)", "The root is of ᾱ_{t−1}: 001 has the same slip. At t = 1 "
+                "the mean must be x₀.", "3.9", _mean(lambda b, a, before, bar, _: bar.sqrt() * b / (1 - bar), _right_ct)),
+        Mistake("the mean with ᾱ_{t−1} without its root (part 1)", "The prior's mean is √ᾱ_{t−1} x₀.", "3.9",
+                _mean(lambda b, a, before, bar, _: before * b / (1 - bar), _right_ct)),
+        Mistake("the mean with α_t without its root (part 1)", "The likelihood's mean is √α_t x_{t−1}.", "3.9",
+                _mean(_right_c0, lambda b, a, before, bar, _: a * (1 - before) / (1 - bar))),
+        Mistake("the mean with √ᾱ_t in front of x_t (part 1)", "x_t is reached from x_{t−1} in one step: the factor "
+                "has the root of α_t, without a bar.", "3.9",
+                _mean(_right_c0, lambda b, a, before, bar, _: bar.sqrt() * (1 - before) / (1 - bar))),
+        Mistake("the mean with x_t and x₀ exchanged (part 1)", "√ᾱ_{t−1} β_t/(1 − ᾱ_t) belongs to x₀.", "3.9",
+                _mean(_right_ct, _right_c0)),
+        Mistake("β_t as the variance (part 2)", "β_t is the variance of x_t given x_{t−1}. Two witnesses are better "
+                "than one: β̃_t is smaller.", "3.9", lambda b, t, xt, x0: (None, b[t])),
+        Mistake("√β̃_t (part 2)", "A standard deviation stands where a variance belongs.", "3.9",
+                lambda b, t, xt, x0: (None, _bars(b, t)[3].sqrt())),
+        Mistake("β_t (1 − ᾱ_t)/(1 − ᾱ_{t−1}) (part 2)", "The fraction is upside down: β̃_1 is 0, not infinite.", "3.9",
+                lambda b, t, xt, x0: (None, b[t] * (1 - _bars(b, t)[2]) / (1 - _bars(b, t)[1]))),
+        Mistake("β_t ᾱ_{t−1}/ᾱ_t (part 2)", "The fraction is of the noise variances 1 − ᾱ, not of ᾱ.", "3.9",
+                lambda b, t, xt, x0: (None, b[t] * _bars(b, t)[1] / _bars(b, t)[2])),
+    ),
+)  # fmt: skip
+
+# --- kl_term ------------------------------------------------------------------------------------------------------
+
+
+def _kl_cases(draw: Draw) -> list[dict]:
+    sizes = ((1,), (2,), (4, 3))
+    return [
+        {
+            "beta": beta,
+            "t": t,
+            "x0": draw.normal(*size),
+            "x0_hat": draw.normal(*size),
+            "sigma2": draw.uniform(0.1, 0.9),
+        }
+        for (beta, t), size in zip(_times(draw, first=2), sizes, strict=True)
+    ]
+
+
+def _kl_by_torch(f, beta, t, x0, x0_hat, sigma2):
+    """The KL of q(x_{t−1}|x_t, x₀) from the reverse step, at any x_t."""
+    alpha, before, bar, tilde = _bars(beta.double(), t)
+    xt = Draw(4).normal(*x0.shape)
+    mean = lambda x: before.sqrt() * beta[t] / (1 - bar) * x + alpha.sqrt() * (1 - before) / (1 - bar) * xt  # noqa: E731
+    q = Independent(Normal(mean(x0.double()), tilde.sqrt()), 1)
+    return f(beta, t, x0, x0_hat, sigma2), kl_divergence(
+        q, Independent(Normal(mean(x0_hat.double()), sigma2.double().sqrt()), 1)
+    )
+
+
+def _snr_form(f, beta, t, x0, x0_hat, sigma2):
+    bar = (1 - beta.double()).cumprod(0)
+    snr = bar / (1 - bar)
+    tilde = _bars(beta, t)[3]
+    return f(beta, t, x0, x0_hat, tilde), 0.5 * (snr[t - 1] - snr[t]) * (x0 - x0_hat).double().square().sum(-1)
+
+
+def _kl_like(distance=None, weight=None, constant=None):
+    """The KL (3.17) with a part replaced: |x₀ − x̂₀|², its factor, or the constant."""
+
+    def wrong(beta, t, x0, x0_hat, sigma2):
+        _, before, bar, tilde = _bars(beta, t)
+        c, r = before.sqrt() * beta[t] / (1 - bar), tilde / sigma2
+        d = (x0 - x0_hat).square().sum(-1) if distance is None else distance(x0 - x0_hat)
+        w = c**2 / (2 * sigma2) if weight is None else weight(c, sigma2, beta[t], bar)
+        k = x0.shape[-1] / 2 * (r - 1 - r.log()) if constant is None else constant(r, x0.shape[-1])
+        return w * d + k
+
+    return wrong
+
+
+kl_term = Exercise(
+    name="kl_term",
+    notebook="03",
+    section="6",
+    title="what one step costs",
+    minutes=15,
+    difficulty=2,
+    text=r"""The KL of step $t \ge 2$ in (3.16), as a function of the guess $\hat x_0$. Both Gaussians have the mean
+$\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive (3.17) from (1.10) and
+write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.""",
+    stub='''def my_kl_term(beta, t, x0, x0_hat, sigma2):
+    """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
+    return ...''',
+    hints=(
+        r"By how much do the two means differ? Only the factor of $x_0$ in (3.9) matters.",
+        r"Put the variances $\tilde\beta_t$ and $\sigma_t^2$ and the distance $c_t (x_0 - \hat x_0)$ into (1.10). Its "
+        r"first three terms are the same in each of the $D$ dimensions.",
+    ),
+    solution='''def my_kl_term(beta, t, x0, x0_hat, sigma2):
+    """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
+    alpha_bar = (1 - beta).cumprod(0)
+    c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
+    ratio = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t] / sigma2
+    constant = x0.shape[-1] / 2 * (ratio - 1 - ratio.log())
+    return c**2 / (2 * sigma2) * (x0 - x0_hat).square().sum(-1) + constant''',
+    cases=_kl_cases,
+    properties=(
+        Property("agrees with torch.distributions at any x_t", _kl_by_torch),
+        Property("is ½ (SNR(t−1) − SNR(t)) |x₀ − x̂₀|² for σ² = β̃_t (3.18)", _snr_form),
+    ),
+    mistakes=(
+        Mistake("the KL with a norm that is not squared", "001 and 002 print it so; the KL has |x₀ − x̂₀|².", "3.17",
+                _kl_like(distance=lambda d: d.norm(dim=-1))),
+        Mistake("the KL without its constant", "A variance that is not β̃_t costs, even if the guess is right.", "3.17",
+                _kl_like(constant=lambda r, D: 0)),
+        Mistake("the KL with the mean of squares over the dimensions", "Nats add up over dimensions: |x₀ − x̂₀|² is a "
+                "sum.", "3.17", _kl_like(distance=lambda d: d.square().mean(-1))),
+        Mistake("the KL with the constant of one dimension", "Each of the D dimensions pays the constant: the factor "
+                "is D/2.", "3.17", _kl_like(constant=lambda r, D: 0.5 * (r - 1 - r.log()))),
+        Mistake("the KL with c_t in place of c_t²", "The distance of the means is c_t |x₀ − x̂₀|, and it is squared "
+                "as a whole.", "3.17", _kl_like(weight=lambda c, s, b, bar: c / (2 * s))),
+        Mistake("the KL with √ᾱ_t in c_t", "The factor of x₀ in the mean has the root of ᾱ_{t−1}.", "3.9",
+                _kl_like(weight=lambda c, s, b, bar: (bar.sqrt() * b / (1 - bar)) ** 2 / (2 * s))),
+        Mistake("the KL with σ_t in place of σ_t²", "The squared distance is divided by the variance.", "3.17",
+                _kl_like(weight=lambda c, s, b, bar: c**2 / (2 * s.sqrt()))),
+        Mistake("the KL with c_t²/σ_t²", "The factor ½ of the squared distance is missing.", "3.17",
+                _kl_like(weight=lambda c, s, b, bar: c**2 / s)),
+        Mistake("the KL with σ_t²/β̃_t in the constant", "The ratio is upside down: q, with β̃_t, comes first in "
+                "KL(q ‖ p).", "1.10", _kl_like(constant=lambda r, D: D / 2 * (1 / r - 1 + r.log()))),
+    ),
+)  # fmt: skip
+
+# --- quietest -----------------------------------------------------------------------------------------------------
+
+RATIOS, FRESH, PATH = "log ratios, one path", "KLs, a fresh x_t each", "KLs, one path"
+
+
+def _scatter() -> dict[str, float]:
+    """The standard deviation per point of three estimates of a chain's bound, for Gaussian data."""
+    data, s, seeded = oracles.gaussian([0.0, 0.0], 0.25), schedules.cosine(30), torch.Generator().manual_seed
+    denoiser, x = oracles.exact_denoiser(data, s.alpha_bar), data.sample(300, seed=3)
+    sigma2 = diffusion.sigma2_optimal(s, 0.25 * (1 - s.alpha_bar) / (1 - 0.75 * s.alpha_bar))
+    log_p, chain = data.log_prob(x), diffusion.ForwardProcess(s, denoiser, sigma2)
+    walk = [(t, xt) for t, xt in diffusion.forward_path(x, s, seeded(2)) if t > 0]
+    along = sum(diffusion.L_term(s, t, x, xt, denoiser(xt, t), sigma2) for t, xt in walk)
+    estimates = {
+        RATIOS: log_p - bound(x, chain, seeded(1)).elbo,
+        FRESH: log_p + diffusion.closed_form_terms(x, s, denoiser, sigma2, seeded(1)).sum(0),
+        PATH: log_p + along + s.L_T(x),
+    }
+    return {name: values.std().item() for name, values in estimates.items()}
+
+
+_TELESCOPE = "With a good reverse step the log ratios telescope to log p(x₀), and their noise goes. See (3.20)."
+
+quietest = Ordering(
+    name="quietest",
+    notebook="03",
+    section="7",
+    title="which estimate of the whole bound is quietest?",
+    minutes=4,
+    difficulty=2,
+    text=r"""**Predict first.** The whole bound of a chain of a thousand steps, with a good denoiser, is estimated in three
+ways: log ratios (3.11) along one path; KLs (3.16) with a fresh $x_t$ in each; KLs along one path. Order them by their
+standard deviation per data point, the quietest first.""",
+    stub=f"my_quietest = [...]  # {RATIOS!r}, {FRESH!r}, {PATH!r}",
+    hints=(
+        r"A single KL is quieter than a single log ratio. But a sum also has covariances, (3.19).",
+        r"What is the sum of all log ratios along one path, if each reverse step is the true one? And on a path that "
+        r"strays, do the KLs of neighbouring steps err in the same direction?",
+    ),
+    solution=f"my_quietest = [{RATIOS!r}, {FRESH!r}, {PATH!r}]  # the quietest first",
+    values=_scatter,
+    backwards="That is the other way round. Term by term the KLs are quieter, but not in the sum. " + _TELESCOPE,
+    reasons={
+        (RATIOS, FRESH): "Fresh points make the KLs' errors independent, but they do not cancel. " + _TELESCOPE,
+        (RATIOS, PATH): "Along a path the KLs' errors have the same sign and add up. " + _TELESCOPE,
+        (FRESH, PATH): "Along one path the KLs' errors have the same sign and add up; with fresh points they are "
+        "independent. See (3.19).",
+    },
+)  # fmt: skip
+
+# --- best_variance ------------------------------------------------------------------------------------------------
+
+
+def _variance_cases(draw: Draw) -> list[dict]:
+    return [{"beta": beta, "t": t, "mse": draw.uniform(0.02, 0.3)} for beta, t in _times(draw)]
+
+
+def _on_gaussian_data(f, beta, t, mse):
+    """For N(0, v) data the reverse step is Gaussian, and its variance known by Bayes' rule without x₀."""
+    alpha, before, bar, _ = _bars(beta.double(), t)
+    v = 4 * mse.double()
+    error = v * (1 - bar) / (v * bar + 1 - bar)
+    x, zero = (v * before + 1 - before).reshape(1), torch.zeros(1, dtype=torch.float64)
+    return f(beta, t, error.to(mse)), gaussian.condition(Gaussian(zero, x), alpha.sqrt(), beta[t], zero).var[0]
+
+
+def _by_moment(f, beta, t, mse):
+    """β̃ + c² mse, the mean square of x_{t−1} − μ̃(x_t, x̂₀) per dimension."""
+    _, before, bar, tilde = _bars(beta.double(), t)
+    return f(beta, t, mse), tilde + (before.sqrt() * beta[t] / (1 - bar)) ** 2 * mse
+
+
+def _variance(formula):
+    return lambda beta, t, mse: formula(beta[t], mse, *_bars(beta, t))
+
+
+best_variance = Exercise(
+    name="best_variance",
+    notebook="03",
+    section="8",
+    title="the best variance of the reverse step",
+    minutes=12,
+    difficulty=3,
+    text=r"""Step $t$ of the reverse process has a denoiser with mean squared error $\mathrm{mse}_t$ per dimension. Which
+$\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero, and write the result with the help of (3.9).
+It must hold at $t = 1$, too.""",
+    stub='''def my_best_variance(beta, t, mse):
+    """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
+    return ...''',
+    hints=(
+        r"The minimum of $\log \sigma^2 + m/\sigma^2$ is at $\sigma^2 = m$. What is $m$ here?",
+        r"$x_{t-1}$ scatters around $\tilde\mu_t(x_t, x_0)$ with $\tilde\beta_t$. The guess moves that mean by "
+        r"$c_t (x_0 - \hat x_0)$. The two are uncorrelated, so their squares add.",
+    ),
+    solution='''def my_best_variance(beta, t, mse):
+    """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
+    alpha_bar = (1 - beta).cumprod(0)
+    c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
+    beta_tilde = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
+    return beta_tilde + c**2 * mse''',
+    cases=_variance_cases,
+    properties=(
+        Property("is the mean square that (3.21) asks for", _by_moment),
+        Property("is the true reverse variance for Gaussian data", _on_gaussian_data),
+        Property("is β̃_t for a denoiser without error",
+                 lambda f, b, t, mse: (f(b, t, 0 * mse), _bars(b.double(), t)[3])),
+        Property("is β_t if the error is 1 − ᾱ_t", lambda f, b, t, mse: (f(b, t, 1 - _bars(b, t)[2]), b[t])),
+    ),
+    mistakes=(
+        Mistake("β̃_t", "That is right only if x₀ is known. The denoiser's error comes on top.", "3.21",
+                _variance(lambda b, mse, a, before, bar, tilde: tilde)),
+        Mistake("β_t", "That is right only if mse_t = 1 − ᾱ_t, as on data that are N(0, I).", "3.23",
+                _variance(lambda b, mse, a, before, bar, tilde: b)),
+        Mistake("β̃_t + mse_t", "The error in x₀ reaches x_{t−1} with the factor c_t, so its square is multiplied by "
+                "c_t².", "3.21", _variance(lambda b, mse, a, before, bar, tilde: tilde + mse)),
+        Mistake("β̃_t + c_t mse_t", "c_t multiplies a distance; the mean square has c_t².", "3.21",
+                _variance(lambda b, mse, a, before, bar, tilde: tilde + before.sqrt() * b / (1 - bar) * mse)),
+        Mistake("β̃_t + (β_t − β̃_t) mse_t", "The fraction of (3.23) is mse_t/(1 − ᾱ_t).", "3.23",
+                _variance(lambda b, mse, a, before, bar, tilde: tilde + (b - tilde) * mse)),
+        Mistake("β_t mse_t/(1 − ᾱ_t)", "Without error β̃_t is left, not zero.", "3.23",
+                _variance(lambda b, mse, a, before, bar, tilde: b * mse / (1 - bar))),
+        Mistake("β_t + c_t² mse_t", "Around the right mean x_{t−1} scatters with β̃_t, not with β_t.", "3.21",
+                _variance(lambda b, mse, a, before, bar, tilde: b + before * (b / (1 - bar)) ** 2 * mse)),
+        Mistake("c_t² mse_t", "Even with a perfect denoiser x_{t−1} scatters by β̃_t.", "3.21",
+                _variance(lambda b, mse, a, before, bar, tilde: before * (b / (1 - bar)) ** 2 * mse)),
+        Mistake("σ_t, the root of the answer", "A standard deviation stands where a variance belongs.", "3.21",
+                _variance(lambda b, mse, a, before, bar, t: (t + before * (b / (1 - bar)) ** 2 * mse).sqrt())),
+    ),
+)  # fmt: skip
+
+EXERCISES = (jump, steps_needed, posterior, kl_term, quietest, best_variance)
+
+PROJECT = Project(
+    notebook="03",
+    title="A schedule of your own",
+    minutes=90,
+    text=r"""Find a schedule of 30 steps with a smaller gap than `cosine(30)`, on the roll, with the best variances. You need
+no network and no sampling: `exact.mse` gives $\mathrm{mse}_t$ of any schedule, and (3.17), (3.21) and (3.6) give the
+gap from it. `schedules.from_snr` makes a schedule from any falling curve of SNR. What does the best one do, where, and
+would you have guessed it from the right-hand figure of `bound_explorer`?""",
+    rubric=(
+        "The gap is computed from (3.6), (3.17) and (3.21), and agrees with the notebook's for cosine and linear.",
+        "At least two families of schedules are compared at the same T, with their curves of log SNR.",
+        "L_T is part of the gap, and it is shown what becomes of it: the schedule does not win by ending early.",
+        "One case is checked by sampled log ratios, paired with the exact log p(x), within four standard errors.",
+        "One paragraph says where on the log SNR axis the steps went, and why.",
+    ),
+)

@@ -1,0 +1,109 @@
+"""What is done and what is next, in one small file on the learner's own machine. Nothing is sent anywhere.
+
+The file is written only when a check passes on a learner's answer. It lies in the user's data directory, or where the
+environment variable DIFFUSION_EDU_PROGRESS says; set to nothing (""), it keeps no progress. Under pytest and in
+continuous integration nothing is written unless that variable asks for it. A grader names a second file in
+DIFFUSION_EDU_RESULTS, to which every judgement is appended as one line of JSON.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+VARIABLE, RESULTS = "DIFFUSION_EDU_PROGRESS", "DIFFUSION_EDU_RESULTS"
+
+
+def path() -> Path | None:
+    """Where progress is kept; None if it is not kept."""
+    if VARIABLE in os.environ:
+        return Path(os.environ[VARIABLE]) if os.environ[VARIABLE] else None
+    if {"CI", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"} & set(os.environ):
+        return None
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("diffusion-edu", appauthor=False)) / "progress.json"
+
+
+def read() -> tuple[list[str], str]:
+    """The keys of the exercises that are done, and a sentence if the file could not be read."""
+    file = path()
+    if file is None:
+        return [], ""
+    try:
+        done = json.loads(file.read_text(encoding="utf-8"))["done"]
+        if not isinstance(done, list) or not all(isinstance(key, str) for key in done):
+            raise ValueError("it has no list of names")
+        return done, ""
+    except FileNotFoundError:
+        return [], ""
+    except OSError as error:
+        return [], f"Your progress in {file} cannot be read ({error.strerror})."
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return [], f"Your progress in {file} is damaged. checks.forget() removes the file."
+
+
+def remember(key: str) -> str:
+    """Adds an exercise to those done; returns a sentence if that was not possible. A damaged file is kept under
+    another name."""
+    file = path()
+    if file is None:
+        return ""
+    done, trouble = read()
+    if key in done:
+        return ""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if "damaged" in trouble:
+            os.replace(file, file.with_name(f"{file.name}.damaged"))
+        part.write_text(json.dumps({"version": 1, "done": [*done, key]}, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        return f"Your progress could not be kept in {file} ({error.strerror})."
+    return ""
+
+
+def report(name: str, key: str, status: str, correct: bool) -> None:
+    """After a judgement: a correct answer is remembered, and a grader that asked for results gets a line."""
+    if os.environ.get(RESULTS):
+        with contextlib.suppress(OSError), open(os.environ[RESULTS], "a", encoding="utf-8") as file:
+            file.write(json.dumps({"exercise": key, "status": status}) + "\n")
+    if correct and (trouble := remember(key)):
+        print(f"{name}: {trouble}")
+
+
+def forget() -> None:
+    """Removes the progress file, and says so."""
+    file = path()
+    try:
+        if file is None or not file.exists():
+            print("No progress is kept.")
+            return
+        file.unlink()
+        print(f"Removed {file}.")
+    except OSError as error:
+        print(f"{file} could not be removed ({error.strerror}).")
+
+
+def summary(items: list) -> str:
+    """What is done and what is next, of exercises in the order in which the notebooks teach."""
+    done, trouble = read()
+    lines = [trouble] if trouble else []
+    for notebook in sorted({item.notebook for item in items}):
+        here = [item for item in items if item.notebook == notebook]
+        ready = [item for item in here if item.key in done]
+        left = sum(item.minutes for item in here if item not in ready)
+        names = ", ".join(f"{item.name} {'✓' if item in ready else '·'}" for item in here)
+        lines.append(f"{notebook}  {len(ready)} of {len(here)}, {left:3} minutes left   {names}")
+    following = next((item for item in items if item.key not in done), None)
+    if following:
+        lines.append(f"Next: {following.name} in notebook {following.notebook}, section {following.section} "
+                     f"({following.minutes} minutes): {following.title}.")  # fmt: skip
+    else:
+        lines.append("All exercises are done.")
+    if (file := path()) is not None and done:
+        lines.append(f"Kept in {file}; checks.forget() removes it.")
+    return "\n".join(lines)
