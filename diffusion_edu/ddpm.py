@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .diffusion import ForwardProcess, at, q_marginal
 from .gaussian import LOG_2PI
+from .observations import DiscretisedGaussian
 from .schedules import Schedule
 
 
@@ -132,3 +133,39 @@ class DDPM(nn.Module):
         dtype = next(self.parameters()).dtype
         sigma2 = self.sigma2 if sigma2 is None else sigma2
         return ForwardProcess(self.schedule, self.x0_hat, sigma2, self.dim, dtype)
+
+
+class ImageDDPM(DDPM):
+    """The DDPM of images with 256 grey levels in [−1, 1]: x̂₀ stays in that range, the last step is a discretised
+    Gaussian (Ho et al. 2020, eq. 13), and σ_t² depends on x̂₀.
+
+    One σ_t² for all pixels is too much for those that are surely black and too little for an edge. So `sigma2` is
+    (T + 1, 14): a variance for each t and each range of x̂₀, the ranges narrow near black and white, where most
+    pixels lie. `training.fit_image_sigma2` sets the optimal ones.
+    """
+
+    # borders between the ranges, in grey levels: narrow near 0 and 255
+    borders = (1 / 16, 1 / 4, 1, 4, 16, 64, 128, 191, 239, 251, 254, 255 - 1 / 4, 255 - 1 / 16)
+
+    def __init__(self, eps_net: nn.Module, schedule: Schedule, dim: int):
+        super().__init__(eps_net, schedule, dim)
+        self.sigma2 = schedule.beta[:, None].repeat(1, len(self.borders) + 1)
+        self.register_buffer("edges", torch.tensor(self.borders) / 127.5 - 1, persistent=False)
+
+    def x0_hat(self, xt: Tensor, t: int | Tensor) -> Tensor:
+        """The denoiser that ε̂ stands for, like x_t, in [−1, 1]."""
+        return super().x0_hat(xt, t).clamp(-1, 1)
+
+    def ranges(self, x0_hat: Tensor) -> Tensor:
+        """The range, 0 … 13, in which each pixel of x̂₀ lies; like x̂₀."""
+        return torch.bucketize(x0_hat.contiguous(), self.edges.to(x0_hat))
+
+    def variance(self, t: int | Tensor, x0_hat: Tensor) -> Tensor:
+        """σ_t² of each pixel, like x̂₀."""
+        t = torch.as_tensor(t, device=x0_hat.device).unsqueeze(-1)
+        return self.sigma2[t, self.ranges(x0_hat)].to(x0_hat)
+
+    def chain(self) -> ForwardProcess:
+        """The model as a chain for `bound.bound`; its log P is that of grey levels."""
+        dtype = next(self.parameters()).dtype
+        return ForwardProcess(self.schedule, self.x0_hat, self.variance, self.dim, dtype, DiscretisedGaussian.on_levels)

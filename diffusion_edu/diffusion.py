@@ -10,11 +10,13 @@ answer where the forward posterior has x₀. Times t are integers, or one intege
 Source: Ho et al. 2020, eqs. 2–8; Sohl-Dickstein et al. 2015.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .bound import Distribution
 from .gaussian import Gaussian, kl, randn
 from .oracles import Denoiser
 from .schedules import Schedule
@@ -105,18 +107,30 @@ def denoising_error(x0: Tensor, schedule: Schedule, denoiser: Denoiser, generato
 
 # --- the bound, regrouped by Bayes' rule into terms with a closed form ---
 
+# σ_t² at each t, (T + 1,), or a function (t, x̂₀) → σ², like x̂₀, where each coordinate has its own
+Sigma2 = Tensor | Callable[[int | Tensor, Tensor], Tensor]
 
-def reverse_step(schedule: Schedule, t: int | Tensor, xt: Tensor, x0_hat: Tensor, sigma2: Tensor) -> Gaussian:
+
+def reverse_step(schedule: Schedule, t: int | Tensor, xt: Tensor, x0_hat: Tensor, sigma2: Sigma2) -> Gaussian:
     """p(x_{t−1} | x_t) = N(μ̃_t(x_t, x̂₀), σ_t²), for t ≥ 1; at t = 1 it is the decoder p(x₀ | x₁)."""
-    return Gaussian(posterior_mean(schedule, t, xt, x0_hat), at(sigma2, t, xt))
+    var = sigma2(t, x0_hat) if callable(sigma2) else at(sigma2, t, xt)
+    return Gaussian(posterior_mean(schedule, t, xt, x0_hat), var)
 
 
-def L_term(schedule: Schedule, t: int, x0: Tensor, xt: Tensor, x0_hat: Tensor, sigma2: Tensor) -> Tensor:
+def as_it_is(p: Gaussian) -> Gaussian:
+    """The decoder of points: the Gaussian of the last reverse step itself."""
+    return p
+
+
+def L_term(
+    schedule: Schedule, t: int, x0: Tensor, xt: Tensor, x0_hat: Tensor, sigma2: Sigma2, observe=as_it_is
+) -> Tensor:
     """What step t adds to the negative bound, nats per data point (Ho et al. 2020, eq. 5):
-    L_{t−1} = KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, L₀ = −log p(x₀|x₁) for t = 1."""
+    L_{t−1} = KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, L₀ = −log p(x₀|x₁) for t = 1. `observe` makes the
+    decoder of the Gaussian of the last step: for grey levels observations.DiscretisedGaussian.on_levels."""
     p = reverse_step(schedule, t, xt, x0_hat, sigma2)
     if t == 1:
-        return -p.log_prob(x0)
+        return -observe(p).log_prob(x0)
     return kl(q_posterior(schedule, t, xt, x0), p)
 
 
@@ -148,14 +162,15 @@ class ForwardProcess:
     """Diffusion as a chain that `bound.bound` scores: q adds noise, p is the reverse step.
 
     It is the hierarchical VAE with z_t = x_t, nothing learned in q, and one denoiser for all levels.
-    `dim` is D, the size of a data point.
+    `dim` is D, the size of a data point; `observe` as in `L_term`.
     """
 
     schedule: Schedule
     denoiser: Denoiser
-    sigma2: Tensor
+    sigma2: Sigma2
     dim: int = 2
     dtype: torch.dtype = torch.float64
+    observe: Callable[[Gaussian], Distribution] = as_it_is
 
     @property
     def levels(self) -> int:
@@ -164,9 +179,10 @@ class ForwardProcess:
     def q(self, t: int, z_prev: Tensor) -> Gaussian:
         return q_step(self.schedule, t, z_prev)
 
-    def p(self, t: int, z_next: Tensor) -> Gaussian:
+    def p(self, t: int, z_next: Tensor) -> Distribution:
         """p(x_t | x_{t+1}), the reverse step from t + 1."""
-        return reverse_step(self.schedule, t + 1, z_next, self.denoiser(z_next, t + 1), self.sigma2)
+        p = reverse_step(self.schedule, t + 1, z_next, self.denoiser(z_next, t + 1), self.sigma2)
+        return p if t else self.observe(p)
 
     def prior(self) -> Gaussian:
         return Gaussian(torch.zeros(self.dim, dtype=self.dtype), torch.ones(self.dim, dtype=self.dtype))

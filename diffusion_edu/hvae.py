@@ -18,25 +18,36 @@ from .nets import GaussianNet, StepNet
 
 
 class HVAE(nn.Module):
-    """A Markovian hierarchical VAE for points (..., dim) with `levels` latents of size `latent` each. Where two
-    neighbours differ in size the step is a plain GaussianNet. `observe`, if given, makes the network of p(x|z₁),
-    such as BernoulliNet for binary pixels. Raises ValueError if levels < 1."""
+    """A Markovian hierarchical VAE for points (..., dim) with `levels` latents of size `latent` each. Between two
+    neighbours of one size `step` makes the network, a small step from one to the other; where they differ, `encode`.
+    `observe`, if given, makes that of p(x|z₁), such as BernoulliNet for binary pixels. Raises ValueError if
+    levels < 1."""
 
-    def __init__(self, levels: int = 3, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2, observe=None):
+    def __init__(
+        self,
+        levels: int = 3,
+        dim: int = 2,
+        latent: int = 2,
+        width: int = 128,
+        depth: int = 2,
+        encode=GaussianNet,
+        step=StepNet,
+        observe=None,
+    ):
         super().__init__()
         if levels < 1:
             raise ValueError(f"levels must be at least 1, got {levels}")
         sizes = [dim] + [latent] * levels
 
-        def step(a: int, b: int, log_var: float) -> GaussianNet:
-            return StepNet(a, width, depth, log_var) if a == b else GaussianNet(a, b, width, depth, log_var)
+        def between(a: int, b: int, log_var: float) -> nn.Module:
+            return step(a, width, depth, log_var) if a == b else encode(a, b, width, depth, log_var)
 
         first = [-4.0] + [-2.0] * (levels - 1)  # the first encoder starts surest
         self.levels = levels
-        self.encoders = nn.ModuleList(step(a, b, v) for (a, b), v in zip(pairwise(sizes), first, strict=True))
-        self.decoders = nn.ModuleList(step(b, a, -2.0) for a, b in pairwise(sizes))
-        if observe is not None:
-            self.decoders[0] = observe(latent, dim, width, depth)
+        self.encoders = nn.ModuleList(between(a, b, v) for (a, b), v in zip(pairwise(sizes), first, strict=True))
+        below = pairwise(sizes) if observe is None else pairwise(sizes[1:])
+        decoders = [between(b, a, -2.0) for a, b in below]
+        self.decoders = nn.ModuleList(decoders if observe is None else [observe(latent, dim, width, depth), *decoders])
         self.register_buffer("zero", torch.zeros(latent))
 
     def q(self, t: int, z_prev: Tensor) -> Gaussian:

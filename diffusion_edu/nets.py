@@ -85,21 +85,34 @@ class TimeEmbedding(nn.Module):
         return torch.cat([(log_snr * self.frequency).sin(), (log_snr * self.frequency).cos(), log_snr / 10], dim=-1)
 
 
-class EpsNet(nn.Module):
+class NoiseNet(nn.Module):
     """(x_t, t) → ε̂ = √(1−ᾱ_t) x_t + √ᾱ_t v̂: x_t (..., D) and integers t (...) → (..., D).
 
-    The MLP's own output is v̂ (Salimans & Ho 2022). Where almost all of x_t is noise, ε̂ is then x_t almost
+    A network's own output is v̂ (Salimans & Ho 2022). Where almost all of x_t is noise, ε̂ is then x_t almost
     for free; there the bound weighs an error in ε̂ by hundreds (notebook 04).
     """
 
-    def __init__(self, dim: int, schedule: Schedule, width: int = 128, depth: int = 4, embedding: int = 16):
+    def __init__(self, schedule: Schedule, embedding: int):
         super().__init__()
         self.embed = TimeEmbedding(schedule, embedding)
-        self.net = mlp([dim + embedding + 1, *[width] * depth, dim])
         self.register_buffer("signal", schedule.alpha_bar.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - schedule.alpha_bar).sqrt().float(), persistent=False)
 
+    def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
+        """The network's own answer, like x_t."""
+        raise NotImplementedError
+
     def forward(self, xt: Tensor, t: Tensor) -> Tensor:
         t = t.to(xt.device)
-        v_hat = self.net(torch.cat([xt, self.embed(t)], dim=-1))
-        return self.noise[t].unsqueeze(-1) * xt + self.signal[t].unsqueeze(-1) * v_hat
+        return self.noise[t].unsqueeze(-1) * xt + self.signal[t].unsqueeze(-1) * self.v_hat(xt, t)
+
+
+class EpsNet(NoiseNet):
+    """The NoiseNet of points: an MLP that sees x_t and the embedding of t."""
+
+    def __init__(self, dim: int, schedule: Schedule, width: int = 128, depth: int = 4, embedding: int = 16):
+        super().__init__(schedule, embedding)
+        self.net = mlp([dim + embedding + 1, *[width] * depth, dim])
+
+    def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
+        return self.net(torch.cat([xt, self.embed(t)], dim=-1))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .gaussian import randn
+from .gaussian import Gaussian, randn
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,11 @@ class DiscretisedLogistic(_Discretised):
 
 class DiscretisedGaussian(_Discretised):
     """Grey levels under a normal law with standard deviation `scale`."""
+
+    @classmethod
+    def on_levels(cls, p: Gaussian) -> "DiscretisedGaussian":
+        """The Gaussian p of the pixels, put on the 256 grey levels."""
+        return cls(p.mean, p.var.sqrt())
 
     def _log_mass(self, low: Tensor, high: Tensor) -> Tensor:
         """log [Φ(b) − Φ(a)] in the tail where both are small: Φ(b) − Φ(a) = Φ(−a) − Φ(−b)."""

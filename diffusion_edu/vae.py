@@ -14,14 +14,23 @@ from .nets import GaussianNet
 
 
 class VAE(nn.Module):
-    """A VAE for points (..., dim) with a latent of size `latent`. `observe` makes the network of p(x|z): a GaussianNet,
-    whose variance is learned, or another with the same arguments, such as BernoulliNet for binary pixels."""
+    """A VAE for points (..., dim) with a latent of size `latent`. `encode` makes the network of q(z|x) and `observe`
+    that of p(x|z): GaussianNets, whose variance is learned, or others with the same arguments, such as BernoulliNet
+    for binary pixels or those of convnets.py."""
 
     levels = 1
 
-    def __init__(self, dim: int = 2, latent: int = 2, width: int = 128, depth: int = 2, observe=GaussianNet):
+    def __init__(
+        self,
+        dim: int = 2,
+        latent: int = 2,
+        width: int = 128,
+        depth: int = 2,
+        encode=GaussianNet,
+        observe=GaussianNet,
+    ):
         super().__init__()
-        self.encoder = GaussianNet(dim, latent, width, depth, log_var=-4.0)
+        self.encoder = encode(dim, latent, width, depth, log_var=-4.0)
         self.decoder = observe(latent, dim, width, depth)
         self.register_buffer("zero", torch.zeros(latent))
 

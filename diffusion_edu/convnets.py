@@ -1,0 +1,208 @@
+"""Convolutional networks for 28 × 28 images: what the MLPs of nets.py do, with the picture's two axes kept.
+
+An image comes and goes as a point (..., 784), so the bound, the losses and the samplers need not know. Inside, each
+2 × 2 block of pixels becomes four channels (Shi et al. 2016, backwards): the finest layer is 14 × 14, where a
+convolution costs a quarter. A latent whose size is a multiple of 49 is a stack of 7 × 7 maps; any other is a vector.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
+
+from .gaussian import Gaussian
+from .nets import GaussianNet, NoiseNet, mlp
+from .observations import Bernoulli, DiscretisedLogistic
+from .schedules import Schedule
+
+SIDE, PIXELS, COARSE = 28, 784, 49
+
+
+class Residual(nn.Module):
+    """h (n, a, H, W) → (n, b, H, W): two 3 × 3 convolutions beside a skip, each after a group norm and SiLU; with
+    `features`, e (n, features) scales and shifts the second (Dhariwal & Nichol 2021, §3)."""
+
+    def __init__(self, a: int, b: int, features: int = 0):
+        super().__init__()
+        self.norm1, self.conv1 = nn.GroupNorm(8, a), nn.Conv2d(a, b, 3, padding=1)
+        self.norm2, self.conv2 = nn.GroupNorm(8, b), nn.Conv2d(b, b, 3, padding=1)
+        self.skip = nn.Identity() if a == b else nn.Conv2d(a, b, 1)
+        self.scale_shift = nn.Linear(features, 2 * b) if features else None
+        nn.init.zeros_(self.conv2.weight)  # starts as the skip alone
+
+    def forward(self, h: Tensor, e: Tensor | None = None) -> Tensor:
+        r = self.norm2(self.conv1(silu(self.norm1(h))))
+        if self.scale_shift is not None:
+            scale, shift = self.scale_shift(e)[:, :, None, None].chunk(2, dim=1)
+            r = r * (1 + scale) + shift
+        return self.skip(h) + self.conv2(silu(r))
+
+
+def to_maps(x: Tensor) -> Tensor:
+    """Images (n, 784) as maps (n, 4, 14, 14)."""
+    return pixel_unshuffle(x.reshape(-1, 1, SIDE, SIDE), 2)
+
+
+def from_maps(h: Tensor) -> Tensor:
+    """Maps (n, 4k, 14, 14) as k values per pixel, (n, 784 k): all of the first, then all of the second."""
+    return pixel_shuffle(h, 2).flatten(1)
+
+
+class _Latent(nn.Module):
+    """A latent (n, size) ↔ maps (n, channels, 7, 7): a convolution for maps, a linear layer for a vector."""
+
+    def __init__(self, a: int, b: int, size: int, inwards: bool):
+        super().__init__()
+        self.maps, self.inwards = size % COARSE == 0, inwards
+        k = size // COARSE
+        if self.maps:
+            self.layer = nn.Conv2d(k if inwards else a, b if inwards else b * k, 3, padding=1)
+        else:
+            self.layer = nn.Linear(size, b * COARSE) if inwards else nn.Linear(a * COARSE, b * size)
+        self.shape = (b if inwards else a, 7, 7)
+
+    def forward(self, h: Tensor) -> Tensor:
+        if self.inwards:
+            return self.layer(h.reshape(-1, h.shape[-1] // COARSE, 7, 7) if self.maps else h).reshape(-1, *self.shape)
+        return self.layer(h if self.maps else h.flatten(1)).flatten(1)
+
+
+def encoder(size: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+    """Image maps (n, 4, 14, 14) → (n, outputs · size): the latent's parameters."""
+    return nn.Sequential(
+        nn.Conv2d(4, width, 3, padding=1),
+        *[Residual(width, width) for _ in range(depth)],
+        nn.Conv2d(width, 2 * width, 2, stride=2),
+        *[Residual(2 * width, 2 * width) for _ in range(depth)],
+        nn.GroupNorm(8, 2 * width),
+        nn.SiLU(),
+        _Latent(2 * width, outputs, size, inwards=False),
+    )
+
+
+def decoder(size: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+    """A latent (n, size) → image maps (n, 4 · outputs, 14, 14): `outputs` values for each pixel."""
+    return nn.Sequential(
+        _Latent(0, 2 * width, size, inwards=True),
+        *[Residual(2 * width, 2 * width) for _ in range(depth)],
+        nn.ConvTranspose2d(2 * width, width, 2, stride=2),
+        *[Residual(width, width) for _ in range(depth)],
+        nn.GroupNorm(8, width),
+        nn.SiLU(),
+        nn.Conv2d(width, 4 * outputs, 3, padding=1),
+    )
+
+
+def _flat(net: nn.Module, x: Tensor, before=lambda x: x, after=lambda h: h) -> Tensor:
+    """The net on points (..., D) of any number of leading dimensions."""
+    out = after(net(before(x.reshape(-1, x.shape[-1]))))
+    return out.reshape(*x.shape[:-1], -1)
+
+
+class ConvGaussianNet(nn.Module):
+    """An image x (..., 784) → N(mean, var) over a latent (..., out_dim). As in GaussianNet the variance starts near
+    exp(log_var) and its logarithm is clamped to [−12, 4]. Raises ValueError if in_dim is not 784."""
+
+    def __init__(self, in_dim: int, out_dim: int, width: int = 32, depth: int = 1, log_var: float = 0.0):
+        super().__init__()
+        _only_images("in_dim", in_dim)
+        self.net, self.log_var = encoder(out_dim, width, depth, 2), log_var
+
+    def forward(self, x: Tensor) -> Gaussian:
+        mean, log_var = _flat(self.net, x, before=to_maps).chunk(2, dim=-1)
+        return Gaussian(mean, (log_var + self.log_var).clamp(*GaussianNet.log_var_range).exp())
+
+
+class ConvStepNet(nn.Module):
+    """A latent of maps z (..., 49 k) → N(z + mean(z), var(z)), as StepNet does."""
+
+    def __init__(self, dim: int, width: int = 32, depth: int = 1, log_var: float = -2.0):
+        super().__init__()
+        self.log_var = log_var
+        self.net = nn.Sequential(
+            _Latent(0, 2 * width, dim, inwards=True),
+            *[Residual(2 * width, 2 * width) for _ in range(depth)],
+            nn.GroupNorm(8, 2 * width),
+            nn.SiLU(),
+            _Latent(2 * width, 2, dim, inwards=False),
+        )
+
+    def forward(self, z: Tensor) -> Gaussian:
+        mean, log_var = _flat(self.net, z).chunk(2, dim=-1)
+        return Gaussian(z + mean, (log_var + self.log_var).clamp(*GaussianNet.log_var_range).exp())
+
+
+class ConvBernoulliNet(nn.Module):
+    """A latent z (..., in_dim) → binary pixels x (..., 784). Raises ValueError if out_dim is not 784."""
+
+    def __init__(self, in_dim: int, out_dim: int = PIXELS, width: int = 32, depth: int = 1):
+        super().__init__()
+        _only_images("out_dim", out_dim)
+        self.net = decoder(in_dim, width, depth, 1)
+
+    def forward(self, z: Tensor) -> Bernoulli:
+        return Bernoulli(_flat(self.net, z, after=from_maps))
+
+
+class ConvLogisticNet(nn.Module):
+    """A latent z (..., in_dim) → 256 grey levels for each pixel of x (..., 784), a discretised logistic law whose
+    location and log scale are learned; the scale starts near a tenth of the range, log scale in [−9, 2]. Raises
+    ValueError if out_dim is not 784."""
+
+    def __init__(self, in_dim: int, out_dim: int = PIXELS, width: int = 32, depth: int = 1):
+        super().__init__()
+        _only_images("out_dim", out_dim)
+        self.net = decoder(in_dim, width, depth, 2)
+
+    def forward(self, z: Tensor) -> DiscretisedLogistic:
+        mean, log_scale = _flat(self.net, z, after=from_maps).chunk(2, dim=-1)
+        return DiscretisedLogistic(mean, (log_scale - 2).clamp(-9, 2).exp())
+
+
+class UNet(NoiseNet):
+    """(x_t, t) → ε̂ for images (..., 784): a U-Net of two resolutions, 14 × 14 and 7 × 7, with `width` and 2 `width`
+    channels and `depth` residual blocks on each side and twice that in the middle (Ho et al. 2020, appendix B,
+    smaller and without attention: at 7 × 7 the convolutions see the whole picture).
+
+    sin and cos of x_t with periods of 4, 16 and 64 grey levels stand beside x_t (after Kingma et al. 2021, appendix
+    C). Where there is little noise they make a small distance from black large: four pixels in five are exactly
+    black, and the bound asks how exactly the network knows it. Raises ValueError if dim is not 784.
+    """
+
+    periods = (4, 16, 64)  # grey levels
+
+    def __init__(self, dim: int, schedule: Schedule, width: int = 32, depth: int = 1, embedding: int = 32):
+        super().__init__(schedule, embedding)
+        _only_images("dim", dim)
+        features, channels = 4 * width, 4 * (1 + 2 * len(self.periods))
+        wide = [Residual(2 * width, 2 * width, features) for _ in range(2 * depth)]
+        self.time = nn.Sequential(mlp([embedding + 1, features, features]), nn.SiLU())
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.down = nn.ModuleList(Residual(width, width, features) for _ in range(depth))
+        self.shrink = nn.Conv2d(width, 2 * width, 2, stride=2)
+        self.middle = nn.ModuleList(wide)
+        self.widen = nn.ConvTranspose2d(2 * width, width, 2, stride=2)
+        self.up = nn.ModuleList(Residual(width * (2 if i == 0 else 1), width, features) for i in range(depth))
+        self.last = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4, 3, padding=1))
+
+    def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
+        x, t = xt.reshape(-1, PIXELS), t.reshape(-1)
+        e = self.time(self.embed(t))
+        angle = [(x + 1) * (255 * math.pi / period) for period in self.periods]
+        seen = [to_maps(c) for c in (x, *[a.sin() for a in angle], *[a.cos() for a in angle])]
+        h = self.first(torch.cat(seen, dim=1))
+        for block in self.down:
+            h = block(h, e)
+        skip, h = h, self.shrink(h)
+        for block in self.middle:
+            h = block(h, e)
+        h = torch.cat([skip, self.widen(h)], dim=1)
+        for block in self.up:
+            h = block(h, e)
+        return from_maps(self.last(h)).reshape(xt.shape)
+
+
+def _only_images(name: str, size: int) -> None:
+    if size != PIXELS:
+        raise ValueError(f"{name} must be {PIXELS}, the pixels of a {SIDE} × {SIDE} image, got {size}")

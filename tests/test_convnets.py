@@ -1,0 +1,141 @@
+"""convnets.py: images in, the right shapes and laws out, one image at a time or many at once."""
+
+import pytest
+import torch
+from conftest import generator
+from torch.testing import assert_close
+
+from diffusion_edu.bound import bound, generate
+from diffusion_edu.convnets import (
+    ConvBernoulliNet,
+    ConvGaussianNet,
+    ConvLogisticNet,
+    ConvStepNet,
+    Residual,
+    UNet,
+    from_maps,
+    to_maps,
+)
+from diffusion_edu.hvae import HVAE
+from diffusion_edu.schedules import make_schedule
+from diffusion_edu.vae import VAE
+
+SCHEDULE = make_schedule("cosine", 50)
+X = torch.rand(3, 784, generator=generator(0)) * 2 - 1
+
+
+def built(make, *args, **settings):
+    """The network with every parameter moved off its start, so that no layer is silently zero."""
+    torch.manual_seed(0)
+    net = make(*args, **settings)
+    with torch.no_grad():
+        for p in net.parameters():
+            p += 0.05 * torch.randn(p.shape, generator=generator(1))
+    return net
+
+
+def test_a_block_of_four_pixels_becomes_four_channels_and_comes_back():
+    maps = to_maps(X)
+    assert maps.shape == (3, 4, 14, 14)
+    assert_close(maps[1, :, 5, 6], X[1].reshape(28, 28)[10:12, 12:14].flatten())
+    assert torch.equal(from_maps(maps), X)
+    both = from_maps(torch.cat([maps, to_maps(-X)], dim=1))
+    assert torch.equal(both, torch.cat([X, -X], dim=1))
+
+
+@pytest.mark.parametrize("features", [0, 6])
+def test_a_residual_block_starts_as_its_skip(features):
+    torch.manual_seed(0)
+    block, h = Residual(8, 8, features), torch.randn(2, 8, 7, 7, generator=generator(1))
+    e = torch.randn(2, 6, generator=generator(2)) if features else None
+    out = block(h, e)
+    assert_close(out - h, block.conv2.bias[None, :, None, None].expand_as(h))
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "numbers"),
+    [
+        (built(ConvGaussianNet, 784, 50, width=8), 784, lambda d: (d.mean, d.var)),
+        (built(ConvGaussianNet, 784, 98, width=8), 784, lambda d: (d.mean, d.var)),
+        (built(ConvStepNet, 98, width=8), 98, lambda d: (d.mean, d.var)),
+        (built(ConvBernoulliNet, 50, width=8), 50, lambda d: (d.logits,)),
+        (built(ConvBernoulliNet, 98, width=8), 98, lambda d: (d.logits,)),
+        (built(ConvLogisticNet, 50, width=8), 50, lambda d: (d.mean, d.scale)),
+        (built(UNet, 784, SCHEDULE, width=8), 784, lambda eps: (eps,)),
+    ],
+)
+def test_many_points_at_once_are_as_one_at_a_time(net, size, numbers):
+    x = torch.randn(2, 3, size, generator=generator(3))
+    t = torch.tensor([[1, 7, 50], [2, 2, 9]])
+    call = (lambda x, t: net(x, t)) if isinstance(net, UNet) else (lambda x, t: net(x))
+    for number, one in zip(numbers(call(x, t)), numbers(call(x[1, 2], t[1, 2])), strict=True):
+        assert_close(number[1, 2], one, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(number[0, 0], number[0, 1], atol=1e-4), "it looks at its input"
+
+
+def test_a_latent_of_maps_keeps_its_place():
+    """Change one corner of a 7 × 7 map and, without group norms between, only that corner of the picture changes."""
+    net = built(ConvBernoulliNet, 98, width=8, depth=0)
+    net.net[2] = torch.nn.Identity()  # the group norm, which sees the whole picture
+    z = torch.zeros(2, 98)
+    z[1, 0] = 1.0
+    changed = (net(z).logits[1] - net(z).logits[0]).abs().reshape(28, 28) > 1e-7
+    assert changed[:4, :4].any()
+    assert not changed[14:].any()
+    assert not changed[:, 14:].any()
+
+
+def test_the_u_net_answers_as_v_and_hears_the_time():
+    net = built(UNet, 784, SCHEDULE, width=8)
+    t = torch.tensor([3, 20, 50])
+    alpha_bar = SCHEDULE.alpha_bar[t].unsqueeze(1).float()
+    expected = (1 - alpha_bar).sqrt() * X + alpha_bar.sqrt() * net.v_hat(X, t)
+    assert_close(net(X, t), expected, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(net.v_hat(X, t), net.v_hat(X, t - 1), atol=1e-3)
+
+
+def test_the_u_net_sees_a_hundredth_of_a_grey_level_magnified():
+    """Next to black the fastest of its inputs moves by π/2 per grey level: 200 times the pixel itself."""
+    net, seen = built(UNet, 784, SCHEDULE, width=8), []
+    net.first.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    black = torch.full((1, 784), -1.0)
+    t = torch.tensor([1])
+    net(black, t), net(black + 0.01 / 127.5, t)
+    fastest = (seen[1] - seen[0])[:, 4:].abs().amax()
+    assert fastest.item() == pytest.approx(0.01 * torch.pi / 2, rel=1e-2)
+
+
+def test_every_parameter_is_used():
+    torch.manual_seed(0)
+    u_net = built(UNet, 784, SCHEDULE, width=8, depth=2)
+    u_net(X, torch.tensor([1, 2, 3])).square().sum().backward()
+    hvae = built(HVAE, 3, 784, 98, 8, 1, encode=ConvGaussianNet, step=ConvStepNet, observe=ConvLogisticNet)
+    grey = (X * 127.5 + 127.5).round() / 127.5 - 1
+    bound(grey, hvae, generator(1)).elbo.sum().backward()
+    for net in (u_net, hvae):
+        unused = [name for name, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())]
+        assert unused == []
+
+
+def test_they_plug_into_the_chains():
+    settings = {"dim": 784, "width": 8, "depth": 1, "encode": ConvGaussianNet, "observe": ConvBernoulliNet}
+    binary = (X > 0).float()
+    for chain in (VAE(latent=10, **settings), HVAE(levels=3, latent=49, step=ConvStepNet, **settings)):
+        scores = bound(binary, chain, generator(1))
+        assert scores.elbo.shape == (3,)
+        assert scores.consistency.shape == (chain.levels - 1, 3)
+        assert set(generate(chain, 2, generator(2)).unique().tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: ConvGaussianNet(64, 10), "in_dim"),
+        (lambda: ConvBernoulliNet(10, 64), "out_dim"),
+        (lambda: ConvLogisticNet(10, 64), "out_dim"),
+        (lambda: UNet(64, SCHEDULE), "dim"),
+    ],
+)
+def test_pictures_of_another_size_are_refused(make, name):
+    with pytest.raises(ValueError, match=f"{name} must be 784"):
+        make()
