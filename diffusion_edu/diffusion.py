@@ -135,13 +135,15 @@ def L_term(
 
 
 @torch.no_grad()
-def closed_form_terms(x0: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Tensor, generator=None) -> Tensor:
+def closed_form_terms(
+    x0: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Sigma2, generator=None, observe=as_it_is
+) -> Tensor:
     """L₀, L₁, …, L_{T−1}, L_T down the rows, (T + 1, n), nats per data point, one fresh x_t ~ q(x_t|x₀) per
     term. Their sum over rows estimates −log p(x₀)'s bound; each L_{t−1} alone has no noise but that of x_t."""
     terms = []
     for t in range(1, schedule.T + 1):
         xt = q_marginal(schedule, t, x0).sample(generator)
-        terms.append(L_term(schedule, t, x0, xt, denoiser(xt, t), sigma2))
+        terms.append(L_term(schedule, t, x0, xt, denoiser(xt, t), sigma2, observe))
     return torch.stack([*terms, schedule.L_T(x0)])
 
 
