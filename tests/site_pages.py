@@ -4,6 +4,9 @@ Every page that lies there asks no other host for anything (they are unresolvabl
 of WCAG 2.2 AA that axe-core knows: on a phone and on a desktop, in light and dark, with all that is folded opened.
 """
 
+import re
+from pathlib import Path
+
 import pytest
 from build_book import HTML
 from site_tools import NARROW, OPEN, THEME, WIDE, loaded, nothing, served, site_pages, violations, widgets_of
@@ -49,6 +52,28 @@ def test_over_http_without_errors_and_accessible(tab, address, name):
     tab.evaluate(THEME, "light")
     found += [f"wide, light: {line}" for line in violations(tab)]
     nothing(found + tab.ear.heard())
+
+
+@pytest.mark.parametrize("name", [name for name in site_pages() if widgets_of(name)])
+def test_widgets_are_alive_before_the_page_has_loaded(tab, address, name):
+    tab.route("**/never.png", lambda route: None)
+    tab.add_init_script("new Image().src = '/never.png'")  # without it the window never loads
+    tab.goto(address + name, wait_until="commit")
+    all_drawn = "(n) => [...document.querySelectorAll('.dedu')].filter((e) => e.drawn).length === n"
+    tab.wait_for_function(all_drawn, arg=widgets_of(name))
+    tab.wait_for_function("window.formulasSet")
+    assert tab.evaluate("document.readyState") == "interactive"
+    nothing(tab.ear.heard())
+
+
+@pytest.mark.parametrize("name", site_pages())
+def test_nothing_large_holds_up_the_page(name):
+    html = (HTML / name).read_text(encoding="utf-8")
+    held = [tag for tag in re.findall(r"<script\b[^>]*\bsrc=[^>]*>", html) if not re.search(r"\b(defer|async)\b", tag)]
+    files = [HTML / "_static" / Path(re.search(r'src="([^"?]*)', tag)[1]).name for tag in held]
+    assert sum(file.stat().st_size for file in files) < 10_000, held
+    eager = [tag for tag in re.findall(r"<img\b[^>]*>", html) if "_images/" in tag and 'loading="lazy"' not in tag]
+    assert not eager
 
 
 def test_menus_and_the_narrow_contents_are_accessible(tab, address):

@@ -67,7 +67,7 @@ def loaded(page: Page, url: str, widgets: int = 0) -> None:
     """Loads a page, follows it where it leads, and waits for its formulas and for so many widgets."""
     ready = """(n) => document.readyState === "complete" && !document.querySelector("meta[http-equiv=refresh]")
       && [...document.querySelectorAll(".dedu")].filter((e) => e.drawn).length >= n
-      && (!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true))"""
+      && (!document.querySelector("link[data-formulas]") || window.formulasSet)"""
     page.goto(url)
     page.wait_for_function(ready, arg=widgets, timeout=60_000)
 

@@ -9,7 +9,22 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
 
 // Formulas are set in turns, those in view first, so that the page answers and its figures come alive in between.
 // The menu would make each formula a stop of the Tab key.
-window.MathJax = { options: { enableMenu: false }, startup: { pageReady: setFormulas } };
+window.MathJax = {
+  options: { enableMenu: false },
+  startup: {
+    pageReady: setFormulas,
+    ready() { MathJax.Hub = hub; MathJax.startup.defaultReady(); mathjaxReady(); },
+  },
+};
+
+// html-manager sets the widgets' labels with MathJax 2 (MathJax.Hub.Queue): MathJax 3 gets that one method.
+let mathjaxReady;
+const whenReady = new Promise((ready) => { mathjaxReady = ready; });
+const hub = MathJax.Hub = {
+  Queue([what, , element]) {
+    if (what === "Typeset" && /\\\(|\\\[|\$/.test(element.textContent)) whenReady.then(() => MathJax.typesetPromise([element]));
+  },
+};
 
 async function setFormulas() {
   const soon = (element) => { const { top, bottom } = element.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
@@ -18,10 +33,10 @@ async function setFormulas() {
   while (rest.length) turns.push(rest.splice(0, 20));
   for (const turn of turns) {
     if (turn.length) await MathJax.typesetPromise(turn);
-    if (turn === turns[0]) await figuresAlive();
     await new Promise((next) => setTimeout(next));
   }
   scrollingFormulas();
+  window.formulasSet = true; // for tests
 }
 
 // Resolves when the page's widgets are drawn, at once if it has none, after five seconds in any case.
@@ -37,13 +52,21 @@ function figuresAlive() {
   });
 }
 
+// Their script, the second largest, waits for the figures as well.
+async function loadFormulas() {
+  const link = document.querySelector("link[data-formulas]");
+  if (!link) return;
+  await figuresAlive();
+  document.head.appendChild(document.createElement("script")).src = link.href;
+}
+
 document.addEventListener("DOMContentLoaded", () => {
-  unshare();
+  loadFormulas();
   downloads();
   films();
 });
 
-// The build keeps only one copy of the code with which all widgets of a page start. Comes before html-manager reads it.
+// The build keeps only one copy of the code with which all widgets of a page start. start_widgets.js asks for it.
 function unshare() {
   const state = document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]');
   document.querySelectorAll("script[data-shared]").forEach((shared) => {

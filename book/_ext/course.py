@@ -9,7 +9,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-import anywidget
+import course_widgets
 from course_links import Anchors, Linker
 from course_parts import ROLES, Film, add_downloads
 from PIL import Image
@@ -66,6 +66,16 @@ def lean_code(highlight):
 
 # What the theme's templates and docutils' writer leave in every page.
 REPAIRS = [
+    # MathJax: site.js loads it
+    (
+        re.compile(r'<script defer="defer" src="([^"]*/tex-chtml\.js[^"]*)"></script>'),
+        r'<link rel="preload" as="script" href="\1" data-formulas>',
+    ),
+    # scripts run when the page is read, but for two short ones that others, or its first look, ask for
+    (
+        re.compile(r'<script (?![^>]*defer)(?=[^>]*src="[^"]*\.js)(?![^>]*(?:documentation_options|site)\.js)'),
+        "<script defer ",
+    ),
     # an icon's script of 1.4 MB, which site.js keeps from replacing anything
     (re.compile(r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"), ""),
     # the button reads "Search Ctrl+K": its name must contain that, and without a label of its own it does
@@ -109,18 +119,18 @@ def share_code(page: str) -> str:
 
 
 def with_size(folder: Path, tag: re.Match) -> str:
-    """An <img> that says how much room it needs before it is loaded, so that the page does not jump."""
+    """An <img> that is loaded when it comes near, and says before how much room it needs: the page does not jump."""
     with Image.open(folder / tag[2]) as image:
-        return f'<img width="{image.width}" height="{image.height}" {tag[1]}'
+        return f'<img loading="lazy" width="{image.width}" height="{image.height}" {tag[1]}'
 
 
 def add_files(app, error) -> None:
-    """Adds to the built site: anywidget's script, from the installed package, and the notebooks to download."""
+    """Adds to the built site the notebooks to download, and takes away what the widgets' script is made of."""
     if error or app.builder.format != "html":
         return
     out = Path(app.outdir)
-    script = Path(anywidget.__file__).parent / "nbextension" / "index.js"
-    shutil.copyfile(script, out / "_static" / "vendor" / "anywidget.js")
+    for name in ("embed-amd.js", "require.js"):
+        (out / "_static" / "vendor" / name).unlink(missing_ok=True)
     (out / "_downloads").mkdir(exist_ok=True)
     for notebook in app.course_linker.notebooks:
         text = Path(app.srcdir).parent / "notebooks" / f"{notebook.path.stem}.py"
@@ -130,6 +140,15 @@ def add_files(app, error) -> None:
             (out / "_downloads" / f"{file.name}.js").write_text(script, encoding="utf-8")
 
 
+def add_widgets_script(app) -> None:
+    """Before the pages, which name it with its checksum."""
+    vendor = Path(app.srcdir) / "_assets" / "vendor"
+    script = course_widgets.script((vendor / "embed-amd.js").read_text(encoding="utf-8"))
+    target = Path(app.outdir) / "_static" / "vendor" / "widgets.js"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(script, encoding="utf-8")
+
+
 def setup(app) -> dict:
     bring_notebooks(Path(app.srcdir))
     app.course_linker = Linker(app)
@@ -137,6 +156,7 @@ def setup(app) -> dict:
     for name, role in ROLES.items():
         app.add_role(name, role())
     app.add_directive("film", Film)
+    app.connect("builder-inited", add_widgets_script)
     app.connect("autodoc-process-docstring", plain_docstring)
     # a link may lead to what has changed on another page, so all pages are written anew
     app.connect("env-updated", lambda app, env: sorted(env.found_docs))

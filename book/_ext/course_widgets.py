@@ -1,0 +1,44 @@
+"""One script for the pages with widgets: what they need of html-manager's bundle, anywidget, and what starts them.
+
+html-manager's own bundle, embed-amd.js, needs RequireJS, waits for the window's load event, and brings a second copy of
+everything for ipywidgets 7 and a validator of JSON schemas. Here the parts are cut out of it that the course's widgets
+use; start_widgets.js defines them and starts as soon as the page is read.
+"""
+
+import re
+from pathlib import Path
+
+import anywidget
+
+PARTS = ["@jupyter-widgets/base", "@jupyter-widgets/controls", "@jupyter-widgets/html-manager"]
+PART = re.compile(r'^define\("([^"]+)",.*?(?=^//# sourceMappingURL)', flags=re.S | re.M)
+# What costs time at the start and does nothing here: modules, pattern, what takes its place.
+CUTS = [
+    # html-manager compiles the schemas of the widgets' state, for nobody, with a validator that then warns of them
+    (PARTS[2:], r"const \w+=__webpack_require__\(\d+\)\.v2\.state,.*?\.compile\(\w+\),\w+\.compile\(\w+\);", ""),
+    (PARTS[2:], r"var (\w+)=__webpack_require__\(\d+\),\w+=\w+\.n\(\1\);(?=__webpack_require__\.p=)", ""),
+    # a question to which every browser answers with an error; developer tools then read the whole script once more
+    (PARTS, r'try\{return \w+\.querySelector\(":has\(\*,:jqfake\)"\),!1\}catch\(e\)\{return!0\}', "return!0"),
+]
+
+
+def parts(bundle: str) -> dict[str, str]:
+    """The modules of html-manager's bundle that ipywidgets 8 needs, cut. ValueError if the bundle is not made as
+    expected."""
+    found = {match[1]: match[0] for match in PART.finditer(bundle)}
+    if lost := set(PARTS) - set(found):
+        raise ValueError(f"the bundle must define {PARTS}, got one without {sorted(lost)}")
+    for names, pattern, instead in CUTS:
+        for name in names:
+            found[name], times = re.subn(pattern, instead, found[name])
+            if times != 1:
+                raise ValueError(f"{name} must have {pattern} once, got it {times} times")
+    return {name: found[name] for name in PARTS}
+
+
+def script(bundle: str) -> str:
+    """The whole script."""
+    start = (Path(__file__).parent / "start_widgets.js").read_text(encoding="utf-8")
+    own = (Path(anywidget.__file__).parent / "nbextension" / "index.js").read_text(encoding="utf-8")
+    modules = [*parts(bundle).values(), own.replace("define([", 'define("anywidget", [', 1)]
+    return start.replace("/* the modules */", "\n".join(modules), 1)

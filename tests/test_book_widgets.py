@@ -1,0 +1,40 @@
+"""The website's one script for widgets: what is cut out of html-manager's bundle, and that the cut is noticed if the
+bundle changes."""
+
+import re
+import sys
+
+import build_book
+import pytest
+
+sys.path.insert(0, str(build_book.BOOK / "_ext"))
+import course_widgets
+
+BUNDLE = (build_book.BOOK / "_assets" / "vendor" / "embed-amd.js").read_text(encoding="utf-8")
+
+
+def test_only_what_ipywidgets_8_needs_without_schemas():
+    script = course_widgets.script(BUNDLE)
+    defined = re.findall(r'^(?:/\* [^\n]*)?define\("([^"]+)"', script, flags=re.M)
+    assert defined == [*course_widgets.PARTS, "anywidget"]
+    assert "/* the modules */" not in script
+    assert len(script) < 0.7 * len(BUNDLE)
+    assert "jqfake" not in script
+    assert ".v2.state" not in script
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'define("@jupyter-widgets/controls"',
+            'define("@jupyter-widgets/other"',
+            r"without \['@jupyter-widgets/controls'\]",
+        ),
+        (".v2.state", ".v3.state", "html-manager must have .*, got it 0 times"),
+        (":jqfake", ":other", "base must have .*, got it 0 times"),
+    ],
+)
+def test_another_bundle_is_an_error(old, new, words):
+    with pytest.raises(ValueError, match=words):
+        course_widgets.parts(BUNDLE.replace(old, new))
