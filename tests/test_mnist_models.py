@@ -1,19 +1,21 @@
-"""Binary MNIST from files of the right format and few images: drawing, training, scoring."""
+"""MNIST, binary and with its grey levels, from files of the right format and few images: drawing, training, scoring."""
 
 import gzip
 import hashlib
+import math
 import struct
 
 import numpy as np
 import pytest
 import torch
 from conftest import assert_mean, generator
+from torch.testing import assert_close
 
 from diffusion_edu import cli, mnist, runs, training
 from diffusion_edu.bound import bound, generate
-from diffusion_edu.data import BinaryMNIST, load
-from diffusion_edu.evaluate import report
-from diffusion_edu.observations import Bernoulli
+from diffusion_edu.data import MNIST, BinaryMNIST, load
+from diffusion_edu.evaluate import report, score_chain
+from diffusion_edu.observations import Bernoulli, DiscretisedLogistic
 
 N = {"train": 300, "t10k": 50}
 
@@ -70,21 +72,63 @@ def test_binarised_loss_sees_ones_with_the_probability_it_was_given():
     assert not torch.equal(seen[0], seen[2])
 
 
-@pytest.mark.parametrize("model", ["vae", "hvae"])
-def test_it_trains_and_is_scored_by_the_one_bound(model, tmp_path):
-    config = runs.Config(model, "mnist-binary", steps=60)
-    x = load("mnist-binary").sample_test(50)
-    before = bound(x, runs.build(config), generator(0)).elbo.mean().item()
+def test_grey_levels_are_points_that_the_discretised_laws_take():
+    data, raw = MNIST(), mnist.load(False)[0]
+    assert torch.equal((MNIST.to_images(data.test_pixels) * 255).round().byte(), raw)
+    assert data.train_pixels.shape == (300, 784)
+    assert (data.train_pixels.min(), data.train_pixels.max()) == (-1, 1)
+    law = DiscretisedLogistic(torch.zeros(784), torch.ones(784))
+    assert bool(torch.isfinite(law.log_prob(data.test_pixels)).all()), "a value off the grid is refused"
+    assert MNIST.bits_per_dim(784 * 8 * math.log(2)) == pytest.approx(8)
+    rows = lambda x: {tuple(row) for row in x.tolist()}  # noqa: E731
+    assert rows(data.sample(20, seed=1)) <= rows(data.train_pixels)
+    assert rows(data.sample_test(20, seed=1)) <= rows(data.test_pixels)
+    assert not torch.equal(data.sample(20, seed=1), data.sample(20, seed=2))
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "gain"),
+    [
+        ("vae", "mnist-binary", 100),
+        ("hvae", "mnist-binary", 100),
+        ("vae", "mnist", 1000),
+        ("hvae", "mnist", 1000),
+    ],
+)
+def test_it_trains_and_is_scored_by_the_one_bound(model, data, gain, tmp_path):
+    config = runs.Config(model, data, steps=40, batch=32)
+    x = load(data).sample_test(50)
+    with torch.no_grad():
+        before = bound(x, runs.build(config), generator(0)).elbo.mean().item()
     runs.create(tmp_path / "run", config)
     runs.run(tmp_path / "run", progress=False)
     trained, _ = runs.load(tmp_path / "run")
-    result = report(trained, load("mnist-binary"), n=50)
-    assert -result["neg_elbo"] > before + 100, "nats after 60 steps"
-    assert result["bits_per_dim"] == pytest.approx(result["neg_elbo"] / 784 / 0.6931471805599453)
-    assert isinstance(trained.p(0, torch.zeros(1, 50)), Bernoulli)
-    images = BinaryMNIST.to_images(generate(trained, 5, generator(1)))
+    result = report(trained, load(data), n=50, K=10)
+    assert -result["neg_elbo"] > before + gain, "nats after 40 steps"
+    assert result["bits_per_dim"] == pytest.approx(result["neg_elbo"] / 784 / math.log(2))
+    assert result["iw_nll"] < result["neg_elbo"]
+    law = trained.p(0, trained.prior().mean[None])
+    assert isinstance(law, Bernoulli if data == "mnist-binary" else DiscretisedLogistic)
+    with torch.no_grad():
+        images = load(data).to_images(generate(trained, 5, generator(1)))
     assert images.shape == (5, 28, 28)
-    assert set(images.unique().tolist()) <= {0.0, 1.0}
+    assert_close(images * 255, (images * 255).round(), rtol=0, atol=1e-4)
+    assert data == "mnist" or set(images.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_a_ddpm_trains_on_grey_levels_and_gets_bits_per_dim(tmp_path):
+    """Its σ² is fitted at the end, and every term of the bound is there: L₀ a probability of grey levels."""
+    runs.create(tmp_path / "run", runs.Config("ddpm", "mnist", steps=60, batch=32, T=20))
+    runs.run(tmp_path / "run", progress=False)
+    trained, _ = runs.load(tmp_path / "run")
+    assert not torch.equal(trained.sigma2, runs.build(runs.read_config(tmp_path / "run")).sigma2)
+    result = report(trained.chain(), load("mnist"), n=50)
+    assert 0 < result["bits_per_dim"] < 8, "fewer than the bits of the file"
+    parts = -result["reconstruction"] - result["consistency"] - result["prior"]
+    assert parts == pytest.approx(result["neg_elbo"])
+    torch.manual_seed(0)
+    path = score_chain(load("mnist").sample_test(50), trained.chain(), generator(5)).elbo
+    assert -path.mean().item() == pytest.approx(result["neg_elbo"], rel=0.1), "the other grouping, few draws"
 
 
 def test_the_command_line_trains_samples_and_evaluates(tmp_path, capsys):
