@@ -1,9 +1,66 @@
-"""Exercises that answer back: `checks.kl(my_kl)` judges a learner's function by its properties."""
+"""Exercises that answer back: `checks.kl(my_kl)` judges a learner's function by its properties, names the mistake if
+one is known, and points to the equation. `checks.progress()` says what is done and what is next.
 
-from . import n01_vae, n03_diffusion, n04_ddpm
-from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Result
-from .n01_vae import *  # noqa: F403
-from .n03_diffusion import *  # noqa: F403
-from .n04_ddpm import *  # noqa: F403
+One file for each notebook holds its exercises: text, stub, two hints, solution, random inputs, properties, and the
+wrong answers that people really give. `python -m diffusion_edu.checks` is for teachers.
+"""
 
-EXERCISES = (*n01_vae.EXERCISES, *n03_diffusion.EXERCISES, *n04_ddpm.EXERCISES)
+from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, record
+from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Project, Result
+from .n00_start import log_normal, noise_guess, noisy_log_prob, paired_gap, too_sure
+from .n01_vae import elbo, kl, log_likelihood, lopsided, pathwise_gradient
+from .n02_hvae import broken_bounds, consistency, information, middle, spoilt_gap
+from .n03_diffusion import best_variance, jump, kl_term, posterior, quietest, steps_needed
+from .n04_ddpm import ancestral_step, five_steps, noise_weight, simple_loss, x0_from_v
+from .record import forget
+
+NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm)
+EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
+PROJECTS: tuple[Project, ...] = tuple(notebook.PROJECT for notebook in NOTEBOOKS)
+
+__all__ = [
+    "CORRECT",
+    "ERROR",
+    "EXERCISES",
+    "NOT_ATTEMPTED",
+    "PROJECTS",
+    "WRONG",
+    "Exercise",
+    "Item",
+    "Ordering",
+    "Project",
+    "Result",
+    "ancestral_step",
+    "best_variance",
+    "broken_bounds",
+    "consistency",
+    "elbo",
+    "five_steps",
+    "forget",
+    "information",
+    "jump",
+    "kl",
+    "kl_term",
+    "log_likelihood",
+    "log_normal",
+    "lopsided",
+    "middle",
+    "noise_guess",
+    "noise_weight",
+    "noisy_log_prob",
+    "paired_gap",
+    "pathwise_gradient",
+    "posterior",
+    "progress",
+    "quietest",
+    "simple_loss",
+    "spoilt_gap",
+    "steps_needed",
+    "too_sure",
+    "x0_from_v",
+]
+
+
+def progress() -> None:
+    """Prints what is done, how long the rest takes, and what is next."""
+    print(record.summary(EXERCISES))

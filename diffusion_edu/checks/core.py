@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from . import progress
+from . import record
 
 CORRECT, WRONG, ERROR, NOT_ATTEMPTED = "correct", "not yet right", "stopped by an error", "not attempted yet"
 DTYPES = (torch.float64, torch.float32)
@@ -128,7 +128,7 @@ class Item:
         """Judges the answer and prints what there is to say; a correct one counts as progress."""
         result = self.judge(answer)
         print(result)
-        progress.report(result.exercise, self.key, result.status, correct=result.status == CORRECT)
+        record.report(result.exercise, self.key, result.status, correct=result.status == CORRECT)
 
     def judge(self, answer) -> Result:
         """The result, without printing or remembering it."""
@@ -246,7 +246,7 @@ class Attempt:
         return lambda *inputs: self._call(list(case), inputs)
 
     def _call(self, names: list[str], inputs: tuple):
-        copies = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
+        copies = [copied(x) for x in inputs]
         try:
             out = self.function(*copies)
         except NotImplementedError:
@@ -256,7 +256,7 @@ class Attempt:
                 raise Stop(NOT_ATTEMPTED, f"There is still a ... to be filled in{self._line(error)}.") from None
             raise Stop(ERROR, f"{type(error).__name__}: {error}{self._line(error)}") from None
         for name, before, after in zip(names, inputs, copies, strict=False):
-            if isinstance(before, Tensor) and not torch.equal(before, after):
+            if not all(map(torch.equal, tensors(before), tensors(after))):
                 raise Stop(WRONG, f"It changes its argument {name} in place. Work on a copy, or write {name} * a for "
                            f"{name} *= a.")  # fmt: skip
         return numbers(out, self.function)
@@ -310,9 +310,19 @@ def does_something(function: Callable) -> bool:
     )
 
 
+def copied(x):
+    """A copy of a tensor or of a list of tensors; anything else as it is."""
+    return [copied(part) for part in x] if isinstance(x, list) else x.clone() if isinstance(x, Tensor) else x
+
+
+def tensors(x) -> list[Tensor]:
+    """A tensor, or the tensors of a list."""
+    return [part for part in (x if isinstance(x, list) else [x]) if isinstance(part, Tensor)]
+
+
 def precision(case: dict) -> torch.dtype:
     """The dtype of a case's points."""
-    floats = [x.dtype for x in case.values() if isinstance(x, Tensor) and x.is_floating_point()]
+    floats = [x.dtype for value in case.values() for x in tensors(value) if x.is_floating_point()]
     return floats[0] if floats else torch.float64
 
 
@@ -366,8 +376,8 @@ def plain_mistake(got: list, cases: list[dict]) -> str:
 
 def shown(value) -> str:
     """A small value in full, a large one by its shape."""
-    if isinstance(value, tuple):
-        return "(" + ", ".join(map(shown, value)) + ")"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(shown, value)).join("()" if isinstance(value, tuple) else "[]")
     if not isinstance(value, Tensor):
         return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else repr(value)[:80]
     if value.ndim == 0:

@@ -25,15 +25,17 @@ log_likelihood = Exercise(
     title="the naive estimate of log p(x)",
     minutes=8,
     difficulty=1,
-    text=r"""Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first
-axis; the other axes are data points. Return $\log \hat p_K(x)$ for each data point. It has to work if all the
-densities are far below the smallest number that a computer can hold.""",
+    text=r"""
+Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first axis; the
+other axes are data points. Return $\log \hat p_K(x)$ for each data point. It has to work if all the densities are
+far below the smallest number that a computer can hold.""",
     stub='''def my_log_likelihood(log_p):
     """log p̂_K(x) from log p(x|z_k), k along the first axis."""
     return ...''',
     hints=(
         r"Where does the logarithm stand in (1.4), inside the average over $k$ or outside?",
-        r"`torch.logsumexp(log_p, 0)` is $\log \sum_k p_\theta(x \mid z_k)$, without underflow. What turns the sum into "
+        r"`torch.logsumexp(log_p, 0)` is $\log \sum_k p_\theta(x \mid z_k)$, without underflow. What turns "
+        r"the sum into "
         r"a mean?",
     ),
     solution='''def my_log_likelihood(log_p):
@@ -156,10 +158,11 @@ elbo = Exercise(
     title="one draw of the bound",
     minutes=15,
     difficulty=2,
-    text=r"""Write one draw of the ELBO (1.5). `vae` answers `vae.q(1, x)`, `vae.p(0, z)` and `vae.prior()` with
-Gaussians, which have `.mean`, `.var` and `.log_prob(...)`. The noise comes in as `eps`, of the shape of $x$: make
-$z$ from it, and return $\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your
-function return, draw by draw, if $q$ is the exact posterior?""",
+    text=r"""
+Write one draw of the ELBO (1.5). `vae` answers `vae.q(1, x)`, `vae.p(0, z)` and `vae.prior()` with Gaussians, which
+have `.mean`, `.var` and `.log_prob(...)`. The noise comes in as `eps`, of the shape of $x$: make $z$ from it, and
+return $\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your function return,
+draw by draw, if $q$ is the exact posterior?""",
     stub='''def my_elbo(x, vae, eps):
     """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
     return ...''',
@@ -220,9 +223,9 @@ lopsided = Ordering(
     title="is it worse to be too wide or too narrow?",
     minutes=4,
     difficulty=1,
-    text=r"""**Predict first.** The posterior is a Gaussian, and $q$ has the right mean, but $r$ times the posterior's
-variance. Put the four values of $r$ in order, from the one with the smallest gap (1.6) to the one with the
-largest.""",
+    text=r"""
+**Predict first.** The posterior is a Gaussian, and $q$ has the right mean, but $r$ times the posterior's variance.
+Put the four values of $r$ in order, from the one with the smallest gap (1.6) to the one with the largest.""",
     stub="my_lopsided = [...]  # 0.1, 0.5, 2.0 and 10.0, the smallest gap first",
     hints=(
         r"The draws come from $q$. Where do they fall if $q$ is ten times too wide, and where if it is too narrow?",
@@ -291,8 +294,9 @@ pathwise_gradient = Exercise(
     title="the reparameterised gradient",
     minutes=12,
     difficulty=2,
-    text=r"""Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$,
-`eps` holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
+    text=r"""
+Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
+holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
 respect to $m$, then with respect to $s$, each a mean over the draws.""",
     stub='''def my_pathwise_gradient(slope, m, s, eps):
     """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
@@ -371,9 +375,10 @@ kl = Exercise(
     title="the KL of two Gaussians",
     minutes=12,
     difficulty=1,
-    text=r"""Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the
-definition, $\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the
-shape (..., D). A data point is a vector: return one number for each, with the shape (...).""",
+    text=r"""
+Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the definition,
+$\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the shape (...,
+D). A data point is a vector: return one number for each, with the shape (...).""",
     stub='''def my_kl(mean_q, var_q, mean_p, var_p):
     """KL(q ‖ p) in nats, summed over the last axis."""
     return ...''',
@@ -421,10 +426,10 @@ PROJECT = Project(
     notebook="01",
     title="A VAE without holes?",
     minutes=120,
-    text=r"""Section 9 finds the prior's mismatch to be half of the distance to $H$ or more. Shrink it. Ideas: a prior that
-is a mixture with learned means, a prior fitted to the aggregate posterior after training, a $q$ with a full
-covariance, weights on the KL that change during training. Report what became of each of the terms in (1.11) and in
-(1.14).""",
+    text=r"""
+Section 9 finds the prior's mismatch to be half of the distance to $H$ or more. Shrink it. Ideas: a prior that is a
+mixture with learned means, a prior fitted to the aggregate posterior after training, a $q$ with a full covariance,
+weights on the KL that change during training. Report what became of each of the terms in (1.11) and in (1.14).""",
     rubric=(
         "The change is stated as a change of p(z), of q or of the training, with the equation that it touches.",
         "The score is a lower bound on log p(x) still, and a check shows it (on a model with known evidence, as Toy).",

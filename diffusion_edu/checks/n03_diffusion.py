@@ -63,8 +63,9 @@ jump = Exercise(
     title="to x_t in one jump",
     minutes=8,
     difficulty=1,
-    text=r"""Write (3.4), starting from the schedule. `beta` is $(\beta_0 = 0, \beta_1, \dots, \beta_T)$, of length $T + 1$,
-so that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise $\varepsilon$ lead to.""",
+    text=r"""
+Write (3.4), starting from the schedule. `beta` is $(\beta_0 = 0, \beta_1, \dots, \beta_T)$, of length $T + 1$, so
+that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise $\varepsilon$ lead to.""",
     stub='''def my_jump(beta, t, x0, eps):
     """x_t from x₀ and the noise ε, in one step."""
     return ...''',
@@ -141,9 +142,10 @@ steps_needed = Exercise(
     title="how long must a schedule be?",
     minutes=10,
     difficulty=2,
-    text=r"""Which $T$ makes the end noise? For a constant $\beta$ and standardised data in `dim` dimensions
-($\mathbb{E}|x_0|^2 = D$), return the smallest $T$ with $\mathbb{E}[L_T]$ below `nats`. Then use it: how many steps does
-$\beta = 0.01$ need for 0.01 nats in the plane? And for 784 pixels?""",
+    text=r"""
+Which $T$ makes the end noise? For a constant $\beta$ and standardised data in `dim` dimensions ($\mathbb{E}|x_0|^2
+= D$), return the smallest $T$ with $\mathbb{E}[L_T]$ below `nats`. Then use it: how many steps does $\beta = 0.01$
+need for 0.01 nats in the plane? And for 784 pixels?""",
     stub='''def my_steps_needed(beta, dim, nats):
     """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
     return ...''',
@@ -239,9 +241,10 @@ posterior = Exercise(
     title="the forward posterior",
     minutes=15,
     difficulty=2,
-    text=r"""Write $q(x_{t-1} \mid x_t, x_0)$, (3.9): return its mean $\tilde\mu_t$ and its variance $\tilde\beta_t$, for
-any $t$ from 1 to $T$. Derive it yourself first: a prior from (3.4), a likelihood from (3.2), and Bayes' rule. `beta[t]`
-is $\beta_t$. **Predict first:** what must it return at $t = 1$?""",
+    text=r"""
+Write $q(x_{t-1} \mid x_t, x_0)$, (3.9): return its mean $\tilde\mu_t$ and its variance $\tilde\beta_t$, for any $t$
+from 1 to $T$. Derive it yourself first: a prior from (3.4), a likelihood from (3.2), and Bayes' rule. `beta[t]` is
+$\beta_t$. **Predict first:** what must it return at $t = 1$?""",
     stub='''def my_posterior(beta, t, xt, x0):
     """The mean and the variance of x_{t−1} when x_t and x₀ are known."""
     return ..., ...''',
@@ -264,7 +267,8 @@ is $\beta_t$. **Predict first:** what must it return at $t = 1$?""",
     ),
     mistakes=(
         Mistake("the mean with √ᾱ_t in front of x₀ (part 1)", "The root is of ᾱ_{t−1}: 001 has the same slip. At t = 1 "
-                "the mean must be x₀.", "3.9", _mean(lambda b, a, before, bar, _: bar.sqrt() * b / (1 - bar), _right_ct)),
+                "the mean must be x₀.", "3.9",
+                _mean(lambda b, a, before, bar, _: bar.sqrt() * b / (1 - bar), _right_ct)),
         Mistake("the mean with ᾱ_{t−1} without its root (part 1)", "The prior's mean is √ᾱ_{t−1} x₀.", "3.9",
                 _mean(lambda b, a, before, bar, _: before * b / (1 - bar), _right_ct)),
         Mistake("the mean with α_t without its root (part 1)", "The likelihood's mean is √α_t x_{t−1}.", "3.9",
@@ -341,9 +345,10 @@ kl_term = Exercise(
     title="what one step costs",
     minutes=15,
     difficulty=2,
-    text=r"""The KL of step $t \ge 2$ in (3.16), as a function of the guess $\hat x_0$. Both Gaussians have the mean
-$\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive (3.17) from (1.10) and
-write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.""",
+    text=r"""
+The KL of step $t \ge 2$ in (3.16), as a function of the guess $\hat x_0$. Both Gaussians have the mean
+$\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive (3.17) from (1.10)
+and write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.""",
     stub='''def my_kl_term(beta, t, x0, x0_hat, sigma2):
     """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
     return ...''',
@@ -416,8 +421,9 @@ quietest = Ordering(
     title="which estimate of the whole bound is quietest?",
     minutes=4,
     difficulty=2,
-    text=r"""**Predict first.** The whole bound of a chain of a thousand steps, with a good denoiser, is estimated in three
-ways: log ratios (3.11) along one path; KLs (3.16) with a fresh $x_t$ in each; KLs along one path. Order them by their
+    text=r"""
+**Predict first.** The whole bound of a chain of a thousand steps, with a good denoiser, is estimated in three ways:
+log ratios (3.11) along one path; KLs (3.16) with a fresh $x_t$ in each; KLs along one path. Order them by their
 standard deviation per data point, the quietest first.""",
     stub=f"my_quietest = [...]  # {RATIOS!r}, {FRESH!r}, {PATH!r}",
     hints=(
@@ -469,9 +475,10 @@ best_variance = Exercise(
     title="the best variance of the reverse step",
     minutes=12,
     difficulty=3,
-    text=r"""Step $t$ of the reverse process has a denoiser with mean squared error $\mathrm{mse}_t$ per dimension. Which
-$\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero, and write the result with the help of (3.9).
-It must hold at $t = 1$, too.""",
+    text=r"""
+Step $t$ of the reverse process has a denoiser with mean squared error $\mathrm{mse}_t$ per dimension. Which
+$\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero, and write the result with the help of
+(3.9). It must hold at $t = 1$, too.""",
     stub='''def my_best_variance(beta, t, mse):
     """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
     return ...''',
@@ -522,10 +529,11 @@ PROJECT = Project(
     notebook="03",
     title="A schedule of your own",
     minutes=90,
-    text=r"""Find a schedule of 30 steps with a smaller gap than `cosine(30)`, on the roll, with the best variances. You need
-no network and no sampling: `exact.mse` gives $\mathrm{mse}_t$ of any schedule, and (3.17), (3.21) and (3.6) give the
-gap from it. `schedules.from_snr` makes a schedule from any falling curve of SNR. What does the best one do, where, and
-would you have guessed it from the right-hand figure of `bound_explorer`?""",
+    text=r"""
+Find a schedule of 30 steps with a smaller gap than `cosine(30)`, on the roll, with the best variances. You need no
+network and no sampling: `exact.mse` gives $\mathrm{mse}_t$ of any schedule, and (3.17), (3.21) and (3.6) give the
+gap from it. `schedules.from_snr` makes a schedule from any falling curve of SNR. What does the best one do, where,
+and would you have guessed it from the right-hand figure of `bound_explorer`?""",
     rubric=(
         "The gap is computed from (3.6), (3.17) and (3.21), and agrees with the notebook's for cosine and linear.",
         "At least two families of schedules are compared at the same T, with their curves of log SNR.",

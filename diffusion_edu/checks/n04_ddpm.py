@@ -33,7 +33,8 @@ x0_from_v = Exercise(
     title="from v back to the data",
     minutes=8,
     difficulty=1,
-    text=r"""A network says $\hat v$. Which $\hat x_0$ does it mean? Solve (4.1) and (4.2) for $x_0$, given $x_t$ and $v$. Your
+    text=r"""
+A network says $\hat v$. Which $\hat x_0$ does it mean? Solve (4.1) and (4.2) for $x_0$, given $x_t$ and $v$. Your
 answer must hold at every noise level, $\bar\alpha_t = 0$ and $1$ included: divide by nothing that can be zero.""",
     stub='''def my_x0_from_v(xt, v, alpha_bar):
     """The x₀ that x_t and v stand for."""
@@ -107,7 +108,8 @@ noise_weight = Exercise(
     title="the weight of the noise error",
     minutes=12,
     difficulty=2,
-    text=r"""The bound's term at step $t$ is $w_t |\varepsilon - \hat\varepsilon|^2$ plus a constant. Derive $w_t$ from (4.6) and
+    text=r"""
+The bound's term at step $t$ is $w_t |\varepsilon - \hat\varepsilon|^2$ plus a constant. Derive $w_t$ from (4.6) and
 (4.8) before you read (4.10), and write it for any $t$ from 1 to $T$. `sigma2` is the number $\sigma_t^2$.""",
     stub='''def my_noise_weight(beta, t, sigma2):
     """The factor w_t of |ε − ε̂|² in the bound's term at t."""
@@ -198,8 +200,9 @@ simple_loss = Exercise(
     title="the loss of DDPM",
     minutes=12,
     difficulty=2,
-    text=r"""Write what stands under the expectation in (4.12), for a batch: $n$ points `x0` (n, D) with noises `eps`, each
-with a time of its own in `t` (n,), integers. `alpha_bar` has the length $T + 1$. Ask the network, `eps_net(xt, t)`, and
+    text=r"""
+Write what stands under the expectation in (4.12), for a batch: $n$ points `x0` (n, D) with noises `eps`, each with
+a time of its own in `t` (n,), integers. `alpha_bar` has the length $T + 1$. Ask the network, `eps_net(xt, t)`, and
 return $|\varepsilon - \hat\varepsilon|^2$ for each point, (n,).""",
     stub='''def my_simple_loss(eps_net, x0, t, eps, alpha_bar):
     """|ε − ε̂(x_t, t)|² for each point of a batch, (n,)."""
@@ -216,7 +219,8 @@ return $|\varepsilon - \hat\varepsilon|^2$ for each point, (n,).""",
     return (eps - eps_net(xt, t)).square().sum(-1)''',
     cases=_loss_cases,
     properties=(
-        Property("is the squared error at the x_t of each point", lambda f, *case: (f(*case), _error(*case).square().sum(-1))),
+        Property("is the squared error at the x_t of each point",
+                 lambda f, *case: (f(*case), _error(*case).square().sum(-1))),
         Property("is zero for a network that knows the noise",
                  lambda f, net, x, t, e, bar: (f(lambda xt, t: e, x, t, e, bar), 0 * x.sum(-1))),
         Property("is |ε|² for a network that says zero",
@@ -290,7 +294,8 @@ ancestral_step = Exercise(
     title="one step back",
     minutes=12,
     difficulty=2,
-    text=r"""Write one step of sampling, (4.19) with (4.9), for $\sigma_t^2 = \beta_t$. `eps_hat` is what the network says at
+    text=r"""
+Write one step of sampling, (4.19) with (4.9), for $\sigma_t^2 = \beta_t$. `eps_hat` is what the network says at
 $x_t$, `z` is standard normal noise. Mind the last step.""",
     stub='''def my_ancestral_step(beta, t, xt, eps_hat, z):
     """x_{t−1} from x_t, with σ_t² = β_t."""
@@ -340,11 +345,11 @@ $x_t$, `z` is standard normal noise. Mind the last step.""",
 
 def _off_after_five() -> dict[str, float]:
     """The share of samples off the roll after five steps of the exact denoiser, in per cent."""
-    roll, x_T = SwissRoll(nodes=160), Draw(8).normal(1000, 2)
+    roll, x_T = SwissRoll(nodes=320), Draw(8).normal(1000, 2)
     threshold = roll.log_prob(roll.sample(10_000, seed=9)).quantile(0.001)
     found = {}
     for name, s in {"linear": schedules.linear(), "cosine": schedules.cosine(),
-                    "short": schedules.constant(100, beta=1 - 0.6**0.01)}.items():  # fmt: skip
+                    "short": schedules.sigmoid(100, 1e-5, 1e-2)}.items():  # fmt: skip
         denoiser, noise = oracles.exact_denoiser(roll, s.alpha_bar), torch.Generator().manual_seed(10)
         x = samplers.sample(denoiser, s, x_T, steps=5, generator=noise)
         found[name] = 100 * (roll.log_prob(x) < threshold).double().mean().item()
@@ -360,15 +365,16 @@ five_steps = Ordering(
     title="which schedule stands five steps best?",
     minutes=6,
     difficulty=2,
-    text=r"""**Predict first.** Five evenly spaced steps, with the exact denoiser. `linear` and `cosine` have $T = 1000$; `short` has
-a hundred equal steps and stops at $\bar\alpha_T = 0.6$. Order the three by the share of samples off the roll, the best
-first. To reason it out, compute for each the width $\sqrt{(1 - \bar\alpha)/\bar\alpha}$ of the noise before the last of
-the five strides.""",
+    text=r"""
+**Predict first.** Five evenly spaced steps, with the exact denoiser. `linear` and `cosine` have $T = 1000$; `short`
+has a hundred small steps and stops at $\bar\alpha_T = 0.6$. Order the three by the share of samples off the roll,
+the best first. To reason it out, compute for each the width $\sqrt{(1 - \bar\alpha)/\bar\alpha}$ of the noise
+before the last of the five strides.""",
     stub="my_five_steps = [...]  # 'linear', 'cosine', 'short', the fewest off the roll first",
     hints=(
         r"After the last stride no step can repair anything. How much noise has it to remove?",
         r"`schedule.respaced(5)[0].log_snr[1]` is the log SNR before the last stride; the width is $e^{-\log SNR/2}$. "
-        r"Neighbouring arms of the roll are about 0.85 apart.",
+        r"Neighbouring arms of the roll are about 0.9 apart.",
     ),
     solution="my_five_steps = ['short', 'cosine', 'linear']  # the fewest off the roll first",
     values=_off_after_five,
@@ -388,10 +394,11 @@ PROJECT = Project(
     notebook="04",
     title="Fewer steps",
     minutes=120,
-    text=r"""With ten steps a twentieth or more of the network's samples lies off the roll. Bring that below one in a hundred,
-with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$, another $\sigma_t^2$ for
-long strides, no fresh noise (DDIM, `samplers.ddim`), a correction that uses two calls per stride. Then say what your
-sampler does to the bound, if it has one.""",
+    text=r"""
+With ten steps a twentieth or more of the network's samples lies off the roll. Bring that below one in a hundred,
+with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$, another
+$\sigma_t^2$ for long strides, no fresh noise (DDIM, `samplers.ddim`), a correction that uses two calls per stride.
+Then say what your sampler does to the bound, if it has one.""",
     rubric=(
         "The sampler is a `step` or a choice of times that `samplers.reverse_path` can run, with its equation.",
         "With all T steps it gives samples as good as the notebook's: nothing was broken on the way.",

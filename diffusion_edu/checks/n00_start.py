@@ -1,0 +1,417 @@
+r"""Exercises of notebook 00: nats, the density at every noise level, the best guess of the noise, and the ruler."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+
+from ..data import SwissRoll
+from ..gaussian import LOG_2PI
+from ..oracles import Mixture
+from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+
+# --- log_normal ---------------------------------------------------------------------------------------------------
+
+
+def _normal_cases(draw: Draw) -> list[dict]:
+    return [
+        {"x": draw.normal(*size), "mean": draw.normal(size[-1]), "std": draw.uniform(0.3, 2)}
+        for size in ((1,), (2,), (3, 2), (3, 3), (2, 4, 5))
+    ]
+
+
+def _log_normal(x, mean, std, square=None, log=None):
+    """Each dimension's log N(x; mean, std²), with a part replaced."""
+    square = (x - mean) ** 2 / (2 * std**2) if square is None else square
+    return -square - 0.5 * LOG_2PI - (std.log() if log is None else log)
+
+
+def _total_on_a_line(f, x, mean, std):
+    """∫ exp f over a fine grid, in one dimension."""
+    line = torch.linspace(-12, 12, 4001, dtype=x.dtype).unsqueeze(-1)
+    return f(line, mean[:1], std).double().exp().sum() * 24 / 4000, torch.ones(())
+
+
+log_normal = Exercise(
+    name="log_normal",
+    notebook="00",
+    section="Nats",
+    title="the log density of a Gaussian",
+    minutes=8,
+    difficulty=1,
+    text=r"""
+Write $\log N(x; m, s^2 I)$ in nats, from the density of a Gaussian in one dimension. `x` has the shape (..., D),
+`mean` (D,), and `std` is the number $s$. A data point is a vector: return one number for each, of the shape (...).""",
+    stub='''def my_log_normal(x, mean, std):
+    """log N(x; mean, std² I) in nats, one number per data point."""
+    return ...''',
+    hints=(
+        r"In one dimension the density is $\frac{1}{\sqrt{2\pi}\, s} \exp\!\big({-\tfrac{(x - m)^2}{2 "
+        r"s^2}}\big)$. Take "
+        r"its log.",
+        r"The dimensions are independent, so densities multiply and logs add: each of the three terms is summed over "
+        r"the last axis.",
+    ),
+    solution='''def my_log_normal(x, mean, std):
+    """log N(x; mean, std² I) in nats, one number per data point."""
+    square = (x - mean) ** 2 / (2 * std**2)
+    return -(square + torch.log(2 * torch.pi * std**2) / 2).sum(-1)''',
+    cases=_normal_cases,
+    properties=(
+        Property("agrees with torch.distributions",
+                 lambda f, x, m, s: (f(x, m, s), Independent(Normal(m, s), 1).log_prob(x))),
+        Property("is the log of a density that integrates to one", _total_on_a_line),
+        Property("is −½ D log 2π at the mean for s = 1 (0.4)",
+                 lambda f, x, m, s: (f(m + 0 * x, m, s / s), -0.5 * x.shape[-1] * LOG_2PI + 0 * x[..., 0])),
+    ),
+    mistakes=(
+        Mistake("the negative of it", "That is the surprise, −log p. The log density falls with the distance.", "0.4",
+                lambda *a: -_log_normal(*a).sum(-1)),
+        Mistake("the log density of each dimension", "A data point is a vector: sum over the last axis.", "0.4",
+                _log_normal),
+        Mistake("the mean over the dimensions", "Logs of independent dimensions add up: a sum, not a mean.", "0.4",
+                lambda *a: _log_normal(*a).mean(-1)),
+        Mistake("log N with the constant counted once", "Each of the D dimensions has its own −½ log 2πs².", "0.4",
+                lambda x, m, s: -((x - m) ** 2 / (2 * s**2)).sum(-1) - 0.5 * (2 * math.pi * s**2).log()),
+        Mistake("log N with (x − m)²/2s", "The square is measured in variances: 2s², not 2s.", "0.4",
+                lambda x, m, s: _log_normal(x, m, s, square=(x - m) ** 2 / (2 * s)).sum(-1)),
+        Mistake("log N with (x − m)²/s²", "The factor ½ in the exponent is missing.", "0.4",
+                lambda x, m, s: _log_normal(x, m, s, square=(x - m) ** 2 / s**2).sum(-1)),
+        Mistake("log N with |x − m|", "The distance is not squared.", "0.4",
+                lambda x, m, s: _log_normal(x, m, s, square=(x - m).abs() / (2 * s**2)).sum(-1)),
+        Mistake("log N without log s", "A wide density is low: −log s per dimension is missing, and it does not "
+                "integrate to one.", "0.4", lambda x, m, s: _log_normal(x, m, s, log=0).sum(-1)),
+        Mistake("log N with log s² in place of log s", "log √(2πs²) is ½ log 2π + log s.", "0.4",
+                lambda x, m, s: _log_normal(x, m, s, log=2 * s.log()).sum(-1)),
+        Mistake("the density itself", "The log is missing.", "0.4", lambda *a: _log_normal(*a).sum(-1).exp()),
+    ),
+)  # fmt: skip
+
+# --- too_sure -----------------------------------------------------------------------------------------------------
+
+HALF, TWICE, THRICE, UNIT = "noise × ½", "noise × 2", "noise × 3", "unit Gaussian"
+
+
+def _distances() -> dict[str, float]:
+    """How far four models are from the entropy, nats, paired over 2,000 points."""
+    roll = SwissRoll()
+    x = roll.sample(2000, seed=5)
+    factors = {HALF: 0.5, TWICE: 2, THRICE: 3}
+    models = {name: Mixture(roll.weights, roll.means, f**2 * roll.variances) for name, f in factors.items()}
+    models[UNIT] = Mixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1, 2))
+    return {name: (roll.log_prob(x) - model.log_prob(x)).mean().item() for name, model in models.items()}
+
+
+_SURE = ("A model that is too sure calls many true points nearly impossible, and the log makes it pay for each. One "
+         "that is unsure loses a little everywhere. See (0.3).")  # fmt: skip
+
+too_sure = Ordering(
+    name="too_sure",
+    notebook="00",
+    section="Nats",
+    title="is it worse to be too sure or too unsure?",
+    minutes=4,
+    difficulty=1,
+    text=r"""
+**Predict first.** Four models of the roll: three know the curve exactly, but believe in half, twice and three times
+the true noise $s$; one is the unit Gaussian. Order them by their distance to $H$, the best first.""",
+    stub=f"my_too_sure = [...]  # {HALF!r}, {TWICE!r}, {THRICE!r}, {UNIT!r}",
+    hints=(
+        r"By (0.3) the distance is a mean of $\log p/p_\theta$ over *true* points. Which model gives some "
+        r"true points a "
+        r"very low density?",
+        r"Across the curve, a true point lies $s$ away, typically. In units of the model's noise that is 2, ½ "
+        r"or ⅓, and "
+        r"half its square is the price; the width of the Gaussian costs its logarithm.",
+    ),
+    solution=f"my_too_sure = [{TWICE!r}, {THRICE!r}, {HALF!r}, {UNIT!r}]  # the best first",
+    values=_distances,
+    backwards="This is the right order, read from the worst to the best.",
+    reasons={
+        (TWICE, THRICE): "The more noise a model believes in beyond the true one, the more it loses.",
+        (TWICE, HALF): "A factor of two costs more downwards than upwards. " + _SURE,
+        (TWICE, UNIT): "To know the curve is worth a lot, even with twice the noise. See the ruler.",
+        (THRICE, HALF): "Half the noise costs more than even three times the noise. " + _SURE,
+        (THRICE, UNIT): "To know the curve is worth a lot, even with three times the noise. See the ruler.",
+        (HALF, UNIT): "To know the curve is worth more than the price of being too sure by a factor of two.",
+    },
+)
+
+# --- noisy_log_prob -----------------------------------------------------------------------------------------------
+
+
+def _mixture_cases(draw: Draw) -> list[dict]:
+    return [
+        {
+            "xt": draw.normal(*size),
+            "weights": draw.uniform(0.5, 2, K).softmax(0),
+            "means": 2 * draw.normal(K, size[-1]),
+            "var": draw.uniform(0.05, 0.4),
+            "alpha_bar": draw.uniform(0.1, 0.9),
+        }
+        for K, size in ((2, (1,)), (3, (2,)), (4, (5, 2)), (3, (3, 3)))
+    ]
+
+
+def _component_logs(xt, means, var):
+    """log N(x_t; mean_k, var I), (..., K)."""
+    distance = (xt.unsqueeze(-2) - means).square().sum(-1)
+    return -0.5 * (distance / var + means.shape[-1] * (2 * math.pi * var).log())
+
+
+def _noisy(xt, w, m, var, a, signal=0.5, total=None, join=None):
+    """log p(x_t), with a part replaced: the power of ᾱ on the means, the variance, or how components are joined."""
+    variance = a * var + 1 - a if total is None else total(var, a)
+    logs = _component_logs(xt, a**signal * m, variance)
+    return (w.log() + logs).logsumexp(-1) if join is None else join(w, logs)
+
+
+def _noisy_by_torch(f, xt, w, m, var, a):
+    parts = Independent(Normal((a.sqrt() * m).double(), (a * var + 1 - a).double().sqrt()), 1)
+    return f(xt, w, m, var, a), MixtureSameFamily(Categorical(w.double()), parts).log_prob(xt.double())
+
+
+noisy_log_prob = Exercise(
+    name="noisy_log_prob",
+    notebook="00",
+    section="The truth at every noise level",
+    title="the density at every noise level",
+    minutes=15,
+    difficulty=2,
+    text=r"""
+Write (0.6) as a sum. The clean data come from $K$ places `means` (K, D), chosen with probability `weights` (K,),
+plus noise of variance `var` (a number). `alpha_bar` is $\bar\alpha$. Return $\log p(x_t)$ in nats for points `xt`
+(..., D). It has to stay finite far away from the data.""",
+    stub='''def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
+    """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
+    return ...''',
+    hints=(
+        r"Where does each place go, and how wide does its cloud become? Put (0.1) into (0.5).",
+        r"Make all distances with `xt.unsqueeze(-2) - ...`, of the shape (..., K, D). The log of a weighted sum of "
+        r"exponentials is `torch.logsumexp(log_weights + log_densities, -1)`.",
+    ),
+    solution='''def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
+    """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
+    total = alpha_bar * var + 1 - alpha_bar
+    square = (xt.unsqueeze(-2) - alpha_bar**0.5 * means).square().sum(-1)  # (..., K)
+    log_densities = -square / (2 * total) - means.shape[-1] / 2 * torch.log(2 * torch.pi * total)
+    return torch.logsumexp(weights.log() + log_densities, -1)''',
+    cases=_mixture_cases,
+    properties=(
+        Property("agrees with torch.distributions", _noisy_by_torch),
+        Property("is the clean density at ᾱ = 1",
+                 lambda f, x, w, m, v, a: (f(x, w, m, v, a / a), _noisy(x, w, m, v, a / a))),
+        Property("is N(0, I) at ᾱ = 0, whatever the data",
+                 lambda f, x, w, m, v, a: (f(x, w, m, v, 0 * a), Independent(Normal(0 * x, 0 * x + 1), 1).log_prob(x))),
+        Property("stays finite far from the data",
+                 lambda f, x, w, m, v, a: (f(100 + x, w, m, v, a), _noisy((100 + x).double(), w, m, v, a)),
+                 hint="Far away every density is zero in the computer, and log 0 is −∞. Add the logs with "
+                 "torch.logsumexp."),
+    ),
+    mistakes=(
+        Mistake("the density with means ᾱ m", "The curve shrinks by the root of ᾱ.", "0.6",
+                lambda *a: _noisy(*a, signal=1)),
+        Mistake("the density with the means as they were", "The noise process also shrinks the curve, to √ᾱ c(u).",
+                "0.6", lambda *a: _noisy(*a, signal=0)),
+        Mistake("the density with variance s² + 1 − ᾱ", "The data's own noise shrinks with the data: ᾱ s².", "0.6",
+                lambda *a: _noisy(*a, total=lambda v, a: v + 1 - a)),
+        Mistake("the density with variance √ᾱ s² + 1 − ᾱ", "Variances shrink by ᾱ; standard deviations by its root.",
+                "0.6", lambda *a: _noisy(*a, total=lambda v, a: a.sqrt() * v + 1 - a)),
+        Mistake("the density with variance 1 − ᾱ", "The data's own noise ᾱ s² is missing.", "0.6",
+                lambda *a: _noisy(*a, total=lambda v, a: 1 - a)),
+        Mistake("the density with variance (√ᾱ s + √(1 − ᾱ))²", "Of independent noises the variances add, not the "
+                "standard deviations.", "0.6",
+                lambda *a: _noisy(*a, total=lambda v, a: ((a * v).sqrt() + (1 - a).sqrt()) ** 2)),
+        Mistake("the weighted mean of the logs", "The density is a mean of densities. The log stands outside.", "0.2",
+                lambda *a: _noisy(*a, join=lambda w, logs: (w * logs).sum(-1))),
+        Mistake("the density with equal weights", "The weights are missing.", "0.2",
+                lambda *a: _noisy(*a, join=lambda w, logs: logs.logsumexp(-1) - math.log(len(w)))),
+        Mistake("the log of the sum without weights", "The weights are missing; they add up to one.", "0.2",
+                lambda *a: _noisy(*a, join=lambda w, logs: logs.logsumexp(-1))),
+        Mistake("the density, not its log", "The log is missing.", "0.6", lambda *a: _noisy(*a).exp()),
+    ),
+)  # fmt: skip
+
+# --- noise_guess --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NoisyDensity:
+    """log p(x_t) of a mixture at one noise level."""
+
+    mixture: Mixture
+    alpha_bar: float
+
+    def __call__(self, xt: Tensor) -> Tensor:
+        """log p(x_t), (...)."""
+        return self.mixture.log_prob(xt, self.alpha_bar)
+
+
+def _guess_cases(draw: Draw) -> list[dict]:
+    cases = []
+    for K, size in ((1, (1,)), (2, (2,)), (3, (4, 2)), (2, (3, 3))):
+        mixture = Mixture(draw.uniform(0.5, 2, K), 2 * draw.normal(K, size[-1]), draw.uniform(0.05, 0.4, K, 1))
+        a = draw.uniform(0.2, 0.8)
+        cases.append({"log_prob": NoisyDensity(mixture, a.item()), "xt": draw.normal(*size), "alpha_bar": a})
+    return cases
+
+
+def _by_x0_mean(f, log_prob, xt, a):
+    """(x_t − √ᾱ E[x₀|x_t])/√(1 − ᾱ), from the components' posteriors."""
+    b = a.double()
+    return f(log_prob, xt, a), (xt - b.sqrt() * log_prob.mixture.x0_mean(xt.double(), b.item())) / (1 - b).sqrt()
+
+
+def _only_noise(f, log_prob, xt, a):
+    """Data that are all zero: x_t is √(1 − ᾱ) ε, so ε is known."""
+    return f(lambda x: -x.square().sum(-1) / (2 * (1 - a)), xt, a), xt / (1 - a).sqrt()
+
+
+def _guess(factor, density=False):
+    """A multiple of the score, or of the slope of the density."""
+
+    def wrong(log_prob, xt, a):
+        s = log_prob.mixture.score(xt, log_prob.alpha_bar)
+        return factor(a) * s * (log_prob(xt).exp().unsqueeze(-1) if density else 1)
+
+    return wrong
+
+
+noise_guess = Exercise(
+    name="noise_guess",
+    notebook="00",
+    section="The truth at every noise level",
+    title="the best guess of the noise",
+    minutes=12,
+    difficulty=2,
+    text=r"""
+Write (0.7). `log_prob(xt)` returns $\log p(x_t)$ for points (..., D), and you know nothing else of the density:
+take its slope with automatic differentiation. Return $\mathbb{E}[\varepsilon \mid x_t]$, of the shape of `xt`.""",
+    stub='''def my_noise_guess(log_prob, xt, alpha_bar):
+    """E[ε|x_t] from the log density of x_t."""
+    return ...''',
+    hints=(
+        r"`torch.autograd.grad(y, x)` wants one number $y$. Each point's log density depends on that point "
+        r"only, so the "
+        r"sum over all points has the right slope for each.",
+        r"`xt = xt.clone().requires_grad_()`, then `(score,) = torch.autograd.grad(log_prob(xt).sum(), xt)`. "
+        r"Which factor "
+        r"does (0.7) put in front, and with which sign?",
+    ),
+    solution='''def my_noise_guess(log_prob, xt, alpha_bar):
+    """E[ε|x_t] from the log density of x_t."""
+    xt = xt.clone().requires_grad_()
+    (score,) = torch.autograd.grad(log_prob(xt).sum(), xt)
+    return -((1 - alpha_bar) ** 0.5) * score''',
+    cases=_guess_cases,
+    properties=(
+        Property("is the mean of ε given x_t, by Bayes' rule over the components", _by_x0_mean),
+        Property("is x_t/√(1 − ᾱ) for data that are all zero", _only_noise),
+    ),
+    mistakes=(
+        Mistake("the score", "The factor −√(1 − ᾱ) is missing.", "0.7", _guess(lambda a: 1)),
+        Mistake("√(1 − ᾱ) ∇ log p", "The sign of the score: it points to the data, the noise points away from them.",
+                "0.7", _guess(lambda a: (1 - a).sqrt())),
+        Mistake("−(1 − ᾱ) ∇ log p", "The factor is the noise's standard deviation √(1 − ᾱ), not its variance.", "0.7",
+                _guess(lambda a: a - 1)),
+        Mistake("−∇ log p/√(1 − ᾱ)", "The factor is on the wrong side: the score is −E[ε|x_t]/√(1 − ᾱ).", "0.7",
+                _guess(lambda a: -1 / (1 - a).sqrt())),
+        Mistake("−√ᾱ ∇ log p", "The factor belongs to the noise: √(1 − ᾱ).", "0.7", _guess(lambda a: -a.sqrt())),
+        Mistake("−∇ log p", "The factor √(1 − ᾱ) is missing.", "0.7", _guess(lambda a: -1)),
+        Mistake("−√(1 − ᾱ) ∇ p", "It is the slope of the log density, not of the density.", "0.7",
+                _guess(lambda a: -(1 - a).sqrt(), density=True)),
+        Mistake("E[x₀|x_t]", "That is the best guess of the data. The noise is (x_t − √ᾱ x₀)/√(1 − ᾱ).", "0.5",
+                lambda log_prob, xt, a: log_prob.mixture.x0_mean(xt, log_prob.alpha_bar)),
+    ),
+)  # fmt: skip
+
+# --- paired_gap ---------------------------------------------------------------------------------------------------
+
+
+def _pairs(draw: Draw) -> list[dict]:
+    cases = []
+    for n in (5, 40, 300):
+        log_p = 0.7 * draw.normal(n) - 1.4
+        cases.append({"log_p": log_p, "log_p_model": log_p - 0.2 * draw.normal(n) - 0.1})
+    return cases
+
+
+def _gap(f, p, model):
+    d = (p - model).double()
+    se = d.std() / len(d) ** 0.5
+    return f(p, model), (d.mean(), se), se / len(d)  # whether one divides by n or n − 1 is no mistake
+
+
+paired_gap = Exercise(
+    name="paired_gap",
+    notebook="00",
+    section="The ruler",
+    title="a sharp ruler",
+    minutes=8,
+    difficulty=1,
+    text=r"""
+A model's distance to $H$, paired. `log_p` and `log_p_model` hold $\log p(x)$ and $\log p_\theta(x)$ of the same $n$
+data points. Return the estimate of $\mathrm{KL}(p \,\|\, p_\theta)$ and its standard error.""",
+    stub='''def my_paired_gap(log_p, log_p_model):
+    """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
+    return ..., ...''',
+    hints=(
+        r"Make one number per point first. (0.3) says which.",
+        r"The standard error of a mean is the standard deviation of the numbers that are averaged, divided by "
+        r"$\sqrt{n}$. Those numbers are the differences.",
+    ),
+    solution='''def my_paired_gap(log_p, log_p_model):
+    """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
+    difference = log_p - log_p_model
+    return difference.mean(), difference.std() / len(difference) ** 0.5''',
+    cases=_pairs,
+    properties=(
+        Property("is the mean difference with its standard error", _gap),
+        Property("is exact for a model that is off by the same at every point",
+                 lambda f, p, model: (f(p, p - 0.25), (0.25 + 0 * p[0], 0 * p[0])),
+                 hint="The points' own spread must cancel."),
+    ),
+    mistakes=(
+        Mistake("minus the gap (part 1)", "The KL is the mean of log p − log p_θ: the truth first. It is not negative.",
+                "0.3", lambda p, m: ((m - p).mean(), None)),
+        Mistake("the mean distance |log p − log p_θ| (part 1)", "The differences keep their signs: at single points "
+                "the model may be above the truth.", "0.3", lambda p, m: ((p - m).abs().mean(), None)),
+        Mistake("the model's mean surprise (part 1)", "That is the score, −log p_θ. The distance to H has log p in it.",
+                "0.3", lambda p, m: ((-m).mean(), None)),
+        Mistake("the sum of the differences (part 1)", "An expectation is a mean.", "0.3",
+                lambda p, m: ((p - m).sum(), None)),
+        Mistake("the standard deviation (part 2)", "That is the spread of single points. The mean of n points has an "
+                "error √n times smaller.", "0.3", lambda p, m: (None, (p - m).std())),
+        Mistake("the standard deviation over n (part 2)", "The error of a mean falls like 1/√n.", "0.3",
+                lambda p, m: (None, (p - m).std() / len(p))),
+        Mistake("the variance over n (part 2)", "The root is missing.", "0.3",
+                lambda p, m: (None, (p - m).var() / len(p))),
+        Mistake("the standard error of two independent samples (part 2)", "The points are the same, and their spread "
+                "cancels: take the standard deviation of the differences.", "0.3",
+                lambda p, m: (None, ((p.var() + m.var()) / len(p)).sqrt())),
+        Mistake("the standard error of −log p_θ (part 2)", "That is the unpaired estimate. Take the standard deviation "
+                "of the differences.", "0.3", lambda p, m: (None, m.std() / len(p) ** 0.5)),
+    ),
+)  # fmt: skip
+
+EXERCISES = (log_normal, too_sure, noisy_log_prob, noise_guess, paired_gap)
+
+PROJECT = Project(
+    notebook="00",
+    title="A data set with a ruler of its own",
+    minutes=60,
+    text=r"""
+Make a density of your own in the plane, as a `Mixture`: a ring, two moons, your initials. Compute its entropy
+twice, draw it at five noise levels with its score, and put four wrong models on its ruler: too sure, too unsure,
+moved, and with a part missing. Which flaw costs the most nats, and which one would you have found by eye? Keep the
+density. Notebooks 03 and 04 run on it.""",
+    rubric=(
+        "The density integrates to one on a grid, and its mean and variance per axis are near 0 and 1.",
+        "H by quadrature and by Monte Carlo agree within four standard errors.",
+        "Each wrong model's distance to H is paired, with its standard error, and shown on one ruler.",
+        "At least one distance between samples is given as a multiple of its noise floor, beside the nats.",
+        "One paragraph on the flaw for which eye and nats disagree.",
+    ),
+)

@@ -1,0 +1,441 @@
+r"""Exercises of notebook 02: what a bound with several levels loses, and the consistency term, repaired."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import gaussian
+from ..gaussian import LOG_2PI, Gaussian
+from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+
+# --- spoilt_gap ---------------------------------------------------------------------------------------------------
+
+
+def _factor_cases(draw: Draw) -> list[dict]:
+    return [{"factors": draw.uniform(0.3, 3, T), "dim": dim} for T, dim in ((1, 1), (1, 2), (2, 1), (3, 2), (5, 4))]
+
+
+def _by_kl(f, factors, dim):
+    var = torch.linspace(0.2, 0.8, len(factors), dtype=torch.float64)
+    at = lambda v: Gaussian(torch.zeros(len(v), dim, dtype=torch.float64), v.unsqueeze(-1).expand(-1, dim))  # noqa: E731
+    return f(factors, dim), gaussian.kl(at(factors.double() * var), at(var)).sum()
+
+
+def _cost(r):
+    return 0.5 * (r - 1 - r.log())
+
+
+spoilt_gap = Exercise(
+    name="spoilt_gap",
+    notebook="02",
+    section="4",
+    title="the price of wrong posteriors",
+    minutes=8,
+    difficulty=1,
+    text=r"""
+**Predict first.** Every $q(z_t \mid z_{t-1})$ of a chain in `dim` dimensions is the exact posterior, except that
+its variance is multiplied by `factors[t − 1]`. `factors` has one number for each of the $T$ levels, 1 where nothing
+is wrong. Return the gap of the bound in nats, by (2.6), and foretell the four numbers of the next cell.""",
+    stub='''def my_spoilt_gap(factors, dim):
+    """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
+    return ...''',
+    hints=(
+        r"(2.6) is a sum over levels. In each, the two Gaussians have the same mean. What is left of (1.10)?",
+        r"With $r$ the ratio of the variances, one dimension of one level costs $\tfrac12 (r - 1 - \log r)$. The "
+        r"variances themselves do not matter.",
+    ),
+    solution='''def my_spoilt_gap(factors, dim):
+    """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
+    return dim / 2 * (factors - 1 - factors.log()).sum()''',
+    cases=_factor_cases,
+    properties=(
+        Property("is the sum of the levels' KLs (2.6)", _by_kl),
+        Property("is zero if nothing is wrong", lambda f, r, D: (f(r / r, D), torch.zeros(()))),
+        Property("does not depend on the order of the levels", lambda f, r, D: (f(r.flip(0), D), f(r, D))),
+    ),
+    mistakes=(
+        Mistake("the gap with 1/r in place of r", "The KL is turned round: q comes first, and r = variance of q over "
+                "variance of the posterior.", "2.6", lambda r, D: D * _cost(1 / r).sum()),
+        Mistake("the gap of one dimension", "Each of the D dimensions pays.", "1.10", lambda r, D: _cost(r).sum()),
+        Mistake("the mean over the levels", "The KL of a chain is the sum over its levels.", "2.6",
+                lambda r, D: D * _cost(r).mean()),
+        Mistake("twice the gap", "The factor ½ is missing.", "1.10", lambda r, D: 2 * D * _cost(r).sum()),
+        Mistake("the gap without the log", "The log of the ratio belongs to the KL: −½ log r.", "1.10",
+                lambda r, D: D / 2 * (r - 1).sum()),
+        Mistake("the gap of the product of all factors", "The levels do not multiply into one: each has a KL of its "
+                "own, and these add.", "2.6", lambda r, D: D * _cost(r.prod())),
+        Mistake("the gap of each level", "One number is wanted, the sum over the levels.", "2.6",
+                lambda r, D: D * _cost(r)),
+        Mistake("minus the gap", "A gap is log p(x) − ELBO, and a KL: never negative.", "2.6",
+                lambda r, D: -D * _cost(r).sum()),
+    ),
+)  # fmt: skip
+
+# --- consistency --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LinearChain:
+    """z_T ~ N(0, I), z_t = a z_{t+1} + noise of variance v, and q the exact posteriors, their variances "
+    "times `spoil`."""
+
+    levels: int
+    a: float
+    v: float
+    spoil: float
+    like: Tensor
+
+    def __repr__(self) -> str:
+        step = f"z_t ~ N({self.a:.3g} z_t+1, {self.v:.3g})"
+        return f"(a chain of {self.levels} levels, {step}, q {self.spoil:.3g} × too wide)"
+
+    def marginal(self, t: int) -> Gaussian:
+        """p(z_t)."""
+        p = self.prior()
+        for _ in range(self.levels - t):
+            p = gaussian.marginal(p, self.a, self.v)
+        return p
+
+    def q(self, t: int, z: Tensor) -> Gaussian:
+        """q(z_t | z_{t−1})."""
+        exact = gaussian.condition(self.marginal(t), self.a, self.v, z)
+        return Gaussian(exact.mean, exact.var * self.spoil)
+
+    def p(self, t: int, z: Tensor) -> Gaussian:
+        """p(z_t | z_{t+1})."""
+        return Gaussian(self.a * z, torch.full_like(z, self.v))
+
+    def prior(self) -> Gaussian:
+        """p(z_T)."""
+        return Gaussian(torch.zeros_like(self.like), torch.ones_like(self.like))
+
+
+def _chain_cases(draw: Draw) -> list[dict]:
+    cases = []
+    for levels, size in ((2, (1,)), (3, (2,)), (3, (3, 2)), (4, (2, 2))):
+        chain = LinearChain(
+            levels, draw.number(0.6, 0.9), draw.number(0.3, 0.6), draw.number(1.5, 2), draw.normal(size[-1])
+        )
+        z = [draw.normal(*size) for _ in range(levels + 1)]
+        cases.append({"chain": chain, "z": z, "t": draw.integer(1, levels - 1)})
+    return cases
+
+
+def _log_density(at: Tensor, p: Gaussian) -> Tensor:
+    """log N written out."""
+    return -0.5 * ((at - p.mean) ** 2 / p.var + p.var.log() + LOG_2PI).double().sum(-1)
+
+
+def _ratio(f, chain, z, t):
+    p, q = chain.p(t, z[t + 1]), chain.q(t, z[t - 1])
+    return f(chain, z, t), _log_density(z[t], p) - _log_density(z[t], q)
+
+
+def _exact_sum(f, chain, z, t):
+    """With exact posteriors all terms of (2.5) add up to log p(x) on any path."""
+    exact = LinearChain(chain.levels, chain.a, chain.v, 1.0, chain.like)
+    T = chain.levels
+    ends = exact.p(0, z[1]).log_prob(z[0]) + exact.prior().log_prob(z[T]) - exact.q(T, z[T - 1]).log_prob(z[T])
+    return ends + sum(f(exact, z, s) for s in range(1, T)), exact.marginal(0).log_prob(z[0])
+
+
+consistency = Exercise(
+    name="consistency",
+    notebook="02",
+    section="5",
+    title="the consistency term, repaired",
+    minutes=12,
+    difficulty=2,
+    text=r"""
+Tutorials print (2.9). Write the term that belongs there: one draw of consistency $t$ of (2.5), with the sign that
+it has in the bound. `z` is a list with $z_0 = x, z_1, \dots, z_T$, drawn from $q$; `chain.p(t, z_next)` is $p(z_t
+\mid z_{t+1})$ and `chain.q(t, z_prev)` is $q(z_t \mid z_{t-1})$, both with `.log_prob(...)`. Return one number per
+data point.""",
+    stub='''def my_consistency(chain, z, t):
+    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
+    return ...''',
+    hints=(
+        r"Two densities of the *same* variable, at the same drawn value. Which variable?",
+        r"$z_t$ was made from $z_{t-1}$ on the way up, and $z_{t+1}$ was made from this $z_t$. Nothing is "
+        r"averaged here: "
+        r"two values of `log_prob`, one minus the other.",
+    ),
+    solution='''def my_consistency(chain, z, t):
+    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
+    return chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])''',
+    cases=_chain_cases,
+    properties=(
+        Property("is log p(z_t|z_{t+1}) − log q(z_t|z_{t−1})", _ratio),
+        Property("makes the bound log p(x) on every path if the posteriors are exact (2.6)", _exact_sum),
+    ),
+    mistakes=(
+        Mistake("the term as a cost", "In the bound (2.5) p is above and q below: log p − log q.", "2.5",
+                lambda c, z, t: c.q(t, z[t - 1]).log_prob(z[t]) - c.p(t, z[t + 1]).log_prob(z[t])),
+        Mistake("minus the printed KL", "The KL of (2.9) draws a z_t of its own, which does not know z_{t+1}. The term "
+                "is taken at the z_t of the path.", "2.8",
+                lambda c, z, t: -gaussian.kl(c.q(t, z[t - 1]), c.p(t, z[t + 1]))),
+        Mistake("the printed KL", "The KL of (2.9) draws a z_t of its own, which does not know z_{t+1}. And a bound "
+                "loses by it, so its sign would be minus.", "2.8",
+                lambda c, z, t: gaussian.kl(c.q(t, z[t - 1]), c.p(t, z[t + 1]))),
+        Mistake("minus the KL of two different latents", "q(z_{t+1}|z_t) and p(z_t|z_{t+1}) speak of different "
+                "variables. Compare two densities of z_t.", "2.8",
+                lambda c, z, t: -gaussian.kl(c.q(t + 1, z[t]), c.p(t, z[t + 1]))),
+        Mistake("log p(z_t|z_{t+1}) − log q(z_{t+1}|z_t)", "The two densities are of different variables: q must be "
+                "q(z_t|z_{t−1}).", "2.5",
+                lambda c, z, t: c.p(t, z[t + 1]).log_prob(z[t]) - c.q(t + 1, z[t]).log_prob(z[t + 1])),
+        Mistake("log p(z_{t−1}|z_t) − log q(z_t|z_{t−1})", "The index of p is shifted by one: chain.p(t, z[t + 1]).",
+                "2.5", lambda c, z, t: c.p(t - 1, z[t]).log_prob(z[t - 1]) - c.q(t, z[t - 1]).log_prob(z[t])),
+        Mistake("log p(z_t|z_{t+1})", "q(z_t|z_{t−1}) is missing: a bound without it grows without limit.", "2.4",
+                lambda c, z, t: c.p(t, z[t + 1]).log_prob(z[t])),
+        Mistake("the true KL with q(z_t|z_{t+1}, x)", "That is (2.13), and it differs from the term by a mutual "
+                "information.", "2.13", lambda c, z, t: -gaussian.kl(
+                    gaussian.condition(c.q(t, z[t - 1]), c.q(t + 1, torch.ones_like(z[t])).mean, c.q(t + 1, z[t]).var,
+                                       z[t + 1]), c.p(t, z[t + 1]))),
+    ),
+)  # fmt: skip
+
+# --- middle -------------------------------------------------------------------------------------------------------
+
+
+def _middle_cases(draw: Draw) -> list[dict]:
+    return [
+        {
+            "mean": draw.normal(*size),
+            "var": draw.uniform(0.3, 2, *size),
+            "a": draw.uniform(0.4, 1.5),
+            "v": draw.uniform(0.2, 0.8),
+            "z_next": draw.normal(*size),
+        }
+        for size in ((1,), (2,), (3, 2))
+    ]
+
+
+def _bayes(f, mean, var, a, v, z_next):
+    """(2.12) at an arbitrary point."""
+    point = Draw(2).normal(*mean.shape)
+    m, s = f(mean, var, a, v, z_next)
+    below = Gaussian(m, s).log_prob(point) + gaussian.marginal(Gaussian(mean, var), a, v).log_prob(z_next)
+    return below, Gaussian(a * point, v).log_prob(z_next) + Gaussian(mean, var).log_prob(point)
+
+
+def _gain(f, mean, var, a, v, z_next):
+    """Another form of the same: the mean moves by a gain times the surprise."""
+    gain = (a * var / (a**2 * var + v)).double()
+    return f(mean, var, a, v, z_next), (mean + gain * (z_next - a * mean), (1 - gain * a) * var)
+
+
+def _wrong_middle(precision=None, weighted=None, var_only=None):
+    def wrong(mean, var, a, v, y):
+        P = 1 / var + a**2 / v
+        if var_only is not None:
+            return None, var_only(var, a, v)
+        return (mean / var + a * y / v if weighted is None else weighted(mean, var, a, v, y)) / P, None
+
+    return wrong
+
+
+middle = Exercise(
+    name="middle",
+    notebook="02",
+    section="5",
+    title="a latent seen from both sides",
+    minutes=15,
+    difficulty=2,
+    text=r"""
+Write (2.12) for Gaussians, without the library's `condition`. From below, $z_t \sim N(\texttt{mean},
+\texttt{var})$. From above, $z_{t+1} \mid z_t \sim N(a\, z_t, v)$ was drawn and is `z_next`. Return the mean and the
+variance of $z_t$ given both. Notebook 03 will live on this function.""",
+    stub='''def my_middle(mean, var, a, v, z_next):
+    """The mean and the variance of q(z_t | z_{t+1}, x)."""
+    return ..., ...''',
+    hints=(
+        r"The log of (2.12), as a function of $z_t$, is a parabola: a sum of two squares. Its curvature is minus the "
+        r"precision, one over the variance.",
+        r"Precisions add: $\frac{1}{\texttt{var}} + \frac{a^2}{v}$. So do means multiplied with their precisions: "
+        r"$\frac{\texttt{mean}}{\texttt{var}} + \frac{a\, z_{t+1}}{v}$.",
+    ),
+    solution='''def my_middle(mean, var, a, v, z_next):
+    """The mean and the variance of q(z_t | z_{t+1}, x)."""
+    precision = 1 / var + a**2 / v
+    return (mean / var + a * z_next / v) / precision, 1 / precision''',
+    cases=_middle_cases,
+    properties=(
+        Property("moves the mean by its share of the surprise", _gain),
+        Property("satisfies Bayes' rule (2.12) at an arbitrary point", _bayes),
+    ),
+    mistakes=(
+        Mistake("the mean with z_{t+1}/v (part 1)", "The factor a is missing: z_{t+1} is a z_t and noise.", "2.12",
+                _wrong_middle(weighted=lambda m, s, a, v, y: m / s + y / v)),
+        Mistake("the mean with a² z_{t+1}/v (part 1)", "z_{t+1} points to z_t = z_{t+1}/a with precision a²/v; "
+                "multiplied, that is a z_{t+1}/v.", "2.12",
+                _wrong_middle(weighted=lambda m, s, a, v, y: m / s + a**2 * y / v)),
+        Mistake("the mean without the prior (part 1)", "What is known from below is missing: mean/var.", "2.12",
+                _wrong_middle(weighted=lambda m, s, a, v, y: a * y / v)),
+        Mistake("the mean weighted with variances (part 1)", "The surer witness counts more: weigh with precisions.",
+                "2.12", lambda m, s, a, v, y: ((m * s + a * y * v) / (s + a**2 * v), None)),
+        Mistake("the midpoint of the two witnesses (part 1)", "The surer one counts more: weigh with precisions.",
+                "2.12", lambda m, s, a, v, y: (0.5 * (m + y / a), None)),
+        Mistake("var + v (part 2)", "Variances add when noise is added. When a witness is added, precisions do.",
+                "2.12", _wrong_middle(var_only=lambda s, a, v: s + v)),
+        Mistake("1/(1/var + a/v) (part 2)", "The precision of z_{t+1} about z_t is a²/v.", "2.12",
+                _wrong_middle(var_only=lambda s, a, v: 1 / (1 / s + a / v))),
+        Mistake("1/(1/var + 1/v) (part 2)", "The precision of z_{t+1} about z_t is a²/v.", "2.12",
+                _wrong_middle(var_only=lambda s, a, v: 1 / (1 / s + 1 / v))),
+        Mistake("the precision (part 2)", "The variance is one over it.", "2.12",
+                _wrong_middle(var_only=lambda s, a, v: 1 / s + a**2 / v)),
+        Mistake("a² var + v (part 2)", "That is the variance of z_{t+1}, with z_t averaged out.", "2.12",
+                _wrong_middle(var_only=lambda s, a, v: a**2 * s + v)),
+    ),
+)  # fmt: skip
+
+# --- broken_bounds ------------------------------------------------------------------------------------------------
+
+TRUTH, RIGHT, PRINTED, MIXED = "E log p(x)", "true term (2.8)", "printed KL (2.9)", "two different latents"
+
+
+def _bounds(v: float = 0.05) -> dict[str, float]:
+    """The four numbers of section 5 on the chain (2.10) when q(z₁|x) has variance v, exact."""
+    one, e0, e1, e2 = torch.eye(4, dtype=torch.float64)
+    a = math.sqrt(0.7)
+    x = one + 0.5 * e0
+    z1 = a * x + math.sqrt(v) * e1
+    z2 = a * z1 + math.sqrt(0.3) * e2
+    square = lambda y: y.square().sum().item()  # noqa: E731
+    log_n = lambda var, mean_square: -0.5 * (LOG_2PI + math.log(var) + mean_square / var)  # noqa: E731
+    var = 1 / (4 + a**2 / v)  # p(x|z₁), the exact reverse of q(z₁|x)
+    ends = log_n(var, square(x - var * (4 * one + a * z1 / v))) + log_n(1.0, square(z2)) - log_n(0.3, 0.3)
+    return {
+        TRUTH: log_n((var * a / v) ** 2 * 0.94 + var, square(x - 4 * var * one)),
+        RIGHT: ends - log_n(v, v) + log_n(0.3, square(z1 - 0.8 * z2)),
+        PRINTED: ends - log_n(v, v) + log_n(0.3, v + square(a * x - 0.8 * z2)),
+        MIXED: ends - square(a * z1 - 0.8 * z2) / 0.6,
+    }
+
+
+broken_bounds = Ordering(
+    name="broken_bounds",
+    notebook="02",
+    section="5",
+    title="which wrong term breaks the bound?",
+    minutes=5,
+    difficulty=2,
+    text=r"""
+**Predict first.** Three middle terms for the bound on the chain (2.10): the true one (2.8), the printed KL (2.9),
+and $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$, of two different latents. Let the first encoder be quite
+sure, $v = 0.05$. Order the three "bounds" and $\mathbb{E} \log p(x)$, the smallest first.""",
+    stub=f"my_broken_bounds = [...]  # {TRUTH!r}, {RIGHT!r}, {PRINTED!r}, {MIXED!r}",
+    hints=(
+        r"A lower bound lies below $\mathbb{E} \log p(x)$. Which of the three sums still contains every "
+        r"density that the "
+        r"derivation (2.4) has in it?",
+        r"A sure encoder is charged by $-\log q(z_1 \mid x)$. In which of the three terms does it not occur?",
+    ),
+    solution=f"my_broken_bounds = [{PRINTED!r}, {RIGHT!r}, {TRUTH!r}, {MIXED!r}]  # the smallest first",
+    values=_bounds,
+    backwards="That is the order from the largest to the smallest.",
+    reasons={
+        (PRINTED, RIGHT): "The printed KL costs more than the term: it overlooks that z₁ and z₂ are drawn together. "
+        "See (2.11).",
+        (PRINTED, TRUTH): "The printed KL still gives a lower bound, if a loose one.",
+        (PRINTED, MIXED): "The one with two different latents is no bound at all; the printed one is a loose one.",
+        (RIGHT, TRUTH): "With the true term the sum is a lower bound on E log p(x). See (2.5).",
+        (RIGHT, MIXED): "log q(z₁|x) is in none of the terms of the last one, so a sure encoder is not charged. "
+        "See (2.4).",
+        (TRUTH, MIXED): "log q(z₁|x) is in none of its terms: a sure encoder is not charged, and the sum passes "
+        "E log p(x).",
+    },
+)
+
+# --- information --------------------------------------------------------------------------------------------------
+
+
+def _matrices(draw: Draw) -> list[dict]:
+    return [{"log_q": 1.5 * draw.normal(n, n) - 1} for n in (2, 3, 7)]
+
+
+def _formula(f, log_q):
+    q = log_q.double().exp()
+    return f(log_q), (q.diagonal() / q.mean(0)).log().mean()
+
+
+def _linear_pair(f, log_q):
+    """z = a y + noise of variance v, y ~ N(0, 1): the information is ½ log(1 + a²/v)."""
+    n, a, v, draw = 600, 0.9, 0.3, Draw(3)
+    y = draw.normal(n)
+    z = a * y + v**0.5 * draw.normal(n)
+    log_n = -0.5 * ((z - a * y[:, None]) ** 2 / v + math.log(2 * math.pi * v))
+    return f(log_n.to(log_q)), torch.tensor(0.5 * math.log(1 + a**2 / v)), 0.1
+
+
+information = Exercise(
+    name="information",
+    notebook="02",
+    section="7",
+    title="what a level knows",
+    minutes=12,
+    difficulty=3,
+    text=r"""
+Estimate (2.16) from $n$ draws. $z_t^{(j)}$ was made from $z_{t-1}^{(j)}$, and `log_q[i, j]` is $\log q(z_t^{(j)}
+\mid z_{t-1}^{(i)})$: each latent under each encoder's Gaussian, its own on the diagonal. Take the mean over $i$ for
+the aggregate posterior $q(z_t)$. Return one number, in nats.""",
+    stub='''def my_information(log_q):
+    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
+    return ...''',
+    hints=(
+        r"(2.16) is a mean over draws $j$ of two logs, one minus the other. The first is on the diagonal.",
+        r"The second is the log of a mean density over $i$, for each column $j$: `logsumexp` over the first axis, less "
+        r"$\log n$.",
+    ),
+    solution='''def my_information(log_q):
+    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
+    log_aggregate = torch.logsumexp(log_q, 0) - torch.log(torch.tensor(len(log_q)))
+    return (log_q.diagonal() - log_aggregate).mean()''',
+    cases=_matrices,
+    properties=(
+        Property("is the mean log of own density over mean density", _formula),
+        Property("is zero if every encoder says the same",
+                 lambda f, m: (f(m[:1].expand(m.shape)), torch.zeros(()))),
+        Property("is near ½ log(1 + a²/v) for a linear Gaussian pair", _linear_pair),
+        Property("stays finite at −2,000 nats", lambda f, m: (f(m - 2000), f(m)),
+                 hint="exp(−2000) is zero in the computer. Take the largest value out first, as torch.logsumexp does."),
+    ),
+    mistakes=(
+        Mistake("the information with the mean of the logs", "The aggregate posterior is a mean of densities: the log "
+                "stands outside.", "2.16", lambda m: (m.diagonal() - m.mean(0)).mean()),
+        Mistake("the information with the sum over i", "q(z_t) is a mean over i: log n is missing.", "2.16",
+                lambda m: (m.diagonal() - m.logsumexp(0)).mean()),
+        Mistake("the information with the mean over j", "q(z_t) at one z_t is a mean over the encoders i, the rows.",
+                "2.16", lambda m: (m.diagonal() - m.logsumexp(1) + math.log(len(m))).mean()),
+        Mistake("minus the information", "Own density first, aggregate second: knowing z_{t−1} can only help.", "2.16",
+                lambda m: (m.logsumexp(0) - math.log(len(m)) - m.diagonal()).mean()),
+        Mistake("the information of each point", "It is a mean over the draws.", "2.16",
+                lambda m: m.diagonal() - m.logsumexp(0) + math.log(len(m))),
+        Mistake("a sum over the draws", "It is a mean over the draws.", "2.16",
+                lambda m: (m.diagonal() - m.logsumexp(0) + math.log(len(m))).sum()),
+        Mistake("a mean over all pairs", "z_t^(j) is paired with the encoder it came from: the diagonal.", "2.16",
+                lambda m: (m - m.logsumexp(0) + math.log(len(m))).mean()),
+        Mistake("the mean own log density", "The aggregate posterior q(z_t) is missing.", "2.16",
+                lambda m: m.diagonal().mean()),
+    ),
+)  # fmt: skip
+
+EXERCISES = (spoilt_gap, consistency, middle, broken_bounds, information)
+
+PROJECT = Project(
+    notebook="02",
+    title="A chain that goes down in q as well",
+    minutes=150,
+    text=r"""
+Section 1 leaves the top-down models aside: $q(z_2 \mid x)\, q(z_1 \mid z_2, x)$. Build one with two levels. Derive
+its bound from (2.3), which holds for every factorisation. Every middle term is now a true KL. Train it with the
+work of the two-level chain, and compare.""",
+    rubric=(
+        "The bound is derived from (2.3) with every expectation under the right q.",
+        "The code passes the test of section 4: with exact posteriors each draw is log p(x), to rounding error.",
+        "Gap, information and worth of both levels beside those of the Markov chain, with standard errors, equal work.",
+        "Samples and the share off the roll at equal numbers of points.",
+        "One paragraph: what did the KL form buy, and what did it cost?",
+    ),
+)
