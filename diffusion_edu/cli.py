@@ -1,14 +1,15 @@
 """The command line: diffusion-edu train | sample | evaluate | film. Torch is imported only when work begins."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
-        """One line, exit code 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        """One line, exit code 2; of several processes the first speaks."""
+        self.exit(2, f"{self.prog}: {message}\n" if os.environ.get("RANK", "0") == "0" else None)
 
 
 def _seed(text: str) -> int:
@@ -22,16 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = parser.add_subparsers(dest="command", required=True)
 
     train = sub.add_parser("train", help="train a model into a directory")
-    train.add_argument("model", metavar="MODEL", help="vae, hvae or ddpm")
-    train.add_argument("--data", required=True, help="swiss-roll, digits or mnist-binary (vae and hvae)")
-    train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
-    train.add_argument("--seed", type=_seed, help="default 0")
-    train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
-    train.add_argument("--schedule", help="ddpm: cosine (default), linear, sigmoid or constant")
-    train.add_argument("--T", type=int, help="ddpm: number of noise levels; default 1000")
-    train.add_argument("--beta-1", type=float, metavar="B", dest="beta_1", help="linear, sigmoid: the first β")
-    train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
-    train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    _train_options(train)
 
     sample = sub.add_parser("sample", help="draw samples from a trained model")
     sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
@@ -56,6 +48,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _train_options(train: argparse.ArgumentParser) -> None:
+    train.add_argument("model", metavar="MODEL", help="vae, hvae or ddpm")
+    train.add_argument("--data", required=True, help="swiss-roll, digits or mnist-binary (vae and hvae)")
+    train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
+    train.add_argument("--seed", type=_seed, help="default 0")
+    train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
+    train.add_argument("--schedule", help="ddpm: cosine (default), linear, sigmoid or constant")
+    train.add_argument("--T", type=int, help="ddpm: number of noise levels; default 1000")
+    train.add_argument("--beta-1", type=float, metavar="B", dest="beta_1", help="linear, sigmoid: the first β")
+    train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
+    train.add_argument("--batch", type=int, help="data points per step; default depends on the model")
+    train.add_argument(
+        "--shards", type=int, help="parts of the batch, computed one after the other; default 1, or one per process"
+    )
+    train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+
+
 def _film_options(film: argparse.ArgumentParser) -> None:
     film.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     film.add_argument("--out", type=Path, required=True, metavar="FILE", help=".mp4, .webm or .gif")
@@ -77,9 +86,20 @@ def _device(name: str) -> str:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from . import runs
+    from . import parallel, runs
 
-    settings = ("seed", "steps", *runs.SCHEDULE_FIELDS)
+    processes = parallel.from_environment()
+    with parallel.connected(processes, _device(args.device)) as device:
+        processes.first(lambda: _prepare(args, processes.size))
+        runs.run(args.out, device, processes=processes)
+
+
+def _prepare(args: argparse.Namespace, processes: int) -> None:
+    """Makes the directory of a new run, or sees that the one to be resumed is what was asked for."""
+    from . import runs
+    from .parallel import Processes
+
+    settings = ("seed", "steps", *runs.SCHEDULE_FIELDS, *runs.BATCH_FIELDS)
     if args.resume:
         config = runs.read_config(args.out)
         for name in ("model", "data", *settings):
@@ -88,10 +108,13 @@ def _train(args: argparse.Namespace) -> None:
                 raise ValueError(f"{args.out} was started with {name} {stored}, cannot resume it with {asked}")
     else:
         given = {name: value for name in settings if (value := getattr(args, name)) is not None}
-        if given.get("steps", 1) < 1:
-            raise ValueError(f"--steps must be at least 1, got {given['steps']}")
-        runs.create(args.out, runs.Config(args.model, args.data, **given))
-    runs.run(args.out, _device(args.device))
+        for name in ("steps", "batch", "shards"):
+            if given.get(name, 1) < 1:
+                raise ValueError(f"--{name} must be at least 1, got {given[name]}")
+        config = runs.Config(args.model, args.data, **{"shards": processes, **given})
+    Processes(size=processes).share(config.shards)
+    if not args.resume:
+        runs.create(args.out, config)
 
 
 def _sample(args: argparse.Namespace) -> None:

@@ -15,19 +15,23 @@ import torch
 from torch import nn
 
 from . import data as datasets
-from .ddpm import DDPM
+from .convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
+from .ddpm import DDPM, ImageDDPM
 from .hvae import HVAE
-from .nets import BernoulliNet, EpsNet
+from .nets import EpsNet
+from .parallel import ALONE, Processes
 from .schedules import Schedule, make_schedule
-from .training import Trainer, binarised, elbo_loss, eps_loss, fit_sigma2
+from .training import Trainer, binarised, check_shards, elbo_loss, eps_loss, fit_image_sigma2, fit_sigma2
 from .vae import VAE
 
 MODELS = ("vae", "hvae", "ddpm")
 STEPS = {  # on the digits more steps only overfit: there are 1,437 of them
     "swiss-roll": {"vae": 16_000, "hvae": 5_500, "ddpm": 16_000},
     "digits": {"vae": 1_500, "hvae": 1_000, "ddpm": 4_000},
+    "mnist": {"vae": 5_000, "hvae": 5_000, "ddpm": 10_000},
     "mnist-binary": {"vae": 10_000, "hvae": 10_000},
 }
+BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128}
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
 
@@ -35,7 +39,8 @@ LOG_EVERY, SAVE_EVERY = 100, 500
 @dataclass(frozen=True)
 class Config:
     """Everything a run depends on. Raises ValueError on an unknown model or data set, on steps < 1, on a seed
-    outside 0 … 2³² − 2 and on a schedule that is none, or that is not for a ddpm."""
+    outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or that is not
+    for a ddpm."""
 
     model: str
     data: str
@@ -45,6 +50,8 @@ class Config:
     T: int | None = None  # ddpm only; None: 1000
     beta_1: float | None = None  # linear and sigmoid only; None: the schedule's default
     beta_T: float | None = None
+    batch: int = 0  # points per step; 0: the model's default
+    shards: int = 1  # the parts of a batch, each with noise of its own
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -58,6 +65,10 @@ class Config:
             raise ValueError(f"steps must be an integer of at least 1, got {self.steps!r}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**32 - 1:  # what scikit-learn takes
             raise ValueError(f"seed must be an integer in 0 … {2**32 - 2}, got {self.seed!r}")
+        if type(self.batch) is not int or self.batch < 0 or type(self.shards) is not int:
+            raise ValueError(f"batch and shards must be integers of at least 1, got {self.batch!r} and {self.shards!r}")
+        object.__setattr__(self, "batch", self.batch or BATCH[self.data])
+        check_shards(self.batch, self.shards)
         given = {n: v for n in SCHEDULE_FIELDS if (v := getattr(self, n)) is not None}
         if self.model == "ddpm":
             object.__setattr__(self, "schedule", given.get("schedule", "cosine"))
@@ -68,6 +79,8 @@ class Config:
 
 
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
+BATCH_FIELDS = ("batch", "shards")
+OPTIONAL = (*SCHEDULE_FIELDS, *BATCH_FIELDS)  # what the config.json of an older run may lack
 
 
 def schedule_of(config: Config) -> Schedule:
@@ -81,9 +94,8 @@ def schedule_of(config: Config) -> Schedule:
 def build(config: Config) -> nn.Module:
     """The untrained model of a configuration, its parameters a function of the seed."""
     torch.manual_seed(config.seed)
-    if config.data == "mnist-binary":
-        settings = {"dim": 784, "latent": 50, "width": 400, "observe": BernoulliNet}
-        return VAE(**settings) if config.model == "vae" else HVAE(levels=3, **settings)
+    if config.data.startswith("mnist"):
+        return _convolutional(config)
     images = config.data == "digits"
     dim, width, latent = (64, 256, 16) if images else (2, 128, 2)
     if config.model == "vae":
@@ -94,17 +106,29 @@ def build(config: Config) -> nn.Module:
     return DDPM(EpsNet(dim, schedule, width=512 if images else 128), schedule, dim)
 
 
-def trainer(config: Config, device: str = "cpu") -> Trainer:
+def _convolutional(config: Config) -> nn.Module:
+    """The models of 28 × 28 images."""
+    if config.model == "ddpm":
+        schedule = schedule_of(config)
+        return ImageDDPM(UNet(784, schedule), schedule, 784)
+    observe = ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet
+    settings = {"dim": 784, "width": 24, "depth": 1, "encode": ConvGaussianNet, "observe": observe}
+    if config.model == "vae":
+        return VAE(latent=50, **settings)
+    return HVAE(levels=3, latent=4 * 49, step=ConvStepNet, **settings)
+
+
+def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer:
     """The run's trainer at step 0."""
     model, data = build(config).to(device), datasets.load(config.data)
-    if config.data == "mnist-binary":
-        settings = {"batch": 256, "peak_lr": 2e-3}
-        return Trainer(
-            model, binarised(elbo_loss()), data.train_pixels.to(device), config.steps, seed=config.seed, **settings
-        )
-    points = data.sample(TRAIN_POINTS, seed=config.seed + 1).float().to(device)
     loss = eps_loss() if config.model == "ddpm" else elbo_loss()
-    return Trainer(model, loss, points, config.steps, seed=config.seed)
+    settings = {"batch": config.batch, "seed": config.seed, "shards": config.shards, "processes": processes}
+    if config.data.startswith("mnist"):
+        loss = binarised(loss) if config.data == "mnist-binary" else loss
+        points, settings = data.train_pixels, settings | {"peak_lr": 2e-3}
+    else:
+        points = data.sample(TRAIN_POINTS, seed=config.seed + 1).float()
+    return Trainer(model, loss, points.to(device), config.steps, **settings)
 
 
 def create(out: Path, config: Config) -> None:
@@ -129,7 +153,7 @@ def read_config(out: Path) -> Config:
         raise ValueError(f"{out} holds no run: {path} does not exist")
     try:
         stored = json.loads(path.read_text())
-        given = {f.name: stored[f.name] for f in fields(Config) if f.name in stored or f.name not in SCHEDULE_FIELDS}
+        given = {f.name: stored[f.name] for f in fields(Config) if f.name in stored or f.name not in OPTIONAL}
         return Config(**given)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
         raise ValueError(f"{path} is damaged: {e}") from e
@@ -184,27 +208,39 @@ class Metrics:
             writer.writerow([row[c] if c == "step" else f"{row[c]:.6g}" for c in self.columns])
 
 
-def run(out: Path, device: str = "cpu", progress: bool = True) -> None:
-    """Trains the run in `out` from its last checkpoint, or from step 0, to its end."""
+def _stored(out: Path) -> tuple[Config, dict | None]:
+    """The configuration of the run in `out` and its checkpoint, None if there is none yet."""
     config, path = read_config(out), out / "checkpoint.pt"
     state = read_checkpoint(path)
     if state is not None and state["step"] > config.steps:
         raise ValueError(f"{path} is at step {state['step']}, but {out / 'config.json'} says {config.steps}")
+    return config, state
+
+
+def run(out: Path, device: str = "cpu", progress: bool = True, processes: Processes = ALONE) -> None:
+    """Trains the run in `out` from its last checkpoint, or from step 0, to its end. Of several connected processes
+    each calls this, and the first one reads and writes the files."""
+    config, state = processes.first(lambda: _stored(out))
     if state is not None and state["step"] == config.steps:
         return
-    t = trainer(config, device)
+    if processes.size > 1:
+        processes.first(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
+    t, is_first, path = trainer(config, device, processes), processes.rank == 0, out / "checkpoint.pt"
     if state is not None:
         try:
             t.load_state_dict(state)
         except (RuntimeError, ValueError, KeyError) as e:
             raise ValueError(f"{path} does not fit {out / 'config.json'}") from e
-    metrics = Metrics(out / "metrics.csv", t.step)
-    for step, terms in t.run(progress):
+    metrics = Metrics(out / "metrics.csv", t.step) if is_first else None
+    for step, terms in t.run(progress and is_first):
         if step % LOG_EVERY == 0 or step == config.steps:
-            metrics.add({"step": step, **{name: float(value) for name, value in terms.items()}})
-        if step == config.steps and config.model == "ddpm":
-            fit_sigma2(t.ema, t.data, seed=config.seed)  # the averaged parameters are what `load` returns
-        if step % SAVE_EVERY == 0 or step == config.steps:
+            mean = {name: float(value) for name, value in processes.mean(terms).items()}
+            if is_first:
+                metrics.add({"step": step, **mean})
+        if is_first and step == config.steps and config.model == "ddpm":
+            fit = fit_image_sigma2 if isinstance(t.ema, ImageDDPM) else fit_sigma2
+            fit(t.ema, t.data, seed=config.seed)  # the averaged parameters are what `load` returns
+        if is_first and (step % SAVE_EVERY == 0 or step == config.steps):
             save(path, t.state_dict())
 
 

@@ -1,28 +1,33 @@
-"""Training: a short explicit loop whose batches and noise depend on (seed, step) alone.
+"""Training: a short explicit loop whose batches and noise depend on (seed, step, shard) alone.
 
-So a run is a function of its seed, and one stopped at step k and resumed goes on as if nothing had happened.
+So a run is a function of its seed, and one stopped at step k and resumed goes on as if nothing had happened. A batch
+may come in shards: equal parts, computed one after the other, which needs less memory, or by several processes.
 """
 
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from .bound import bound
-from .ddpm import DDPM, squared_error
-from .diffusion import denoising_error, sigma2_optimal
+from .ddpm import DDPM, ImageDDPM, squared_error
+from .diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
+from .parallel import ALONE, Processes
 from .schedules import Schedule
 
 # (model, batch (n, D), generator) → named terms in nats; "loss" is minimised
 Loss = Callable[[nn.Module, Tensor, torch.Generator], dict[str, Tensor]]
 
 
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """The generator of one step's batch and noise, on the CPU, a function of (seed, step) alone."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+def step_generator(seed: int, step: int, shard: int = 0) -> torch.Generator:
+    """The generator of one shard's data and noise at one step, on the CPU, a function of (seed, step, shard) alone.
+    PyTorch keeps 32 bits of a seed; at up to 1,024 shards these meet again only after two million steps."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step + shard * 2_654_435_761) % 2**63)
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
@@ -30,10 +35,29 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> floa
     return peak * min((step + 1) / warmup, 1.0) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def check_shards(batch: int, shards: int) -> None:
+    """ValueError unless a batch can be made of so many equal shards."""
+    if shards < 1 or batch % shards:
+        raise ValueError(f"a batch of {batch} cannot be made of {shards} equal shards")
+
+
+class _Terms(nn.Module):
+    """A loss as the forward of a module, which is what DistributedDataParallel watches."""
+
+    def __init__(self, model: nn.Module, loss: Loss):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        return self.loss(self.model, x, generator)
+
+
 class Trainer:
     """A model, its optimiser and an exponential moving average of its parameters, at some step of `steps`.
 
-    data: (n, D), all of it in memory. Raises ValueError if steps or batch is below 1.
+    data: (n, D), all of it in memory. batch: how many points a step sees, in `shards` equal parts; each of the
+    `processes` works through its share of them. Raises ValueError if steps or batch is below 1, and if the shards do
+    not divide the batch or cannot be shared evenly.
     """
 
     def __init__(
@@ -46,29 +70,43 @@ class Trainer:
         peak_lr: float = 5e-3,
         seed: int = 0,
         ema_decay: float = 0.999,
+        shards: int = 1,
+        processes: Processes = ALONE,
     ):
         if steps < 1 or batch < 1:
             raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
-        self.model, self.loss, self.data = model, loss, data
+        check_shards(batch, shards)
+        self.model, self.data, self.terms = model, data, _Terms(model, loss)
         self.steps, self.batch, self.peak_lr, self.seed = steps, batch, peak_lr, seed
+        self.part, self.share = batch // shards, processes.share(shards)
         self.ema_decay, self.ema = ema_decay, copy.deepcopy(model)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=peak_lr, betas=(0.9, 0.99), fused=True)
         self.step = 0
+        if processes.size > 1:  # they start alike and stay so: nothing but gradients need be told
+            self.terms = DistributedDataParallel(self.terms, broadcast_buffers=False)
 
     def one_step(self) -> dict[str, Tensor]:
-        """One gradient step; returns the loss's named terms."""
-        generator = step_generator(self.seed, self.step)
-        batch = self.data[torch.randint(len(self.data), (self.batch,), generator=generator)]
+        """One gradient step; returns the loss's named terms, averaged over this process's shards."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.steps, self.peak_lr)
-        terms = self.loss(self.model, batch, generator)
         self.optimiser.zero_grad()
-        terms["loss"].backward()
+        terms = [self._add_gradient(shard) for shard in self.share]
         self.optimiser.step()
         with torch.no_grad():
             decay = min(self.ema_decay, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
         self.step += 1
+        return {name: torch.stack([t[name] for t in terms]).mean(0) for name in terms[0]}
+
+    def _add_gradient(self, shard: int) -> dict[str, Tensor]:
+        """Adds one shard's part of the mean gradient; returns its terms. The processes' gradients are averaged with
+        the last shard of each."""
+        generator = step_generator(self.seed, self.step, shard)
+        x = self.data[torch.randint(len(self.data), (self.part,), generator=generator)]
+        silent = isinstance(self.terms, DistributedDataParallel) and shard != self.share[-1]
+        with self.terms.no_sync() if silent else nullcontext():
+            terms = self.terms(x, generator)
+            (terms["loss"] / len(self.share)).backward()
         return {name: value.detach() for name, value in terms.items()}
 
     def state_dict(self) -> dict:
@@ -153,3 +191,21 @@ def fit_sigma2(model: DDPM, data: Tensor, n: int = 2000, seed: int = 0) -> None:
     generator = step_generator(seed, -1)
     x0 = data[torch.randint(len(data), (n,), generator=generator)]
     model.sigma2.copy_(sigma2_optimal(model.schedule, denoising_error(x0, model.schedule, model.x0_hat, generator)))
+
+
+@torch.no_grad()
+def fit_image_sigma2(model: ImageDDPM, data: Tensor, n: int = 64, seed: int = 0) -> None:
+    """Sets model.sigma2 to the optimal σ² of each step and range of x̂₀, β̃_t + c₀² E[(x₀ − x̂₀)² | x̂₀ in the range]
+    (`diffusion.sigma2_optimal`, range by range), estimated on n fresh training images for each t. A range counts the
+    step's mean error as ten pixels of its own, so one that was hardly met is not sure of itself. At t = 1 a standard
+    deviation is at least a quarter of the half distance between two levels."""
+    generator, schedule = step_generator(seed, -1), model.schedule
+    c0 = posterior_mean_coefficients(schedule)[0]
+    for t in range(1, schedule.T + 1):
+        x0 = data[torch.randint(len(data), (n,), generator=generator)]
+        x0_hat = model.x0_hat(q_marginal(schedule, t, x0).sample(generator), t)
+        error, where = (x0 - x0_hat).double().square().flatten(), model.ranges(x0_hat).flatten()
+        bins = {"minlength": model.sigma2.shape[1]}
+        mse = (where.bincount(error, **bins) + 10 * error.mean()) / (where.bincount(**bins) + 10)
+        model.sigma2[t] = schedule.beta_tilde[t].item() + c0[t].item() ** 2 * mse
+    model.sigma2[1].clamp_(min=(1 / 255 / 4) ** 2)

@@ -235,7 +235,14 @@ MUTANTS = [
             "list(self.model.parameters()), 1 - decay)",
             "list(self.model.parameters()), decay)",
         ),
-        ("batches that do not know the step", "(seed * 1_000_003 + step) % 2**63", "(seed * 1_000_003) % 2**63"),
+        ("batches that do not know the step", "(seed * 1_000_003 + step + shard", "(seed * 1_000_003 + shard"),
+        (
+            "shards that share their noise",
+            "generator = step_generator(self.seed, self.step, shard)",
+            "generator = step_generator(self.seed, self.step)",
+        ),
+        ("shards told apart above the 32nd bit", "shard * 2_654_435_761)", "shard * 2**53)"),
+        ("shards added, not averaged", '(terms["loss"] / len(self.share)).backward()', 'terms["loss"].backward()'),
         ("off by one in mixed_t", "by_snr = schedule.T - torch", "by_snr = schedule.T + 1 - torch"),
         ("uniform_t never draws T", "torch.randint(1, schedule.T + 1,", "torch.randint(1, schedule.T,"),
         (
@@ -248,6 +255,26 @@ MUTANTS = [
             "sigma2_optimal(model.schedule, denoising_error(",
             "sigma2_optimal(model.schedule, 2 * denoising_error(",
         ),
+    ),
+    *_of(
+        "training",
+        (
+            "processes that train unconnected copies",
+            "self.terms = DistributedDataParallel(self.terms, broadcast_buffers=False)",
+            "pass",
+        ),
+        tests=("test_parallel.py::test_more_processes_come_to_the_same_parameters",),
+    ),
+    *_of(
+        "parallel",
+        (
+            "every process with the same shards",
+            "range(self.rank * each, (self.rank + 1) * each)",
+            "range(0 * self.rank, each)",
+        ),
+        ("metrics of the first process alone", "distributed.all_reduce(values)", "values = values * self.size"),
+        ("the others wait for a word that does not come", "except Exception as e:", "except KeyError as e:"),
+        ("every process reports", "            raise SystemExit(2)", '            raise ValueError("stopped")'),
     ),
     *_of(
         "evaluate",
@@ -270,6 +297,34 @@ MUTANTS = [
         ("metrics rows kept after resume", "and int(r[0]) <= step]", "]"),
         ("a checkpoint that is not read on resume", "t.load_state_dict(state)", "t.step = state['step']"),
         tests=("test_cli.py::test_a_run_killed_between_any_two_writes_ends_the_same",),
+    ),
+    *_of(
+        "lenet",
+        ("images moved the other way", "reach - down.unsqueeze(1)", "reach + down.unsqueeze(1)"),
+        ("black in the middle of the scale", "float() / 127.5 - 1", "float() / 255"),
+        ("weights of any hash", "!= stated:", "== 0:"),
+    ),
+    *_of(
+        "scores",
+        ("Fréchet without its root", "root @ cov_2 @ root).clamp(min=0).sqrt()", "root @ cov_2 @ root).clamp(min=0)"),
+        ("Fréchet without the means", "(mean - mean_2).square().sum() + cov", "0 * mean.sum() + cov"),
+        ("the point itself counted as a neighbour", ".topk(k + 1, largest", ".topk(k, largest"),
+        (
+            "balls around the samples",
+            "reached = torch.cat([torch.cdist(part, fake).amin(1) for part in real",
+            "reached = torch.cat([torch.cdist(part, real).amin(1) for part in fake",
+        ),
+        ("coverage in n as in m", "missed *= (n - i) / (m + n - i)", "missed *= (n - i) / (m + n)"),
+        ("nearest without |y|²", "part.square().sum(1), x[rows]", "0 * part.square().sum(1), x[rows]"),
+        ("an index within its block", "start + where, index[rows]", "where, index[rows]"),
+        ("the floor linear in n", "[-1 / m for m in at]", "[-1 / at[-1] - 1 / m / m for m in at]"),
+        ("too far instead of too close", "distance < known.nearest", "distance > known.nearest"),
+        ("labels counted twice", ".abs().sum().item() / 2", ".abs().sum().item()"),
+        (
+            "unseen images in the writers' order",
+            "torch.randperm(n - lenet.SEEN, generator=",
+            "torch.arange(n - lenet.SEEN) + 0 * torch.randperm(n - lenet.SEEN, generator=",
+        ),
     ),
     *_of(
         "runs",

@@ -197,12 +197,15 @@ def test_the_module_is_a_command_that_fails_in_one_line():
     ("arguments", "message"),
     [
         (["gan", "--data", "swiss-roll"], "unknown model 'gan'"),
-        (["vae", "--data", "mnist"], "unknown data set 'mnist'"),
+        (["vae", "--data", "imagenet"], "unknown data set 'imagenet'"),
         (["vae"], "--data"),
         (["vae", "--data", "digits", "--steps", "0"], "--steps must be at least 1"),
         (["vae", "--data", "digits", "--steps", "-1"], "--steps must be at least 1"),
         (["vae", "--data", "digits", "--steps", "many"], "invalid int value"),
         (["vae", "--data", "digits", "--device", "tpu"], "invalid choice"),
+        (["vae", "--data", "digits", "--batch", "0"], "--batch must be at least 1"),
+        (["vae", "--data", "digits", "--shards", "0"], "--shards must be at least 1"),
+        (["vae", "--data", "digits", "--batch", "10", "--shards", "3"], "a batch of 10 cannot be made of 3 equal"),
         (["vae", "--data", "swiss-roll", "--seed", "-7"], "seed"),
         (["vae", "--data", "swiss-roll", "--seed", str(2**40)], "seed"),
         (["vae", "--data", "swiss-roll", "--resume"], "holds no run"),
@@ -228,7 +231,27 @@ def test_an_existing_directory_is_refused_and_left_as_it_is(copy, capsys, tmp_pa
     fails(capsys, "train", "vae", "--data", "swiss-roll", "--out", tmp_path / "file" / "below")
 
 
-@pytest.mark.parametrize("other", [["hvae"], ["vae", "--seed", "5"], ["vae", "--steps", "9"]])
+def test_batch_and_shards_are_part_of_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    train = ["train", "vae", "--data", "swiss-roll", "--out", tmp_path / "run", "--steps", 2]
+    succeeds(*train, "--batch", 24, "--shards", 3)
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (stored["batch"], stored["shards"]) == (24, 3)
+    succeeds(*train, "--batch", 24, "--resume")
+    assert "with shards 3, cannot resume it with 2" in fails(capsys, *train, "--shards", 2, "--resume")
+
+
+def test_a_run_from_before_there_were_shards_goes_on(copy):
+    stored = json.loads((copy / "config.json").read_text())
+    del stored["batch"], stored["shards"]
+    before = runs.read_config(copy)
+    (copy / "config.json").write_text(json.dumps(stored))
+    assert runs.read_config(copy) == before
+    assert (before.batch, before.shards) == (512, 1)
+    succeeds("train", "vae", "--data", "swiss-roll", "--out", copy, "--resume")
+
+
+@pytest.mark.parametrize("other", [["hvae"], ["vae", "--seed", "5"], ["vae", "--steps", "9"], ["vae", "--batch", "9"]])
 def test_a_run_is_not_resumed_as_another(copy, capsys, other):
     before = contents(copy)
     line = fails(capsys, "train", *other, "--data", "swiss-roll", "--out", copy, "--resume")

@@ -118,6 +118,42 @@ def test_the_optimiser_runs_at_that_rate():
     assert_close(moved.max().item(), learning_rate(0, 60, trainer.peak_lr), rtol=1e-2, atol=0)  # float32
 
 
+def test_a_shard_has_a_generator_of_its_own():
+    """Also where PyTorch keeps the lower 32 bits of a seed only."""
+    draw = lambda *at: torch.rand(4, generator=step_generator(*at)).tolist()  # noqa: E731
+    assert draw(3, 5, 0) == draw(3, 5)
+    drawn = [draw(seed, step, shard) for seed in (3, 4) for step in range(5) for shard in range(20)]
+    assert len({tuple(d) for d in drawn}) == len(drawn)
+
+
+def test_no_two_shards_of_a_run_share_their_seed():
+    seeds = sorted(shard * 2_654_435_761 % 2**32 for shard in range(1024))
+    assert min(b - a for a, b in itertools.pairwise([*seeds, seeds[0] + 2**32])) > 1_900_000
+
+
+def test_the_gradient_is_the_mean_over_the_shards():
+    """Each shard is a batch of its own with its own noise; the terms are averaged too."""
+    trainer = small_trainer()
+    sharded = Trainer(copy.deepcopy(trainer.model), elbo_loss(), DATA, 60, batch=48, shards=3)
+    losses = []
+    for shard in range(3):
+        g = step_generator(0, 0, shard)
+        x = DATA[torch.randint(len(DATA), (16,), generator=g)]
+        losses.append(elbo_loss()(trainer.model, x, g))
+    (sum(terms["loss"] for terms in losses) / 3).backward()
+    terms = sharded.one_step()
+    for a, b in zip(sharded.model.parameters(), trainer.model.parameters(), strict=True):
+        assert_close(a.grad, b.grad)
+    for name in terms:
+        assert_close(terms[name], sum(t[name] for t in losses) / 3)
+
+
+@pytest.mark.parametrize("shards", [0, -1, 5, 32])
+def test_shards_that_do_not_divide_the_batch_are_refused(shards):
+    with pytest.raises(ValueError, match=f"a batch of 16 cannot be made of {shards} equal shards"):
+        Trainer(VAE(width=8), elbo_loss(), DATA, 10, 16, shards=shards)
+
+
 @pytest.mark.parametrize(("steps", "batch"), [(0, 16), (10, 0)])
 def test_no_steps_or_no_batch_is_refused(steps, batch):
     with pytest.raises(ValueError, match="steps and batch must be at least 1"):
