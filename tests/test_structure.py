@@ -24,7 +24,20 @@ MATHS = [
     "ddpm",
     "samplers",
 ]
-SUPPORT = ["mnist", "data", "exact", "evaluate", "parallel", "training", "runs", "pretrained", "checks"]
+SUPPORT = [
+    "mnist",
+    "data",
+    "exact",
+    "evaluate",
+    "parallel",
+    "training",
+    "lenet",
+    "scores",
+    "logs",
+    "runs",
+    "pretrained",
+    "checks",
+]
 SEEN = ["plots", "films", "widgets", "cli", "__main__"]
 ORDER = ["__init__", *MATHS, *SUPPORT, *SEEN]
 FILES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
