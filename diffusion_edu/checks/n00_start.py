@@ -1,5 +1,6 @@
 r"""Exercises of notebook 00: nats, the density at every noise level, the best guess of the noise, and the ruler."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -94,6 +95,7 @@ Write $\log N(x; m, s^2 I)$ in nats, from the density of a Gaussian in one dimen
 HALF, TWICE, THRICE, UNIT = "noise × ½", "noise × 2", "noise × 3", "unit Gaussian"
 
 
+@functools.cache
 def _distances() -> dict[str, float]:
     """How far four models are from the entropy, nats, paired over 2,000 points."""
     roll = SwissRoll()

@@ -1,5 +1,6 @@
 r"""Exercises of notebook 01: the likelihood as an integral, the bound, its gradient and its terms."""
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -207,6 +208,7 @@ draw by draw, if $q$ is the exact posterior?""",
 # --- lopsided -----------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def _gaps() -> dict[float, float]:
     """KL(N(0, r) ‖ N(0, 1)) for a q that is r times too wide, nats per dimension."""
     one = torch.ones(1, dtype=torch.float64)

@@ -1,5 +1,6 @@
 r"""Exercises of notebook 02: what a bound with several levels loses, and the consistency term, repaired."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -295,6 +296,7 @@ variance of $z_t$ given both. Notebook 03 will live on this function.""",
 TRUTH, RIGHT, PRINTED, MIXED = "E log p(x)", "true term (2.8)", "printed KL (2.9)", "two different latents"
 
 
+@functools.cache
 def _bounds(v: float = 0.05) -> dict[str, float]:
     """The four numbers of section 5 on the chain (2.10) when q(z₁|x) has variance v, exact."""
     one, e0, e1, e2 = torch.eye(4, dtype=torch.float64)
@@ -325,14 +327,14 @@ broken_bounds = Ordering(
 **Predict first.** Three middle terms for the bound on the chain (2.10): the true one (2.8), the printed KL (2.9),
 and $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$, of two different latents. Let the first encoder be quite
 sure, $v = 0.05$. Order the three "bounds" and $\mathbb{E} \log p(x)$, the smallest first.""",
-    stub=f"my_broken_bounds = [...]  # {TRUTH!r}, {RIGHT!r}, {PRINTED!r}, {MIXED!r}",
+    stub=f"# the smallest first: {TRUTH!r}, {RIGHT!r}, {PRINTED!r}, {MIXED!r}\nmy_broken_bounds = [...]",
     hints=(
         r"A lower bound lies below $\mathbb{E} \log p(x)$. Which of the three sums still contains every "
         r"density that the "
         r"derivation (2.4) has in it?",
         r"A sure encoder is charged by $-\log q(z_1 \mid x)$. In which of the three terms does it not occur?",
     ),
-    solution=f"my_broken_bounds = [{PRINTED!r}, {RIGHT!r}, {TRUTH!r}, {MIXED!r}]  # the smallest first",
+    solution=f"my_broken_bounds = [{PRINTED!r}, {RIGHT!r}, {TRUTH!r}, {MIXED!r}]",
     values=_bounds,
     backwards="That is the order from the largest to the smallest.",
     reasons={

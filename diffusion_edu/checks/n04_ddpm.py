@@ -1,5 +1,6 @@
 r"""Exercises of notebook 04: conversions, the weight in the loss, the loss, the step, and how many steps it takes."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -343,6 +344,7 @@ $x_t$, `z` is standard normal noise. Mind the last step.""",
 # --- five_steps ---------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def _off_after_five() -> dict[str, float]:
     """The share of samples off the roll after five steps of the exact denoiser, in per cent."""
     roll, x_T = SwissRoll(nodes=320), Draw(8).normal(1000, 2)

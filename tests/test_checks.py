@@ -1,0 +1,640 @@
+"""checks/: solutions and library pass, wrong answers are refused with the sentence that names the mistake."""
+
+import ast
+import itertools
+import linecache
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import generator
+
+from diffusion_edu import bound, checks, ddpm, diffusion, gaussian, schedules
+from diffusion_edu.checks import core
+from diffusion_edu.checks.cells import as_text, cells, project
+from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+WRITTEN = [item for item in checks.EXERCISES if isinstance(item, Exercise)]
+ORDERED = [item for item in checks.EXERCISES if isinstance(item, Ordering)]
+by_name = {"ids": lambda item: item.name}
+each = pytest.mark.parametrize("item", checks.EXERCISES, **by_name)
+each_written = pytest.mark.parametrize("item", WRITTEN, **by_name)
+each_ordered = pytest.mark.parametrize("item", ORDERED, **by_name)
+
+
+def text_of(number: str) -> str:
+    return next(NOTEBOOKS.glob(f"{number}_*.py")).read_text(encoding="utf-8")
+
+
+def names_of(number: str) -> dict:
+    """What a notebook has imported by the end of its set-up: all that a learner's answer may use."""
+    tree = ast.parse(text_of(number))
+    found, drawn = {}, {"plots", "widgets", "pretrained"}  # slow to import, and of no use here
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [alias for alias in node.names if alias.name not in drawn]
+            exec(ast.unparse(node) if node.names else "", found)
+    return found
+
+
+IMPORTS = {number: names_of(number) for number in ("00", "01", "02", "03", "04")}
+
+
+def run(item: core.Item, code: str):
+    """The answer that a cell with this code makes."""
+    names = dict(IMPORTS[item.notebook])
+    exec(compile(code, f"<cell of {item.name}>", "exec"), names)
+    return names[item.answer]
+
+
+# --- what is right ---
+
+
+@each
+def test_the_solution_is_correct(item):
+    result = item.judge(run(item, item.solution))
+    assert result.status == CORRECT, result
+    assert str(result).startswith(f"{item.name}: correct. ")
+
+
+@each
+def test_the_stub_is_not_attempted_and_does_no_harm(item, capsys):
+    assert item.judge(run(item, item.stub)).status == NOT_ATTEMPTED
+    code = dict(cells(item))["code"]
+    exec(code, {**IMPORTS[item.notebook], "checks": checks})
+    assert capsys.readouterr().out == f"{item.name}: not attempted yet.\n"
+
+
+class Linear:
+    """The linear VAE of a case as `bound.bound` draws from it, with the noise given."""
+
+    levels = 1
+
+    def __init__(self, vae, eps):
+        self.vae, self.eps, self.p, self.prior = vae, eps, vae.p, vae.prior
+
+    def q(self, t, x):
+        given, eps = self.vae.q(t, x), self.eps
+
+        class Given(gaussian.Gaussian):
+            def sample(self, generator=None, shape=()):
+                return self.at(eps)
+
+        return Given(given.mean, given.var)
+
+
+def schedule(beta):
+    return schedules.Schedule(beta.double())
+
+
+def all_t(beta, value):
+    return torch.as_tensor(value, dtype=torch.float64).expand(len(beta))
+
+
+def optimal(beta, t, mse):
+    return diffusion.sigma2_optimal(schedule(beta), all_t(beta, mse))[t]
+
+
+def kl_of_step(beta, t, x0, x0_hat, sigma2):
+    return diffusion.L_term(schedule(beta), t, x0, x0, x0_hat, all_t(beta, sigma2))
+
+
+def squared_error(eps_net, x0, t, eps, alpha_bar):
+    return ddpm.squared_error(x0, t, eps, eps_net, Bars(alpha_bar))
+
+
+class Bars:
+    """What `squared_error` needs of a schedule."""
+
+    def __init__(self, alpha_bar):
+        self.alpha_bar = alpha_bar
+
+
+LIBRARY = {
+    "log_normal": lambda x, m, s: gaussian.Gaussian(m, s**2).log_prob(x),
+    "log_likelihood": bound.importance_weighted,
+    "elbo": lambda x, vae, eps: bound.bound(x, Linear(vae, eps)).elbo,
+    "kl": lambda m, v, n, w: gaussian.kl(gaussian.Gaussian(m, v), gaussian.Gaussian(n, w)),
+    "middle": lambda m, v, a, s, y: (lambda p: (p.mean, p.var))(gaussian.condition(gaussian.Gaussian(m, v), a, s, y)),
+    "jump": lambda b, t, x, e: diffusion.q_marginal(schedule(b), t, x).at(e),
+    "posterior": lambda b, t, xt, x0: (
+        diffusion.posterior_mean(schedule(b), t, xt, x0),
+        schedule(b).beta_tilde[t],
+    ),
+    "kl_term": kl_of_step,
+    "best_variance": optimal,
+    "x0_from_v": ddpm.x0_from_v,
+    "noise_weight": lambda b, t, s: ddpm.eps_weight(schedule(b), all_t(b, s))[t],
+    "simple_loss": squared_error,
+    "ancestral_step": lambda b, t, xt, e, z: ddpm.ancestral_step(schedule(b), t, xt, e, b.double(), z),
+}
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_the_library_has_the_properties_that_learners_are_asked_for(name):
+    result = getattr(checks, name).judge(LIBRARY[name])
+    assert result.status == CORRECT, result
+
+
+OTHER_WAYS = {
+    "kl": """
+def my_kl(mean_q, var_q, mean_p, var_p):
+    q = torch.distributions.Normal(mean_q, var_q**0.5)
+    return torch.distributions.kl_divergence(q, torch.distributions.Normal(mean_p, var_p**0.5)).sum(dim=-1)""",
+    "log_likelihood": """
+def my_log_likelihood(log_p):
+    top = log_p.max(0).values
+    return top + torch.log(torch.exp(log_p - top).mean(0))""",
+    "steps_needed": """
+def my_steps_needed(beta, dim, nats):
+    bar = 1 - math.exp(-2 * nats / dim)
+    return math.ceil(math.log(bar) / math.log(1 - beta))""",
+    "jump": """
+def my_jump(beta, t, x0, eps):
+    bar = 1.0
+    for s in range(1, t + 1):
+        bar = bar * (1 - beta[s])
+    return bar**0.5 * x0 + (1 - bar)**0.5 * eps""",
+    "noise_weight": """
+def my_noise_weight(beta, t, sigma2):
+    alpha_bar = torch.cumprod(1 - beta, dim=0)
+    factor = beta[t] / ((1 - beta[t]).sqrt() * (1 - alpha_bar[t]).sqrt())
+    return float(factor**2 / (2 * sigma2))""",
+    "simple_loss": """
+def my_simple_loss(eps_net, x0, t, eps, alpha_bar):
+    xt = torch.stack([alpha_bar[i] ** 0.5 * x + (1 - alpha_bar[i]) ** 0.5 * e for x, i, e in zip(x0, t, eps)])
+    return torch.linalg.vector_norm(eps - eps_net(xt, t), dim=1) ** 2""",
+    "posterior": """
+def my_posterior(beta, t, xt, x0):
+    bar = torch.cumprod(1 - beta, 0)
+    if t == 1:
+        return x0, 0.0
+    precision = 1 / (1 - bar[t - 1]) + (1 - beta[t]) / beta[t]
+    mean = (bar[t - 1] ** 0.5 * x0 / (1 - bar[t - 1]) + (1 - beta[t]) ** 0.5 * xt / beta[t]) / precision
+    return [mean, 1 / precision]""",
+    "paired_gap": """
+def my_paired_gap(log_p, log_p_model):
+    d = (log_p - log_p_model).numpy()
+    return d.mean(), d.std(ddof=0) / len(d) ** 0.5""",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_WAYS)
+def test_other_ways_of_writing_it_are_correct(name):
+    item = getattr(checks, name)
+    result = item.judge(run(item, OTHER_WAYS[name]))
+    assert result.status == CORRECT, result
+
+
+# --- what is wrong: the solution with one place changed, and a word of the sentence that must come ---
+
+SLIPS = {
+    "log_normal": [
+        ("return -(square", "return (square", "falls with the distance"),
+        (".sum(-1)", "", "sum over the last axis"),
+        (".sum(-1)", ".mean(-1)", "not a mean"),
+        ("(2 * std**2)", "(2 * std)", "measured in variances"),
+        ("(2 * std**2)", "std**2", "factor ½ in the exponent"),
+        ("(x - mean) ** 2", "(x - mean).abs()", "not squared"),
+        ("2 * torch.pi * std**2) / 2", "0 * std + 2 * torch.pi) / 2", "log s per dimension is missing"),
+    ],
+    "noisy_log_prob": [
+        ("alpha_bar**0.5 * means", "alpha_bar * means", "by the root of ᾱ"),
+        ("alpha_bar**0.5 * means", "means", "also shrinks the curve"),
+        ("alpha_bar * var + 1", "var + 1", "shrinks with the data"),
+        ("alpha_bar * var + 1 - alpha_bar", "1 - alpha_bar", "own noise ᾱ s² is missing"),
+        ("weights.log() + log", "log", "weights are missing"),
+        ("torch.logsumexp(weights.log() + log_densities, -1)", "(weights * log_densities).sum(-1)",
+         "log stands outside"),
+        ("torch.logsumexp(weights.log() + log_densities, -1)", "(weights * log_densities.exp()).sum(-1).log()",
+         "torch.logsumexp"),
+    ],
+    "noise_guess": [
+        ("-((1 - alpha_bar) ** 0.5)", "(1 - alpha_bar) ** 0.5", "sign of the score"),
+        ("((1 - alpha_bar) ** 0.5)", "(1 - alpha_bar)", "not its variance"),
+        ("-((1 - alpha_bar) ** 0.5) * score", "score", "factor −√(1 − ᾱ) is missing"),
+        ("((1 - alpha_bar) ** 0.5) * score", "score / (1 - alpha_bar) ** 0.5", "on the wrong side"),
+        ("log_prob(xt).sum()", "log_prob(xt).exp().sum()", "slope of the log density"),
+        ("(1 - alpha_bar) ** 0.5", "alpha_bar**0.5", "belongs to the noise"),
+    ],
+    "paired_gap": [
+        ("log_p - log_p_model", "log_p_model - log_p", "the truth first"),
+        ("log_p - log_p_model", "(log_p - log_p_model).abs()", "keep their signs"),
+        (" / len(difference) ** 0.5", "", "spread of single points"),
+        ("** 0.5", "", "falls like 1/√n"),
+        ("difference.std() /", "difference.var() ** 0.5 * 0 + log_p_model.std() /", "unpaired estimate"),
+        ("difference.std() /", "(log_p.var() + log_p_model.var()) ** 0.5 /", "points are the same"),
+    ],
+    "log_likelihood": [
+        ("torch.logsumexp(log_p, 0) - math.log(len(log_p))", "log_p.mean(0)", "not inside"),
+        (" - math.log(len(log_p))", "", "log K is missing"),
+        ("- math", "+ math", "it was added"),
+        ("torch.logsumexp(log_p, 0) - math.log(len(log_p))", "torch.logsumexp(log_p, -1) - math.log(log_p.shape[-1])",
+         "lie along the first axis"),
+        ("torch.logsumexp(log_p, 0) - math.log(len(log_p))", "log_p.exp().mean(0)", "The log is missing"),
+        ("torch.logsumexp(log_p, 0) - math.log(len(log_p))", "log_p.exp().mean(0).log()", "exp(−3000) is zero"),
+        ("torch.logsumexp(log_p, 0) - math.log(len(log_p))", "log_p.sum(0)", "log of a product"),
+    ],
+    "elbo": [
+        ("- q.log_prob(z)", "+ q.log_prob(z)", "in the denominator"),
+        (" - q.log_prob(z)", "", "denominator log q(z|x) is missing"),
+        (" + vae.prior().log_prob(z)", "", "the prior is missing"),
+        ("q.var.sqrt()", "q.var", "standard deviation"),
+        ("q.mean + q.var.sqrt() * eps", "q.mean", "noise is not used"),
+        ("vae.prior().log_prob(z) - q.log_prob(z)", "0.5 * (1 - q.var - q.mean**2 + q.var.log()).sum(-1)",
+         "nothing to cancel with"),
+        ("return vae.p(0, z).log_prob(x) + vae.prior().log_prob(z) - q",
+         "return -vae.p(0, z).log_prob(x) - vae.prior().log_prob(z) + q", "That is the loss"),
+    ],
+    "pathwise_gradient": [
+        ("(slope(z) * eps).mean()", "slope(z).mean()", "multiplied by ε"),
+        ("(slope(z) * eps).mean()", "(slope(z) * eps * s).mean()", "∂log s"),
+        ("m + s * eps", "m + s**2 * eps", "not by the variance"),
+        ("z = m + s * eps", "z = m + 0 * eps", "not at m"),
+        ("slope(z).mean(), (slope(z) * eps).mean()", "slope(z).sum(), (slope(z) * eps).sum()", "estimated by a mean"),
+        ("(slope(z) * eps).mean()", "slope(z).mean() * eps.mean()", "not the product of the means"),
+    ],
+    "kl": [
+        ("ratio = var_q / var_p", "ratio = var_p / var_q; var_p = var_q", "turned round"),
+        (".sum(-1)", ".mean(-1)", "not a mean"),
+        (".sum(-1)", "", "sum over the last axis"),
+        ("0.5 * (ratio", "(ratio", "factor ½"),
+        ("** 2 / var_p", "** 2 / var_q", "variance of p"),
+        ("(mean_q - mean_p) ** 2", "(mean_q - mean_p).abs()", "not as |μ − ν|"),
+        ("ratio = var_q / var_p", "ratio = var_q**2 / var_p**2; var_p = var_p**2", "variances already"),
+        ("- ratio.log()", "+ ratio.log()", "adds to the cost"),
+        ("ratio - 1 -", "ratio -", "−1 makes it zero"),
+    ],
+    "spoilt_gap": [
+        ("factors - 1 - factors.log()", "1 / factors - 1 + factors.log()", "turned round"),
+        ("dim / 2", "1 / 2", "Each of the D dimensions"),
+        (".sum()", ".mean()", "sum over its levels"),
+        ("dim / 2", "dim", "factor ½"),
+        (" - factors.log()", "", "log of the ratio"),
+        ("return dim", "return -dim", "never negative"),
+        ("return dim", "factors = factors.prod(); return dim", "do not multiply"),
+    ],
+    "consistency": [
+        ("chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])",
+         "chain.q(t, z[t - 1]).log_prob(z[t]) - chain.p(t, z[t + 1]).log_prob(z[t])", "p is above and q below"),
+        ("chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])",
+         "-gaussian.kl(chain.q(t, z[t - 1]), chain.p(t, z[t + 1]))", "draws a z_t of its own"),
+        ("chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])",
+         "-gaussian.kl(chain.q(t + 1, z[t]), chain.p(t, z[t + 1]))", "different variables"),
+        ("chain.p(t, z[t + 1]).log_prob(z[t])", "chain.p(t - 1, z[t]).log_prob(z[t - 1])", "index of p is shifted"),
+        ("chain.q(t, z[t - 1]).log_prob(z[t])", "chain.q(t + 1, z[t]).log_prob(z[t + 1])", "q must be"),
+        (" - chain.q(t, z[t - 1]).log_prob(z[t])", "", "grows without limit"),
+    ],
+    "middle": [
+        ("a * z_next / v", "z_next / v", "factor a is missing"),
+        ("a * z_next / v", "a**2 * z_next / v", "is a z_{t+1}/v"),
+        ("mean / var + ", "", "known from below"),
+        ("1 / precision", "precision", "one over it"),
+        ("1 / precision", "var + v", "precisions do"),
+        ("1 / precision", "1 / (1 / var + a / v)", "is a²/v"),
+        ("1 / precision", "a**2 * var + v", "averaged out"),
+    ],
+    "information": [
+        ("torch.logsumexp(log_q, 0) - torch.log(torch.tensor(len(log_q)))", "log_q.mean(0)", "mean of densities"),
+        (" - torch.log(torch.tensor(len(log_q)))", "", "log n is missing"),
+        ("logsumexp(log_q, 0)", "logsumexp(log_q, 1)", "the rows"),
+        ("(log_q.diagonal() - log_aggregate)", "(log_aggregate - log_q.diagonal())", "can only help"),
+        ("return (log_q.diagonal()", "return (log_q", "the diagonal"),
+        (" - log_aggregate)", ")", "aggregate posterior q(z_t) is missing"),
+        ("torch.logsumexp(log_q, 0) -", "log_q.exp().sum(0).log() -", "Take the largest value out"),
+    ],
+    "jump": [
+        ("alpha_bar.sqrt() * x0", "alpha_bar * x0", "root of ᾱ_t multiplies"),
+        ("(1 - alpha_bar).sqrt()", "(1 - alpha_bar)", "variance of the noise"),
+        ("(1 - beta).cumprod(0)[t]", "(1 - beta)[t]", "That is one step"),
+        ("[t]", "[t - 1]", "up to and with α_t"),
+        ("(1 - beta).cumprod(0)[t]", "(1 - beta[1:]).cumprod(0)[min(t, len(beta) - 2)]", ""),
+        ("(1 - beta).cumprod(0)[t]", "(1 - beta[t]) ** t", "constant β"),
+        ("(1 - alpha_bar).sqrt()", "beta[t].sqrt()", "last step's alone"),
+        ("(1 - beta).cumprod(0)[t]", "1 - (1 - beta).cumprod(0)[t]", "exchanged"),
+    ],
+    "steps_needed": [
+        ("return T", "return T - 1", "one step more"),
+        ("T = 1", "T = 2", ""),
+        ("return T", "return T + 1", "One step fewer"),
+        ("-dim / 2", "-1", "grows with D"),
+        ("-dim / 2", "-dim", "in front of the log is D/2"),
+        ("-dim / 2 * math.log(1 - (1 - beta) ** T)", "(1 - beta) ** T", "not nats"),
+        ("(1 - beta) ** T", "math.exp(-beta * T)", "limit for small β"),
+        ("(1 - beta) ** T", "(1 - beta) ** (T / 2)", "without a root"),
+    ],
+    "posterior": [
+        ("c0 = alpha_bar[t - 1].sqrt()", "c0 = alpha_bar[t].sqrt()", "001 has the same slip"),
+        ("c0 = alpha_bar[t - 1].sqrt()", "c0 = alpha_bar[t - 1]", "prior's mean is √ᾱ_{t−1} x₀"),
+        ("(1 - beta[t]).sqrt()", "(1 - beta[t])", "likelihood's mean"),
+        ("c0 * x0 + ct * xt", "c0 * xt + ct * x0", "exchanged"),
+        ("(1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]", "beta[t]", "Two witnesses"),
+        ("xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]",
+         "xt, ((1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]).sqrt()", "standard deviation stands"),
+        ("xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])", "xt, (1 - alpha_bar[t]) / (1 - alpha_bar[t - 1])",
+         "upside down"),
+    ],
+    "kl_term": [
+        (".square().sum(-1)", ".norm(dim=-1)", "not squared"),
+        (".square().sum(-1)", ".square().mean(-1)", "is a sum"),
+        (" + constant", "", "without its constant"),
+        ("x0.shape[-1] / 2", "1 / 2", "pays the constant"),
+        ("c**2 /", "c /", "squared as a whole"),
+        ("c**2 / (2 * sigma2)", "c**2 / sigma2", "factor ½"),
+        ("c**2 / (2 * sigma2)", "c**2 / (2 * sigma2.sqrt())", "divided by the variance"),
+        ("c = alpha_bar[t - 1]", "c = alpha_bar[t]", "root of ᾱ_{t−1}"),
+        ("(ratio - 1 - ratio.log())", "(1 / ratio - 1 + ratio.log())", "upside down"),
+    ],
+    "best_variance": [
+        ("c**2 * mse", "mse", "with the factor c_t"),
+        ("c**2 * mse", "c * mse", "c_t multiplies a distance"),
+        ("beta_tilde + ", "", "scatters by β̃_t"),
+        ("return beta_tilde +", "return beta[t] +", "not with β_t"),
+        (" + c**2 * mse", "", "only if x₀ is known"),
+        ("return beta_tilde + c**2 * mse", "return (beta_tilde + c**2 * mse).sqrt()", "standard deviation stands"),
+    ],
+    "x0_from_v": [
+        ("xt - (1", "xt + (1", "The sign of v"),
+        ("return alpha_bar**0.5 * xt - (1 - alpha_bar) ** 0.5 * v",
+         "return (1 - alpha_bar) ** 0.5 * xt - alpha_bar**0.5 * v", "roots are exchanged"),
+        ("alpha_bar**0.5 * xt - (1 - alpha_bar) ** 0.5 * v", "alpha_bar * xt - (1 - alpha_bar) * v",
+         "roots are missing"),
+        ("alpha_bar**0.5 * xt - (1 - alpha_bar) ** 0.5 * v", "(xt - (1 - alpha_bar) ** 0.5 * v) / alpha_bar**0.5",
+         "as if it were ε"),
+        ("alpha_bar**0.5 * xt - (1 - alpha_bar) ** 0.5 * v", "(1 - alpha_bar) ** 0.5 * xt + alpha_bar**0.5 * v",
+         "the other unknown"),
+        ("alpha_bar**0.5 * xt - (1 - alpha_bar) ** 0.5 * v",
+         "(xt - (1 - alpha_bar) ** 0.5 * ((1 - alpha_bar) ** 0.5 * xt + alpha_bar**0.5 * v)) / alpha_bar**0.5",
+         "divides by something that is zero"),
+    ],
+    "noise_weight": [
+        ("beta[t] ** 2", "beta[t]", "it is squared"),
+        (" * (1 - beta[t])", "", "squared, that is 1/α_t"),
+        ("(1 - beta[t])", "alpha_bar", "without a bar"),
+        ("(2 * sigma2", "(sigma2", "factor ½"),
+        ("2 * sigma2", "2 * sigma2.sqrt()", "twice the variance"),
+        ("(1 - alpha_bar))", "(1 - alpha_bar).sqrt())", "in the weight it is squared"),
+        ("cumprod(0)[t]", "cumprod(0)[t - 1]", ""),
+    ],
+    "simple_loss": [
+        (".unsqueeze(-1)", "", "unsqueeze(-1)"),
+        (".square().sum(-1)", ".square().mean(-1)", "is a sum over the dimensions"),
+        (".square().sum(-1)", ".square().sum(-1).mean()", "comes afterwards"),
+        (".square().sum(-1)", ".norm(dim=-1)", "norm is not squared"),
+        (".square().sum(-1)", ".square()", "sums over the last axis"),
+        ("a.sqrt() * x0 + (1 - a).sqrt() * eps", "a * x0 + (1 - a) * eps", "by the roots"),
+        ("eps_net(xt, t)", "eps_net(x0, t)", "noisy x_t only"),
+        ("(eps - eps_net", "(x0 - eps_net", "target is the noise"),
+        ("alpha_bar[t]", "alpha_bar[t - 1]", "shifted by one"),
+    ],
+    "ancestral_step": [
+        (" if t > 1 else mean", "", "would stay in the sample"),
+        ("beta[t].sqrt() * z", "beta[t] * z", "a variance stands"),
+        ("(xt - beta", "(xt + beta", "the sign is minus"),
+        ("(1 - beta[t]).sqrt()", "alpha_bar.sqrt()", "undoes one α_t"),
+        (" / (1 - beta[t]).sqrt()", "", "going back stretches"),
+        ("(1 - alpha_bar).sqrt() * eps_hat", "(1 - alpha_bar) * eps_hat", "root of 1 − ᾱ_t"),
+        (" * eps_hat", "", "behind the fraction is missing"),
+        ("mean + beta[t].sqrt() * z if t > 1 else mean", "mean", "adds fresh noise"),
+    ],
+}  # fmt: skip
+CASES = [(getattr(checks, name), *slip) for name, slips in SLIPS.items() for slip in slips]
+
+
+@pytest.mark.parametrize(("item", "old", "new", "words"), CASES, ids=[f"{c[0].name}: {c[2][:40]}" for c in CASES])
+def test_a_slip_is_refused_and_named(item, old, new, words):
+    assert item.solution.count(old) >= 1, "the solution has changed: change this test"
+    result = item.judge(run(item, item.solution.replace(old, new)))
+    assert result.status == WRONG, result
+    assert words in result.text, result
+
+
+def test_every_exercise_has_at_least_five_slips_with_messages_of_their_own():
+    assert set(SLIPS) == {item.name for item in WRITTEN}
+    for name, slips in SLIPS.items():
+        assert len({words for *_, words in slips if words}) >= 5, name
+
+
+@each_written
+def test_every_known_mistake_is_told_apart_from_the_others(item):
+    solution = run(item, item.solution)
+    assert len({str(mistake) for mistake in item.mistakes}) == len(item.mistakes) >= 5
+    for mistake in item.mistakes:
+
+        def answer(*inputs, mistake=mistake):
+            out = mistake.wrong(*inputs)
+            if isinstance(out, tuple):  # None stands for any part; take the right one
+                return tuple(r if o is None else o for o, r in zip(out, solution(*inputs), strict=True))
+            return out
+
+        result = item.judge(answer)
+        assert result.status == WRONG
+        assert str(mistake) in result.text, result
+
+
+@each_written
+def test_zeros_constants_and_the_input_are_refused(item):
+    solution, case = run(item, item.solution), next(item.inputs())
+    fill = lambda out, value: tuple(fill(o, value) for o in out) if isinstance(out, tuple) else 0 * out + value  # noqa: E731
+    for value in (0.0, 1.0, 0.5):
+        assert item.judge(lambda *a, v=value: fill(solution(*a), v)).status == WRONG
+        assert item.judge(lambda *a, v=value: v).status == WRONG
+    for position in range(len(case)):
+        assert item.judge(lambda *a, i=position: a[i]).status == WRONG
+    assert item.judge(lambda *a: a).status == WRONG
+
+
+# --- predictions ---
+
+
+@each_ordered
+def test_every_other_order_is_refused_with_a_reason(item):
+    right = run(item, item.solution)
+    messages = set()
+    for order in itertools.permutations(right):
+        result = item.judge(list(order))
+        assert result.status == (CORRECT if list(order) == right else WRONG)
+        messages.add(result.text)
+    assert item.judge(right[::-1]).text == item.backwards
+    reasons = {f"{a!r} comes before {b!r}. {why}" for (a, b), why in item.reasons.items()}
+    assert len(messages) - 2 >= min(4, len(right) - 1)
+    assert messages <= reasons | {item.backwards, item.judge(right).text}
+    assert set(item.reasons) == set(itertools.combinations(right, 2))
+
+
+@each_ordered
+def test_an_order_of_other_things_is_refused_in_words(item):
+    right = run(item, item.solution)
+    for answer in (right[:-1], [*right[:-1], right[0]], right[0], 3, "order", {"a": 1}):
+        result = item.judge(answer)
+        assert result.status == WRONG
+        assert "has each of these once" in result.text
+
+
+# --- what is said of other trouble ---
+
+
+def test_an_error_is_told_with_its_line_and_nothing_of_ours():
+    code = "def my_kl(mean_q, var_q, mean_p, var_p):\n    ratio = var_q / var_p\n    return ratio.sums()\n"
+    result = checks.kl.judge(run(checks.kl, code))
+    assert result.status == ERROR
+    assert str(result).startswith("kl: stopped by an error. AttributeError: 'Tensor' object has no attribute 'sums'")
+    assert "in line 3" in result.text
+    linecache.cache["<cell of kl>"] = (len(code), None, code.splitlines(True), "<cell of kl>")  # as IPython does
+    assert "in line 3: return ratio.sums()" in checks.kl.judge(run(checks.kl, code)).text
+    del linecache.cache["<cell of kl>"]
+    assert "Traceback" not in result.text
+    assert "core.py" not in result.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (lambda a, b: a, ERROR, "TypeError"),
+        (lambda *a: exit(), ERROR, "SystemExit"),
+        (lambda *a: 1 / 0, ERROR, "ZeroDivisionError: division by zero"),
+        (lambda *a: "0.5", WRONG, "returns str"),
+        (lambda *a: a[0] * ..., NOT_ATTEMPTED, "still a ..."),
+        (lambda *a: torch.tensor(float("nan")).expand(a[0].shape[:-1]), WRONG, "gives nan"),
+        (3.0, WRONG, "without calling it"),
+        (torch.ones(3), WRONG, "without calling it"),
+        (..., NOT_ATTEMPTED, ""),
+        (None, NOT_ATTEMPTED, ""),
+    ],
+)
+def test_other_trouble_has_a_sentence(answer, status, words):
+    result = checks.kl.judge(answer)
+    assert result.status == status
+    assert words in result.text
+
+
+def test_a_forgotten_return_is_named():
+    code = checks.kl.solution.replace("return", "answer =")
+    assert "Is there a `return` missing?" in checks.kl.judge(run(checks.kl, code)).text
+
+
+def test_an_exercise_raised_as_not_implemented_is_not_attempted():
+    def my_kl(mean_q, var_q, mean_p, var_p):
+        raise NotImplementedError
+
+    assert checks.kl.judge(my_kl).status == NOT_ATTEMPTED
+
+
+def test_changing_an_argument_is_refused():
+    code = checks.kl.solution.replace("ratio = var_q", "mean_q -= mean_p; mean_p = 0\n    ratio = var_q")
+    assert "changes its argument mean_q in place" in checks.kl.judge(run(checks.kl, code)).text
+    code = checks.consistency.solution.replace("return", "z[0] *= 2\n    return")
+    assert "changes its argument z in place" in checks.consistency.judge(run(checks.consistency, code)).text
+
+
+def test_random_numbers_of_its_own_are_refused():
+    code = checks.kl.solution + " + 1e-9 * torch.randn(())"
+    assert checks.kl.judge(run(checks.kl, code)).status == CORRECT  # below rounding: nobody can tell
+    code = checks.elbo.solution.replace("* eps", "* torch.randn_like(eps)")
+    torch.manual_seed(0)
+    assert checks.elbo.judge(run(checks.elbo, code)).status == WRONG
+
+
+def test_a_draw_that_hides_behind_a_tolerance_is_found():
+    """Monte Carlo means are compared within four standard errors; two calls must agree to rounding."""
+    item = checks.information
+    noisy = item.judge(lambda log_q: checks.information.mistakes[0].wrong(log_q) + torch.randn(()))
+    assert noisy.status == WRONG
+
+
+@each
+def test_judging_leaves_the_global_random_numbers_alone(item):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    texts = [item.judge(run(item, item.solution)).text for _ in range(2)]
+    assert torch.equal(before, torch.get_rng_state())
+    assert texts[0] == texts[1]
+
+
+def test_single_precision_where_double_was_given_is_named():
+    code = checks.kl.solution.replace("ratio = var_q / var_p", "ratio = (var_q / var_p).float()")
+    single = checks.kl.judge(run(checks.kl, code.replace("mean_q - mean_p", "mean_q.float() - mean_p.float()")))
+    assert single.status in (CORRECT, WRONG)
+    assert single.status == CORRECT or "float32 although" in single.text or "float64" in single.text
+
+
+def test_a_mistake_beyond_the_collection_is_shown_with_the_input():
+    result = checks.kl.judge(lambda m, v, n, w: 3 * gaussian.kl(gaussian.Gaussian(m, v), gaussian.Gaussian(n, w)))
+    assert "With mean_q = [" in result.text
+    assert re.search(r"it gives [\d.]+; right is [\d.]+", result.text)
+    assert "This equals" not in result.text
+
+
+# --- texts ---
+
+
+@each
+def test_texts_are_complete(item):
+    assert 1 <= item.difficulty <= 3
+    assert 3 <= item.minutes <= 30
+    assert len(item.hints) == 2
+    assert f"my_{item.name}" in item.stub
+    assert f"my_{item.name}" in item.solution
+    assert all(len(line) <= 115 for line in (item.stub + "\n" + item.solution).split("\n"))
+    assert re.search(rf"^# ## {re.escape(item.section)}\b", text_of(item.notebook), re.M)
+
+
+@each_written
+def test_equations_that_are_pointed_to_exist(item):
+    texts = [text_of(number) for number in IMPORTS if number <= item.notebook]
+    numbers = {number for text in texts for number in re.findall(r"\\tag\{([\d.]+)\}", text)}
+    said = {m.equation for m in item.mistakes} | set(re.findall(r"\((\d\.\d+)\)", item.text + "".join(item.hints)))
+    assert said <= numbers, said - numbers
+
+
+def test_exercises_stand_in_the_order_of_the_notebooks():
+    names = [item.name for item in checks.EXERCISES]
+    assert len(set(names)) == len(names) >= 20
+    assert [item.notebook for item in checks.EXERCISES] == sorted(item.notebook for item in checks.EXERCISES)
+    for number in IMPORTS:
+        here = [item for item in checks.EXERCISES if item.notebook == number]
+        assert 3 <= len(here) <= 6
+        places = [re.search(rf"^# ## {re.escape(item.section)}\b", text_of(number), re.M).start() for item in here]
+        assert places == sorted(places)
+    assert [p.notebook for p in checks.PROJECTS] == sorted(IMPORTS)
+    assert all(len(p.rubric) >= 4 for p in checks.PROJECTS)
+
+
+@each
+def test_cells_fold_hints_and_solution(item):
+    text, code, folds = (source for _, source in cells(item))
+    assert text.startswith("### Exercise: ")
+    assert len(code.splitlines()) <= 25
+    assert folds.count("<details>") == folds.count("</details>") == 3
+    assert f"```python\n{item.solution}\n```" in folds
+    assert not re.search(r"^\s*[-+*] ", text, re.M), "a line would be read as a list"
+    assert all(part.count("$") % 2 == 0 for part in (text, folds))
+    assert as_text(cells(item)).count("# %%") == 3
+
+
+def test_notebooks_show_exercises_as_they_are_written_here():
+    """Where a notebook has an exercise, its cells are those that `cells` makes."""
+    known = {f"### Exercise: {item.title}\n": item for item in checks.EXERCISES}
+    for path in NOTEBOOKS.glob("[0-9]*.py"):
+        text = path.read_text(encoding="utf-8")
+        for title in re.findall(r"^# (### Exercise: .*\n)", text, re.M):
+            assert as_text(cells(known[title])) in text + "\n", title
+
+
+def test_projects_have_a_rubric_to_read():
+    for item in checks.PROJECTS:
+        assert project(item).count("\n- ") == len(item.rubric)
+
+
+def test_random_inputs_are_a_function_of_the_seed():
+    a, b = core.Draw(3), core.Draw(3)
+    assert torch.equal(a.betas(), b.betas())
+    assert not torch.equal(a.normal(4), core.Draw(4).normal(4))
+    beta = core.Draw(1, torch.float32).betas()
+    assert beta.dtype == torch.float32
+    assert beta[0] == 0
+    assert math.isclose(core.Draw(2).normal(20_000).std().item(), 1, abs_tol=0.03)
+    assert generator(0).initial_seed() == 0
