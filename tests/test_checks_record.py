@@ -1,0 +1,147 @@
+"""checks.progress(): a small file of the learner's own, which may be missing, damaged or in the way."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from diffusion_edu import checks
+from diffusion_edu.checks import record
+
+
+def right(name: str):
+    item = getattr(checks, name)
+    names: dict = {}
+    exec(f"import torch, math\n{item.solution}", names)
+    return item, names[item.answer]
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    path = tmp_path / "data" / "progress.json"
+    monkeypatch.setenv(record.VARIABLE, str(path))
+    return path
+
+
+def test_a_correct_answer_is_remembered_and_a_wrong_one_is_not(file, capsys):
+    item, answer = right("kl")
+    item(lambda *a: 0.0)
+    item(...)
+    assert not file.exists()
+    item(answer)
+    item(answer)
+    assert json.loads(file.read_text(encoding="utf-8")) == {"version": 1, "done": ["01.kl"]}
+    assert [path.name for path in file.parent.iterdir()] == ["progress.json"]
+    assert capsys.readouterr().out.count("correct. ") == 2
+
+
+def test_progress_says_what_is_done_and_what_is_next(file, capsys):
+    checks.progress()
+    empty = capsys.readouterr().out
+    assert f"Next: {checks.EXERCISES[0].name} in notebook 00" in empty
+    record.remember(checks.EXERCISES[0].key)
+    checks.progress()
+    one = capsys.readouterr().out
+    assert f"Next: {checks.EXERCISES[1].name} in notebook 00" in one
+    assert "00  1 of 5" in one
+    assert str(file) in one
+    for item in checks.EXERCISES:
+        record.remember(item.key)
+    checks.progress()
+    assert "All exercises are done." in capsys.readouterr().out
+
+
+def test_progress_can_be_forgotten(file, capsys):
+    record.remember("01.kl")
+    checks.forget()
+    assert not file.exists()
+    checks.forget()
+    out = capsys.readouterr().out
+    assert f"Removed {file}." in out
+    assert "No progress is kept." in out
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"done": 3}', '{"done": [1]}', "null", "\ufffd", "[" * 100_000])
+def test_a_damaged_file_is_told_and_replaced(file, capsys, text):
+    file.parent.mkdir()
+    file.write_text(text, encoding="utf-8")
+    checks.progress()
+    assert "is damaged. checks.forget() removes the file." in capsys.readouterr().out
+    assert file.read_text(encoding="utf-8") == text  # looking changes nothing
+    item, answer = right("kl")
+    item(answer)
+    assert "01.kl" in file.read_text(encoding="utf-8")
+    assert file.with_name("progress.json.damaged").read_text(encoding="utf-8") == text
+
+
+def test_bytes_that_are_no_text_are_damage(file, capsys):
+    file.parent.mkdir()
+    file.write_bytes(b"\xff\xfe\x00")
+    checks.progress()
+    assert "is damaged" in capsys.readouterr().out
+
+
+def test_a_place_that_cannot_be_written_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(record.VARIABLE, str(tmp_path / "file" / "progress.json"))
+    item, answer = right("kl")
+    item(answer)
+    out = capsys.readouterr().out
+    assert out.startswith("kl: correct.")
+    assert "Your progress could not be kept in" in out or "cannot be read" in out
+    checks.progress()
+    checks.forget()
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def test_a_directory_in_its_place_is_told_in_a_sentence(file, capsys):
+    file.mkdir(parents=True)
+    item, answer = right("kl")
+    item(answer)
+    checks.progress()
+    checks.forget()
+    out = capsys.readouterr().out
+    assert "cannot be read" in out
+    assert "could not be removed" in out
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file(file, monkeypatch):
+    record.remember("00.first")
+
+    def full(*paths):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert "No space left" in record.remember("00.second")
+    assert json.loads(file.read_text(encoding="utf-8"))["done"] == ["00.first"]
+    assert [path.name for path in file.parent.iterdir()] == ["progress.json"]
+
+
+def test_nothing_is_written_under_test_unless_asked(monkeypatch):
+    monkeypatch.delenv(record.VARIABLE, raising=False)
+    assert record.path() is None
+    monkeypatch.setenv(record.VARIABLE, "")
+    assert record.path() is None
+    assert record.remember("01.kl") == ""
+
+
+def test_a_learner_s_file_lies_in_the_user_s_data_directory(tmp_path):
+    program = "from diffusion_edu.checks import record; print(record.path())"
+    env = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(("PYTEST", "DIFFUSION"))}
+    env |= {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("progress.json")
+    assert str(tmp_path) in done.stdout
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_a_grader_gets_one_line_per_judgement(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(record.RESULTS, str(tmp_path / "results.jsonl"))
+    item, answer = right("kl")
+    for given in (..., answer, lambda *a: 0.0):
+        item(given)
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["exercise"] for line in lines] == ["01.kl"] * 3
+    assert [line["status"] for line in lines] == [checks.NOT_ATTEMPTED, checks.CORRECT, checks.WRONG]
