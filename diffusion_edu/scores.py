@@ -123,8 +123,8 @@ def frechet_gaussians(mean: Tensor, cov: Tensor, mean_2: Tensor, cov_2: Tensor) 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """The squared Fréchet distance of the Gaussians with the means and covariances of x (n, d) and y (m, d).
 
-    It is biased upwards by about 1/n + 1/m: compare at equal n only, or with the floor. Raises ValueError on shapes
-    that do not fit and unless n and m are above d, where a covariance has no rank left for its noise.
+    It is biased upwards, in proportion to 1/n + 1/m: compare at equal n only, or with the floor. Raises ValueError on
+    shapes that do not fit, and unless n and m are above d: below that a covariance has not its full rank.
     """
     _check_pair(x, y, "x", "y")
     for name, points in (("x", x), ("y", y)):

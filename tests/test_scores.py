@@ -152,6 +152,14 @@ def test_label_shares_count_the_most_probable_digit():
     assert torch.equal(scores.label_shares(probabilities), expected)
 
 
+def test_label_distance_is_the_share_to_be_changed():
+    """All read as threes where each digit has a tenth: nine tenths must change. The confidence is that of a three."""
+    probabilities = (torch.eye(10)[[3]] * 0.5 + 0.05).expand(100, 10)
+    measured = scores.compare_features(randn(100, 2), probabilities, randn(100, 2, seed=1), [0.1] * 10)
+    assert measured["label_distance"] == pytest.approx(0.9)
+    assert measured["confidence"] == pytest.approx(0.55)
+
+
 def test_the_nearest_are_those_that_all_distances_say():
     x, train = randn(70, 8, seed=1).float(), randn(230, 8, seed=2).float()
     every = torch.cdist(x.double(), train.double())
@@ -363,6 +371,7 @@ def test_publishing_writes_what_is_read_back(elsewhere, monkeypatch, unseen):
     kept, names = scores.unseen()
     assert torch.equal(kept.flatten(1).long().sum(0), images[700:].flatten(1).long().sum(0)), "the unseen, reordered"
     assert torch.equal(names.sort().values, labels[700:].sort().values)
+    assert not torch.equal(names, labels[700:]), "in MNIST's order the first thousand would be no random choice"
     assert made["corruptions"]["unseen, as they are"]["frechet_ratio"] == pytest.approx(1, abs=1e-3)
     assert made["corruptions"]["copies of training images"]["too_close"] == 1
 
