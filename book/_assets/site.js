@@ -4,6 +4,15 @@
 // linked to it. The theme's style sheet draws the same icons with its font.
 window.FontAwesomeConfig = { autoReplaceSvg: false, observeMutations: false };
 
+// Bootstrap's menus catch every key before the element that has the focus gets it, and then look through the whole page
+// for menus. The keys of a widget are none of theirs.
+const listen = document.addEventListener;
+document.addEventListener = function (kind, listener, options) {
+  const catches = kind === "keydown" && options === true && typeof listener === "function";
+  const others = (event) => { if (!event.target.closest?.(".dedu-box")) listener.call(document, event); };
+  listen.call(document, kind, catches ? others : listener, options);
+};
+
 // From a folder (file://) a page may not fetch another: the search then shows titles without extracts.
 if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 

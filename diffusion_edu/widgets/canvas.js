@@ -32,8 +32,10 @@ function palette(el) {
 }
 
 // mount: builds the widget's part of the page and keeps it up to date.
-//   panels: [{ label, ratio, draw(pen, numbers), grips, size }]   ratio is height / width; label describes the picture to those
-//           who do not see it; grips: see grip below; size: the least width in pixels at which panels stand side by side
+//   panels: [{ label, ratio, draw(pen, numbers, still), ground(pen) → still, grips, size }]   ratio is height / width; label
+//           describes the picture to those who do not see it; ground, where there is one, draws what no control changes, once
+//           per size and theme, and hands draw its axes; grips: see grip below; size: the least width in pixels at which
+//           panels stand side by side
 //   reads:  the traits whose change asks for a new picture
 //   compute(model) → numbers                          everything that is drawn or said; also at root.numbers, for tests
 //   words(numbers) → text                             what is seen, in words and numbers
@@ -54,14 +56,26 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
   });
   const state = { colours: palette(el), frames: 0 };
 
+  const pen = (v) => ({ ...state.colours, ctx: v.ctx, width: v.width, height: v.height, view: v });
   function fit() {
-    state.colours = palette(el); // JupyterLab puts the element in its place late; before, it has no colours
     for (const v of views) {
       const width = v.box.clientWidth, scale = window.devicePixelRatio || 1;
-      v.width = width; v.height = Math.round(width * v.ratio);
+      v.width = width; v.height = Math.round(width * v.ratio); v.scale = scale;
       v.canvas.width = Math.round(width * scale); v.canvas.height = Math.round(v.height * scale);
       v.canvas.style.height = v.height + "px";
       v.ctx.setTransform(scale, 0, 0, scale, 0, 0);
+    }
+    recolour(); // JupyterLab puts the element in its place late; before, it has no colours
+  }
+  function recolour() {
+    state.colours = palette(el);
+    for (const v of views) {
+      if (!v.ground || !v.width) continue;
+      v.ctx.clearRect(0, 0, v.width, v.height);
+      v.still = v.ground(pen(v));
+      v.under ||= document.createElement("canvas");
+      v.under.width = v.canvas.width; v.under.height = v.canvas.height;
+      v.under.getContext("2d").drawImage(v.canvas, 0, 0);
     }
     draw();
   }
@@ -71,14 +85,14 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
     for (const v of views) {
       if (!v.width) continue;
       v.ctx.clearRect(0, 0, v.width, v.height);
-      v.draw({ ...state.colours, ctx: v.ctx, width: v.width, height: v.height, view: v }, numbers);
+      if (v.ground) v.ctx.drawImage(v.under, 0, 0, v.under.width / v.scale, v.under.height / v.scale);
+      v.draw(pen(v), numbers, v.still);
       for (const place of v.grips) place(numbers);
     }
     const text = words(numbers);
     if (line.textContent !== text) line.textContent = text;
     root.drawn = { count: (state.frames += 1), at: performance.now(), ms: performance.now() - start };
   }
-  const recolour = () => { state.colours = palette(el); draw(); };
 
   const stop = play ? player(model, make("button", "dedu-play", bar), line, play) : () => {};
   for (const { text, trait, press } of buttons) {
@@ -224,8 +238,8 @@ function plane(pen, limit) {
 function axes(pen, [left, top, right, bottom], xs, ys) {
   const { ctx, ink, faint } = pen;
   const scaler = ({ lim: [a, b], log }, low, high) => {
-    const f = log ? Math.log10 : (v) => v;
-    return (v) => low + ((f(v) - f(a)) / (f(b) - f(a))) * (high - low);
+    const f = log ? Math.log10 : (v) => v, size = (high - low) / (f(b) - f(a)), start = low - f(a) * size;
+    return log ? (v) => start + Math.log10(v) * size : (v) => start + v * size;
   };
   const X = scaler(xs, left, right), Y = scaler(ys, bottom, top);
   ctx.font = "12px system-ui, sans-serif"; ctx.lineWidth = 1;

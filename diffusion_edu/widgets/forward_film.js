@@ -28,12 +28,17 @@ function render(context) {
       },
       {
         label: "Two curves against t: ᾱ falls from 1 to 0; below it the distance to pure noise falls in nats, on a logarithmic axis. A dot marks the current t.", ratio: 1,
-        draw: (pen, { t, alpha_bar, nats: now }) => {
-          const { width: w, height: h, ink, q, extra } = pen, left = 52, right = w - 22;
+        ground: (pen) => {
+          const { width: w, height: h, q, extra } = pen, left = 52, right = w - 22;
           const up = axes(pen, [left, 24, right, h * 0.44], { lim: [0, T], ticks, format: () => "" }, { lim: [0, 1], ticks: [0, 0.5, 1], label: "ᾱ, share of signal" });
-          up.upright(t, ink); up.curve(times, alphaBar, q); up.mark(t, alpha_bar, q);
+          up.curve(times, alphaBar, q);
           const low = axes(pen, [left, h * 0.56, right, h - 38], { lim: [0, T], ticks, label: "t" }, { lim: [1e-4, 10], log: true, ticks: [1e-4, 1e-2, 1], label: "nats from N(0, I)" });
-          low.upright(t, ink); low.curve(times.slice(1), nats.slice(1), extra); if (t) low.mark(t, now, extra);
+          low.curve(times.slice(1), nats.slice(1), extra);
+          return { up, low };
+        },
+        draw: ({ ink, q, extra }, { t, alpha_bar, nats: now }, { up, low }) => {
+          up.upright(t, ink); up.mark(t, alpha_bar, q);
+          low.upright(t, ink); if (t) low.mark(t, now, extra);
         },
       },
     ],

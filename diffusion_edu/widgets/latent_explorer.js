@@ -34,9 +34,8 @@ function render(context) {
       {
         label: "The latent plane. Orange circles: one and two standard deviations of the prior. Blue: draws from q for the data points, their codes. A dot marks z.", ratio: 1,
         grips: [{ limit, step: 0.05, name: "z", click: true, at: ({ z }) => z, move: (z1, z2) => ({ z1, z2 }) }],
-        draw: (pen, { z, near }) => {
-          const p = plane(pen, limit);
-          p.points(codes, pen.q, 2.4, 0.5);
+        ground: (pen) => { const p = plane(pen, limit); p.points(codes, pen.q, 2.4, 0.5); return p; },
+        draw: (pen, { z, near }, p) => {
           p.points(chosen(codes, near), pen.q, 5, 1);
           for (const times of [1, 2]) p.ellipse([0, 0], [1, 1], pen.model, times);
           p.ellipse(z, [radius, radius], pen.ink, 1, 1);
@@ -48,9 +47,8 @@ function render(context) {
         ? { label: "The decoder's mean as a picture.", ratio: 1, draw: (pen, { mean }) => picture(pen, mean) }
         : {
             label: "The plane of x. Grey: data. Blue: the data points whose codes are near z. Orange: the decoder's mean, with ellipses of one and two standard deviations.", ratio: 1,
-            draw: (pen, { mean, std, near }) => {
-              const p = plane(pen, 2.4);
-              p.points(x, pen.data, 2.4, 0.5);
+            ground: (pen) => { const p = plane(pen, 2.4); p.points(x, pen.data, 2.4, 0.5); return p; },
+            draw: (pen, { mean, std, near }, p) => {
               p.points(chosen(x, near), pen.q, 5, 1);
               for (const times of [1, 2]) p.ellipse(mean, std, pen.model, times);
               p.dot(mean, pen.model, 5);

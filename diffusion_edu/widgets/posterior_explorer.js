@@ -28,29 +28,33 @@ function render(context) {
     panels: [
       {
         label: "The plane with x₀ and xₜ, which can be dragged. Solid circles of one and two standard deviations show q(xₜ₋₁|xₜ, x₀); dashed circles of one standard deviation show its factors, around √ᾱₜ₋₁ x₀ and around xₜ/√αₜ.",
-        ratio: 1, grips, draw: (pen, numbers) => drawPlane(pen, numbers, points, limit),
+        ratio: 1, grips, draw: drawPlane,
+        ground: (pen) => { const p = plane(pen, limit); p.points(points, pen.data, 2, 0.35); return p; },
       },
       {
         label: "Above, the coefficients of x₀ and of xₜ in the posterior's mean against t. Below, the standard deviation of the posterior and that of the forward step. Dots mark the current t.",
         ratio: 1,
-        draw: (pen, { t, c0, ct, variance }) => {
+        ground: (pen) => {
           const { width: w, height: h, ink, data, extra, q } = pen, left = 52, right = w - 14;
           const x = { lim: [1, T], ticks: [1, Math.round((T + 1) / 2), T] };
           const up = axes(pen, [left, 24, right, h * 0.44], { ...x, format: () => "" }, { lim: [0, 1], ticks: [0, 0.5, 1], label: "coefficient of x₀ (grey), of xₜ (green)" });
-          up.upright(t, ink); up.curve(times, all.map((p) => p.c0), data); up.curve(times, all.map((p) => p.ct), extra);
-          up.mark(t, c0, data); up.mark(t, ct, extra);
+          up.curve(times, all.map((p) => p.c0), data); up.curve(times, all.map((p) => p.ct), extra);
           const low = axes(pen, [left, h * 0.56, right, h - 38], { ...x, label: "t" }, { lim: [0, 1], ticks: [0, 0.5, 1], label: "standard deviation: √β̃ₜ; dashed √βₜ" });
-          low.upright(t, ink); low.curve(times, times.map((t) => Math.sqrt(beta[t])), ink, 1.5, [4, 4]);
-          low.curve(times, all.map((p) => Math.sqrt(p.variance)), q); low.mark(t, Math.sqrt(variance), q);
+          low.curve(times, times.map((t) => Math.sqrt(beta[t])), ink, 1.5, [4, 4]);
+          low.curve(times, all.map((p) => Math.sqrt(p.variance)), q);
+          return { up, low };
+        },
+        draw: ({ ink, data, extra, q }, { t, c0, ct, variance }, { up, low }) => {
+          up.upright(t, ink); up.mark(t, c0, data); up.mark(t, ct, extra);
+          low.upright(t, ink); low.mark(t, Math.sqrt(variance), q);
         },
       },
     ],
   });
 }
 
-function drawPlane(pen, { t, x0, xt, mean, variance, prior, likelihood }, points, limit) {
-  const { ctx, ink, data, extra, q } = pen, p = plane(pen, limit), both = (v) => [Math.sqrt(v), Math.sqrt(v)];
-  p.points(points, data, 2, 0.35);
+function drawPlane(pen, { t, x0, xt, mean, variance, prior, likelihood }, p) {
+  const { ctx, ink, data, extra, q } = pen, both = (v) => [Math.sqrt(v), Math.sqrt(v)];
   ctx.save(); ctx.beginPath(); ctx.rect(1, 1, pen.width - 2, pen.height - 2); ctx.clip();
   if (t > 1) p.ellipse(prior.mean, both(prior.variance), data, 1, 1.5, [5, 4]);
   p.ellipse(likelihood.mean, both(likelihood.variance), extra, 1, 1.5, [5, 4]);
