@@ -29,7 +29,11 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     sample.add_argument("--n", type=int, required=True, help="number of samples")
     sample.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.npy", help="float32 (n, 2), or images (n, height, width)"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy: float32 (n, 2), or images (n, height, width); .png: a picture of the images",
     )
     sample.add_argument("--seed", type=_seed, default=0)
     sample.add_argument("--sampler", help="ddpm: ancestral (default), ancestral-small or ddim")
@@ -40,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.add_argument("--n", type=int, default=10_000, help="number of fresh data points")
     evaluate.add_argument("--seed", type=_seed, default=1_000_000)
+    evaluate.add_argument("--K", type=int, default=0, help="images, vae and hvae: importance samples for −log P")
+    evaluate.add_argument("--samples", type=int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
 
     film = sub.add_parser("film", help="film a ddpm's process, from noise to data or back")
     _film_options(film)
@@ -50,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("model", metavar="MODEL", help="vae, hvae or ddpm")
-    train.add_argument("--data", required=True, help="swiss-roll, digits or mnist-binary (vae and hvae)")
+    train.add_argument("--data", required=True, help="swiss-roll, digits, mnist or mnist-binary (vae and hvae)")
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
     train.add_argument("--seed", type=_seed, help="default 0")
     train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
@@ -62,6 +68,14 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--shards", type=int, help="parts of the batch, computed one after the other; default 1, or one per process"
     )
+    train.add_argument("--precision", help="of the networks' insides: bfloat16 (default on cuda) or float32")
+    train.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=False, help="torch.compile, on cuda; default no"
+    )
+    train.add_argument(
+        "--grid-every", type=int, metavar="N", help="images: draw samples every N steps; default ten times, 0 never"
+    )
+    train.add_argument("--tensorboard", action="store_true", help="log to DIR/tensorboard too")
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
 
 
@@ -90,16 +104,21 @@ def _train(args: argparse.Namespace) -> None:
 
     processes = parallel.from_environment()
     with parallel.connected(processes, _device(args.device)) as device:
-        processes.first(lambda: _prepare(args, processes.size))
-        runs.run(args.out, device, processes=processes)
+        processes.first(lambda: _prepare(args, device, processes.size))
+        settings = {"grid_every": args.grid_every, "tensorboard": args.tensorboard, "compiled": args.compile}
+        runs.run(args.out, device, processes=processes, **settings)
 
 
-def _prepare(args: argparse.Namespace, processes: int) -> None:
+def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
     """Makes the directory of a new run, or sees that the one to be resumed is what was asked for."""
-    from . import runs
+    from . import logs, runs
     from .parallel import Processes
 
-    settings = ("seed", "steps", *runs.SCHEDULE_FIELDS, *runs.BATCH_FIELDS)
+    if args.compile and device == "cpu":
+        raise ValueError("--compile is for --device cuda; on a CPU it gains nothing")
+    if args.tensorboard:
+        logs.check_tensorboard()
+    settings = ("seed", "steps", *runs.SCHEDULE_FIELDS, *runs.STEP_FIELDS)
     if args.resume:
         config = runs.read_config(args.out)
         for name in ("model", "data", *settings):
@@ -111,8 +130,10 @@ def _prepare(args: argparse.Namespace, processes: int) -> None:
         for name in ("steps", "batch", "shards"):
             if given.get(name, 1) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {given[name]}")
-        config = runs.Config(args.model, args.data, **{"shards": processes, **given})
+        default = {"shards": processes, "precision": "float32" if device == "cpu" else "bfloat16"}
+        config = runs.Config(args.model, args.data, **default | given)
     Processes(size=processes).share(config.shards)
+    runs.draw_every(config, args.grid_every)
     if not args.resume:
         runs.create(args.out, config)
 
@@ -121,31 +142,27 @@ def _sample(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from . import data, runs
-    from .bound import generate
-    from .samplers import SAMPLERS, sample
+    from . import data, logs, runs
+    from .samplers import SAMPLERS
 
     if args.n < 1:
         raise ValueError(f"--n must be at least 1, got {args.n}")
     if args.sampler is not None and args.sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {args.sampler!r}; known: {', '.join(SAMPLERS)}")
-    if args.out.suffix != ".npy" or not args.out.parent.is_dir() or args.out.is_dir():
-        raise ValueError(f"--out must name a .npy file in an existing directory, got {args.out}")
+    if args.out.suffix not in (".npy", ".png") or not args.out.parent.is_dir() or args.out.is_dir():
+        raise ValueError(f"--out must name a .npy or .png file in an existing directory, got {args.out}")
     model, config = runs.load(args.dir, _device(args.device))
+    if config.model != "ddpm" and (args.sampler is not None or args.sample_steps is not None):
+        raise ValueError(f"--sampler and --sample-steps are for ddpm; {args.dir} holds a {config.model}")
+    to_images = getattr(data.DATA_SETS[config.data], "to_images", None)
+    if args.out.suffix == ".png" and to_images is None:
+        raise ValueError(f"a .png is of images, and {config.data} has none: give a .npy file")
     generator = torch.Generator().manual_seed(args.seed)
-    with torch.no_grad():
-        if config.model == "ddpm":
-            x_T = model.chain().prior().sample(generator, shape=(args.n,)).to(model.sigma2.device)
-            step = SAMPLERS[args.sampler or "ancestral"]
-            settings = {"step": step, "steps": args.sample_steps, "generator": generator}
-            x = sample(model.x0_hat, model.schedule, x_T, **settings)
-        elif args.sampler is not None or args.sample_steps is not None:
-            raise ValueError(f"--sampler and --sample-steps are for ddpm; {args.dir} holds a {config.model}")
-        else:
-            x = generate(model, args.n, generator)
-    x = x.cpu().float()
-    if hasattr(data.DATA_SETS[config.data], "to_images"):
-        x = data.DATA_SETS[config.data].to_images(x)
+    x = logs.samples(model, args.n, generator, SAMPLERS[args.sampler or "ancestral"], args.sample_steps)
+    x = x if to_images is None else to_images(x)
+    if args.out.suffix == ".png":
+        logs.save_png(args.out, logs.picture(x))
+        return
     new = args.out.with_suffix(".new.npy")
     np.save(new, x.numpy())
     new.replace(args.out)
@@ -160,16 +177,37 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.n < 2:
         raise ValueError(f"--n must be at least 2, got {args.n}")
     model, config = runs.load(args.dir, _device(args.device))
+    _check_scores(args, config)
     chain = model.chain() if config.model == "ddpm" else model
-    result = report(chain, data.load(config.data), args.n, args.seed)
+    result = report(chain, data.load(config.data), args.n, args.seed, args.K)
+    found = _scores(model, args) if args.samples else None
     if args.json:
-        print(json.dumps({"model": config.model, "data": config.data, **result}, indent=2))
+        scored = {"scores": found.as_dict()} if found else {}
+        print(json.dumps({"model": config.model, "data": config.data, **result, **scored}, indent=2))
         return
     print(f"{config.model} on {config.data}, {result.pop('n')} fresh points, nats per data point")
     for name, value in result.items():
         if not name.endswith("_se"):
             error = f" ± {result[name + '_se']:.4f}" if f"{name}_se" in result else ""
             print(f"{name:>16} {value:9.4f}{error}")
+    if found:
+        print(found)
+
+
+def _check_scores(args: argparse.Namespace, config) -> None:
+    if args.K < 0 or (args.K and (config.model == "ddpm" or config.data == "swiss-roll")):
+        raise ValueError(
+            f"--K must be 0 or more, for vae and hvae on images; got {args.K} for {config.model} on {config.data}"
+        )
+    if args.samples and (config.data != "mnist" or not 100 <= args.samples <= 10_000):
+        raise ValueError(f"--samples must be 100 to 10,000, for mnist; got {args.samples} for {config.data}")
+
+
+def _scores(model, args: argparse.Namespace):
+    from . import data, scores
+    from .pretrained.images import draw
+
+    return scores.score_images(draw(model, args.samples, args.seed), train=data.load("mnist").train_pixels)
 
 
 def _film(args: argparse.Namespace) -> None:

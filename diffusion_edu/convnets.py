@@ -95,8 +95,8 @@ def decoder(size: int, width: int, depth: int, outputs: int) -> nn.Sequential:
 
 
 def _flat(net: nn.Module, x: Tensor, before=lambda x: x, after=lambda h: h) -> Tensor:
-    """The net on points (..., D) of any number of leading dimensions."""
-    out = after(net(before(x.reshape(-1, x.shape[-1]))))
+    """The net on points (..., D) of any number of leading dimensions; the answer is in the precision of x."""
+    out = after(net(before(x.reshape(-1, x.shape[-1])))).to(x.dtype)
     return out.reshape(*x.shape[:-1], -1)
 
 

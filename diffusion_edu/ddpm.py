@@ -130,9 +130,9 @@ class DDPM(nn.Module):
 
     def chain(self, sigma2: Tensor | None = None) -> ForwardProcess:
         """The model as a chain for `bound.bound`; σ² as given, else its own."""
-        dtype = next(self.parameters()).dtype
+        like = next(self.parameters())
         sigma2 = self.sigma2 if sigma2 is None else sigma2
-        return ForwardProcess(self.schedule, self.x0_hat, sigma2, self.dim, dtype)
+        return ForwardProcess(self.schedule, self.x0_hat, sigma2, self.dim, like.dtype, device=like.device)
 
 
 class ImageDDPM(DDPM):
@@ -167,5 +167,5 @@ class ImageDDPM(DDPM):
 
     def chain(self) -> ForwardProcess:
         """The model as a chain for `bound.bound`; its log P is that of grey levels."""
-        dtype = next(self.parameters()).dtype
-        return ForwardProcess(self.schedule, self.x0_hat, self.variance, self.dim, dtype, DiscretisedGaussian.on_levels)
+        like, observe = next(self.parameters()), DiscretisedGaussian.on_levels
+        return ForwardProcess(self.schedule, self.x0_hat, self.variance, self.dim, like.dtype, observe, like.device)

@@ -173,6 +173,7 @@ class ForwardProcess:
     dim: int = 2
     dtype: torch.dtype = torch.float64
     observe: Callable[[Gaussian], Distribution] = as_it_is
+    device: torch.device | str = "cpu"
 
     @property
     def levels(self) -> int:
@@ -187,7 +188,8 @@ class ForwardProcess:
         return p if t else self.observe(p)
 
     def prior(self) -> Gaussian:
-        return Gaussian(torch.zeros(self.dim, dtype=self.dtype), torch.ones(self.dim, dtype=self.dtype))
+        zero = torch.zeros(self.dim, dtype=self.dtype, device=self.device)
+        return Gaussian(zero, torch.ones_like(zero))
 
 
 def forward_path(x0: Tensor, schedule: Schedule, generator=None):

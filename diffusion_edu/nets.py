@@ -1,4 +1,8 @@
-"""Networks: a plain MLP, one that returns a Gaussian, one for pixels, and one that predicts the noise at time t."""
+"""Networks: a plain MLP, one that returns a Gaussian, one for pixels, and one that predicts the noise at time t.
+
+Inside, a network may compute in bfloat16 (training.py); its answer is in the precision of what it was asked. The
+mean of a latent and the latent must not be rounded to three digits where a density compares them.
+"""
 
 import itertools
 import math
@@ -36,7 +40,7 @@ class GaussianNet(nn.Module):
             self.net[-1].bias[out_dim:] += log_var
 
     def forward(self, z: Tensor) -> Gaussian:
-        mean, log_var = self.net(z).chunk(2, dim=-1)
+        mean, log_var = self.net(z).to(z.dtype).chunk(2, dim=-1)
         return Gaussian(mean, log_var.clamp(*self.log_var_range).exp())
 
 
@@ -48,7 +52,7 @@ class BernoulliNet(nn.Module):
         self.net = mlp([in_dim, *[width] * depth, out_dim])
 
     def forward(self, z: Tensor) -> Bernoulli:
-        return Bernoulli(self.net(z))
+        return Bernoulli(self.net(z).to(z.dtype))
 
 
 class StepNet(GaussianNet):

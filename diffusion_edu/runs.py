@@ -8,6 +8,8 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -15,13 +17,24 @@ import torch
 from torch import nn
 
 from . import data as datasets
+from . import logs
 from .convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
 from .ddpm import DDPM, ImageDDPM
 from .hvae import HVAE
 from .nets import EpsNet
 from .parallel import ALONE, Processes
+from .samplers import SAMPLERS
 from .schedules import Schedule, make_schedule
-from .training import Trainer, binarised, check_shards, elbo_loss, eps_loss, fit_image_sigma2, fit_sigma2
+from .training import (
+    Trainer,
+    binarised,
+    check_shards,
+    compile_networks,
+    elbo_loss,
+    eps_loss,
+    fit_image_sigma2,
+    fit_sigma2,
+)
 from .vae import VAE
 
 MODELS = ("vae", "hvae", "ddpm")
@@ -34,13 +47,14 @@ STEPS = {  # on the digits more steps only overfit: there are 1,437 of them
 BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128}
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run depends on. Raises ValueError on an unknown model or data set, on steps < 1, on a seed
-    outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or that is not
-    for a ddpm."""
+    """Everything a run depends on. Raises ValueError on an unknown model, data set or precision, on steps < 1, on a
+    seed outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or that is
+    not for a ddpm."""
 
     model: str
     data: str
@@ -52,6 +66,7 @@ class Config:
     beta_T: float | None = None
     batch: int = 0  # points per step; 0: the model's default
     shards: int = 1  # the parts of a batch, each with noise of its own
+    precision: str = "float32"  # of the networks' insides
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -67,6 +82,8 @@ class Config:
             raise ValueError(f"seed must be an integer in 0 … {2**32 - 2}, got {self.seed!r}")
         if type(self.batch) is not int or self.batch < 0 or type(self.shards) is not int:
             raise ValueError(f"batch and shards must be integers of at least 1, got {self.batch!r} and {self.shards!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         object.__setattr__(self, "batch", self.batch or BATCH[self.data])
         check_shards(self.batch, self.shards)
         given = {n: v for n in SCHEDULE_FIELDS if (v := getattr(self, n)) is not None}
@@ -79,8 +96,8 @@ class Config:
 
 
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
-BATCH_FIELDS = ("batch", "shards")
-OPTIONAL = (*SCHEDULE_FIELDS, *BATCH_FIELDS)  # what the config.json of an older run may lack
+STEP_FIELDS = ("batch", "shards", "precision")
+OPTIONAL = (*SCHEDULE_FIELDS, *STEP_FIELDS)  # what the config.json of an older run may lack
 
 
 def schedule_of(config: Config) -> Schedule:
@@ -123,6 +140,7 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
     model, data = build(config).to(device), datasets.load(config.data)
     loss = eps_loss() if config.model == "ddpm" else elbo_loss()
     settings = {"batch": config.batch, "seed": config.seed, "shards": config.shards, "processes": processes}
+    settings["precision"] = PRECISIONS[config.precision]
     if config.data.startswith("mnist"):
         loss = binarised(loss) if config.data == "mnist-binary" else loss
         points, settings = data.train_pixels, settings | {"peak_lr": 2e-3}
@@ -217,31 +235,115 @@ def _stored(out: Path) -> tuple[Config, dict | None]:
     return config, state
 
 
-def run(out: Path, device: str = "cpu", progress: bool = True, processes: Processes = ALONE) -> None:
+class Log:
+    """What the first process writes while a run trains: metrics.csv, pictures of samples, TensorBoard's log."""
+
+    def __init__(self, out: Path, config: Config, step: int, tensorboard: bool):
+        self.out, self.config = out, config
+        self.metrics = Metrics(out / "metrics.csv", step)
+        self.board = logs.Board(out / "tensorboard", step) if tensorboard else None
+
+    def add(self, step: int, terms: dict[str, torch.Tensor]) -> None:
+        """The loss's terms at one step."""
+        row = {name: float(value) for name, value in terms.items()}
+        self.metrics.add({"step": step, **row})
+        if self.board:
+            self.board.add(step, row)
+
+    def draw(self, step: int, model: nn.Module) -> None:
+        """Forty samples as samples-STEP.png, each time from the same noise, so one sees the same images improve; a
+        DDPM takes fifty steps of DDIM. Nothing that the training draws is touched."""
+        generator, T = torch.Generator().manual_seed(self.config.seed), self.config.T or 0
+        x = logs.samples(model, 40, generator, SAMPLERS["ddim"], min(50, T))
+        picture = logs.picture(datasets.DATA_SETS[self.config.data].to_images(x))
+        logs.save_png(self.out / f"samples-{step:06d}.png", picture)
+        if self.board:
+            self.board.add_picture(step, picture)
+
+
+def draw_every(config: Config, given: int | None) -> int:
+    """Every how many steps samples are drawn, 0 for never: as given, else ten times in a run on images. ValueError if
+    that is negative or asks for pictures of points."""
+    images = hasattr(datasets.DATA_SETS[config.data], "to_images")
+    if given is None:
+        return max(1, config.steps // 10) if images else 0
+    if given < 0:
+        raise ValueError(f"grid_every must be at least 0, got {given}")
+    if given and not images:
+        raise ValueError(f"grid_every must be 0 for {config.data}, whose points are no images, got {given}")
+    return given
+
+
+@contextmanager
+def _memory_hint(config: Config) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as e:
+        said = any(words in str(e) for words in ("out of memory", "allocate memory"))
+        if not said and not isinstance(e, (MemoryError, torch.OutOfMemoryError)):
+            raise
+        raise MemoryError(
+            f"out of memory: start again with a higher --shards than {config.shards}, which computes the batch in "
+            f"smaller parts, or a lower --batch than {config.batch}"
+        ) from e
+
+
+def run(
+    out: Path,
+    device: str = "cpu",
+    progress: bool = True,
+    processes: Processes = ALONE,
+    grid_every: int | None = None,
+    tensorboard: bool = False,
+    compiled: bool = False,
+) -> None:
     """Trains the run in `out` from its last checkpoint, or from step 0, to its end. Of several connected processes
-    each calls this, and the first one reads and writes the files."""
+    each calls this, and the first one reads and writes the files. grid_every: every how many steps samples of images
+    are drawn, 0 for never, by default ten times. Raises ValueError and, with a hint, MemoryError."""
     config, state = processes.first(lambda: _stored(out))
     if state is not None and state["step"] == config.steps:
         return
+    every = draw_every(config, grid_every)
     if processes.size > 1:
         processes.first(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
-    t, is_first, path = trainer(config, device, processes), processes.rank == 0, out / "checkpoint.pt"
+    with _memory_hint(config):
+        t = _prepared(out, config, state, device, processes)
+        if compiled:
+            compile_networks(t.model)
+        log = Log(out, config, t.step, tensorboard) if processes.rank == 0 else None
+        for step, terms in t.run(progress and log is not None):
+            if step % LOG_EVERY == 0 or step == config.steps:
+                terms = processes.mean(terms)
+            if log is not None:
+                _write(log, t, terms, every)
+
+
+def _prepared(out: Path, config: Config, state: dict | None, device: str, processes: Processes) -> Trainer:
+    """The run's trainer where the checkpoint left it."""
+    t = trainer(config, device, processes)
     if state is not None:
         try:
             t.load_state_dict(state)
         except (RuntimeError, ValueError, KeyError) as e:
-            raise ValueError(f"{path} does not fit {out / 'config.json'}") from e
-    metrics = Metrics(out / "metrics.csv", t.step) if is_first else None
-    for step, terms in t.run(progress and is_first):
-        if step % LOG_EVERY == 0 or step == config.steps:
-            mean = {name: float(value) for name, value in processes.mean(terms).items()}
-            if is_first:
-                metrics.add({"step": step, **mean})
-        if is_first and step == config.steps and config.model == "ddpm":
-            fit = fit_image_sigma2 if isinstance(t.ema, ImageDDPM) else fit_sigma2
-            fit(t.ema, t.data, seed=config.seed)  # the averaged parameters are what `load` returns
-        if is_first and (step % SAVE_EVERY == 0 or step == config.steps):
-            save(path, t.state_dict())
+            raise ValueError(f"{out / 'checkpoint.pt'} does not fit {out / 'config.json'}") from e
+    return t
+
+
+def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: int) -> None:
+    """What is due after a step."""
+
+    def due(every: int) -> bool:
+        return t.step % every == 0 or t.step == t.steps
+
+    if due(LOG_EVERY):
+        log.add(t.step, terms)
+    if picture_every and due(picture_every):
+        log.draw(t.step, t.ema)
+    if t.step == t.steps and log.config.model == "ddpm":
+        fit = fit_image_sigma2 if isinstance(t.ema, ImageDDPM) else fit_sigma2
+        fit(t.ema, t.data, seed=t.seed)  # the averaged parameters are what `load` returns
+    if due(SAVE_EVERY):
+        save(log.out / "checkpoint.pt", t.state_dict())
 
 
 def load(out: Path, device: str = "cpu") -> tuple[nn.Module, Config]:

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from .bound import bound
 from .ddpm import DDPM, ImageDDPM, squared_error
 from .diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
+from .nets import NoiseNet
 from .parallel import ALONE, Processes
 from .schedules import Schedule
 
@@ -56,7 +57,8 @@ class Trainer:
     """A model, its optimiser and an exponential moving average of its parameters, at some step of `steps`.
 
     data: (n, D), all of it in memory. batch: how many points a step sees, in `shards` equal parts; each of the
-    `processes` works through its share of them. Raises ValueError if steps or batch is below 1, and if the shards do
+    `processes` works through its share of them. precision: that of the networks' matrix products and convolutions;
+    parameters, densities and sums keep their own. Raises ValueError if steps or batch is below 1, and if the shards do
     not divide the batch or cannot be shared evenly.
     """
 
@@ -72,6 +74,7 @@ class Trainer:
         ema_decay: float = 0.999,
         shards: int = 1,
         processes: Processes = ALONE,
+        precision: torch.dtype = torch.float32,
     ):
         if steps < 1 or batch < 1:
             raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
@@ -79,6 +82,7 @@ class Trainer:
         self.model, self.data, self.terms = model, data, _Terms(model, loss)
         self.steps, self.batch, self.peak_lr, self.seed = steps, batch, peak_lr, seed
         self.part, self.share = batch // shards, processes.share(shards)
+        self.autocast = torch.autocast(data.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
         self.ema_decay, self.ema = ema_decay, copy.deepcopy(model)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=peak_lr, betas=(0.9, 0.99), fused=True)
         self.step = 0
@@ -105,7 +109,8 @@ class Trainer:
         x = self.data[torch.randint(len(self.data), (self.part,), generator=generator)]
         silent = isinstance(self.terms, DistributedDataParallel) and shard != self.share[-1]
         with self.terms.no_sync() if silent else nullcontext():
-            terms = self.terms(x, generator)
+            with self.autocast:
+                terms = self.terms(x, generator)
             (terms["loss"] / len(self.share)).backward()
         return {name: value.detach() for name, value in terms.items()}
 
@@ -132,6 +137,16 @@ class Trainer:
                 terms = self.one_step()
                 bar.update()
                 yield self.step, terms
+
+
+def compile_networks(model: nn.Module, **settings) -> None:
+    """torch.compile of the networks' insides, in place: the names of the parameters stay as they are, and densities are
+    left alone. The settings are passed on. Meant for CUDA, where it has not been run yet; on a CPU it gains nothing."""
+    for module in model.modules():
+        if isinstance(module, NoiseNet):
+            module.compile(**settings)
+        elif isinstance(getattr(module, "net", None), nn.Sequential):
+            module.net.forward = torch.compile(module.net.forward, **settings)
 
 
 def elbo_loss(kl_weight: float = 1.0) -> Loss:

@@ -72,12 +72,12 @@ MUTANTS = [
             "generator=torch.Generator().manual_seed(0))\n        return drawn",
             "generator=torch.Generator().manual_seed(seed))\n        return drawn",
         ),
-        tests=("test_binary_mnist.py",),
+        tests=("test_mnist_models.py",),
     ),
     *_of(
         "training",
         ("pixels binarised the wrong way round", ".to(x) < x).to(x), generator)", ".to(x) > x).to(x), generator)"),
-        tests=("test_binary_mnist.py",),
+        tests=("test_mnist_models.py",),
     ),
     *_of(
         "mnist",
@@ -255,6 +255,37 @@ MUTANTS = [
             "sigma2_optimal(model.schedule, denoising_error(",
             "sigma2_optimal(model.schedule, 2 * denoising_error(",
         ),
+    ),
+    *_of(
+        "training",
+        ("bfloat16 that is never switched on", "enabled=precision == torch.bfloat16", "enabled=False"),
+        ("a compiler that is never called", "torch.compile(module.net.forward, **settings)", "module.net.forward"),
+    ),
+    *_of(
+        "nets",
+        ("a mean rounded to bfloat16", "self.net(z).to(z.dtype).chunk", "self.net(z).chunk"),
+        ("logits rounded to bfloat16", "Bernoulli(self.net(z).to(z.dtype))", "Bernoulli(self.net(z))"),
+        tests=("test_training.py",),
+    ),
+    *_of(
+        "logs",
+        ("pictures by columns", ".transpose(1, 2).reshape(rows", ".transpose(0, 1).reshape(rows"),
+        (
+            "pictures that start from other noise",
+            "shape=(n,))\n    return sample(",
+            "shape=(n + 1,))[1:]\n    return sample(",
+        ),
+    ),
+    *_of(
+        "runs",
+        ("pictures of the model itself", "log.draw(t.step, t.ema)", "log.draw(t.step, t.model)"),
+        (
+            "pictures that use up the trainer's noise",
+            "torch.Generator().manual_seed(self.config.seed), self",
+            "None, self",
+        ),
+        ("memory's end taken for another error", '"allocate memory")', '"allocate")[:1]'),
+        tests=("test_logs.py",),
     ),
     *_of(
         "training",

@@ -203,6 +203,11 @@ def test_the_module_is_a_command_that_fails_in_one_line():
         (["vae", "--data", "digits", "--steps", "-1"], "--steps must be at least 1"),
         (["vae", "--data", "digits", "--steps", "many"], "invalid int value"),
         (["vae", "--data", "digits", "--device", "tpu"], "invalid choice"),
+        (
+            ["vae", "--data", "digits", "--precision", "float16"],
+            "unknown precision 'float16'; known: float32, bfloat16",
+        ),
+        (["vae", "--data", "digits", "--compile", "--device", "cpu"], "--compile is for --device cuda"),
         (["vae", "--data", "digits", "--batch", "0"], "--batch must be at least 1"),
         (["vae", "--data", "digits", "--shards", "0"], "--shards must be at least 1"),
         (["vae", "--data", "digits", "--batch", "10", "--shards", "3"], "a batch of 10 cannot be made of 3 equal"),
@@ -241,9 +246,28 @@ def test_batch_and_shards_are_part_of_the_run(tmp_path, monkeypatch, capsys):
     assert "with shards 3, cannot resume it with 2" in fails(capsys, *train, "--shards", 2, "--resume")
 
 
+def test_precision_is_part_of_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    train = ["train", "vae", "--data", "swiss-roll", "--steps", 2, "--device", "cpu", "--out"]
+    for name in ("float32", "bfloat16"):
+        succeeds(*train, tmp_path / name, "--precision", name)
+    succeeds(*train, tmp_path / "default")
+    assert same_run(tmp_path / "default", tmp_path / "float32")
+    assert not same_run(tmp_path / "default", tmp_path / "bfloat16")
+    assert runs.read_config(tmp_path / "bfloat16").precision == "bfloat16"
+    line = fails(capsys, *train, tmp_path / "bfloat16", "--precision", "float32", "--resume")
+    assert "was started with precision bfloat16" in line
+
+
+def test_on_cuda_the_default_is_bfloat16(tmp_path):
+    parsed = cli._parser().parse_args(["train", "vae", "--data", "digits", "--out", str(tmp_path / "run")])
+    cli._prepare(parsed, "cuda:0", 1)
+    assert runs.read_config(tmp_path / "run").precision == "bfloat16"
+
+
 def test_a_run_from_before_there_were_shards_goes_on(copy):
     stored = json.loads((copy / "config.json").read_text())
-    del stored["batch"], stored["shards"]
+    del stored["batch"], stored["shards"], stored["precision"]
     before = runs.read_config(copy)
     (copy / "config.json").write_text(json.dumps(stored))
     assert runs.read_config(copy) == before
@@ -286,7 +310,8 @@ def test_what_cannot_be_sampled_is_refused(trained, tmp_path, capsys, arguments,
 def test_samplers_are_for_ddpm_and_samples_for_npy_files(trained, tmp_path, capsys):
     run = trained["vae swiss-roll"]
     assert "are for ddpm" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "x.npy", "--sampler", "ddim")
-    assert ".npy" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "x.png")
+    assert ".npy" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "x.jpg")
+    assert "swiss-roll has none" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "x.png")
     assert ".npy" in fails(capsys, "sample", run, "--n", 4, "--out", tmp_path / "no" / "x.npy")
 
 

@@ -6,7 +6,7 @@ from conftest import assert_mean, randn
 from torch import nn
 from torch.testing import assert_close
 
-from diffusion_edu import ddpm, samplers
+from diffusion_edu import ddpm, nets, samplers
 from diffusion_edu.diffusion import posterior_mean, q_marginal, sampled_term, sigma2_beta, sigma2_beta_tilde
 from diffusion_edu.oracles import gaussian
 from diffusion_edu.schedules import linear
@@ -130,3 +130,11 @@ def test_x0_hat_in_float32_keeps_the_digits_of_one_minus_alpha_bar():
     xt = randn(50, 2, seed=9)
     error = (model.x0_hat(xt.float(), 1) - model.x0_hat(xt, 1)).abs().max()
     assert error < 1e-6  # rounding of x itself; the noise term is 1e-3
+
+
+@pytest.mark.parametrize("kind", [ddpm.DDPM, ddpm.ImageDDPM])
+def test_the_chain_lives_where_its_network_does(kind):
+    schedule = linear(5, 0.1, 0.5)
+    model = kind(nets.EpsNet(2, schedule, width=8), schedule, 2)
+    assert model.chain().device.type == model.chain().prior().mean.device.type == "cpu"
+    assert model.to("meta").chain().device.type == "meta"

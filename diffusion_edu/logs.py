@@ -1,0 +1,73 @@
+"""What one sees of a run while it trains, besides its metrics.csv: pictures of samples, TensorBoard's log."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from .bound import generate
+from .ddpm import DDPM
+from .samplers import SAMPLERS, Step, sample
+
+
+@torch.no_grad()
+def samples(
+    model: nn.Module, n: int, generator: torch.Generator, step: Step = SAMPLERS["ancestral"], steps: int | None = None
+) -> Tensor:
+    """n samples of a trained model, (n, D), float32, on the CPU. `step` and `steps` are how a DDPM runs backwards."""
+    if not isinstance(model, DDPM):
+        return generate(model, n, generator).cpu().float()
+    x_T = model.chain().prior().sample(generator, shape=(n,))
+    return sample(model.x0_hat, model.schedule, x_T, step=step, steps=steps, generator=generator).cpu().float()
+
+
+def picture(images: Tensor, columns: int = 8, size: int = 56) -> np.ndarray:
+    """Images (n, H, W) in [0, 1] side by side on grey, row by row, each enlarged to about `size` pixels: one grey
+    picture of bytes. The last row is filled up with black."""
+    zoom, rows = max(1, size // images.shape[-1]), -(-len(images) // columns)
+    missing = images.new_zeros(rows * columns - len(images), *images.shape[1:])
+    x = torch.cat([images, missing]).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
+    x = nn.functional.pad(x, (1, 1, 1, 1), value=0.25)
+    x = x.reshape(rows, columns, *x.shape[1:]).transpose(1, 2).reshape(rows * x.shape[1], -1)
+    return (x * 255).round().byte().numpy()
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """Writes a grey picture so that `path` is at every moment the old one or the new one, whole."""
+    new = path.with_name(f".{path.name}.new")
+    Image.fromarray(picture).save(new, format="PNG")
+    os.replace(new, path)
+
+
+def check_tensorboard() -> None:
+    """ValueError unless TensorBoard is installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard needs TensorBoard, which is not installed: pip install -e '.[tensorboard]'")
+
+
+class Board:
+    """The log of a run for TensorBoard, in a folder of its own. What an earlier attempt wrote after `step` is hidden.
+
+    Raises ValueError if TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        check_tensorboard()
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def add(self, step: int, terms: dict[str, float]) -> None:
+        """One point for each named term."""
+        for name, value in terms.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.flush()
+
+    def add_picture(self, step: int, picture: np.ndarray) -> None:
+        """A picture of samples."""
+        self.writer.add_image("samples", picture, step, dataformats="HW")
+        self.writer.flush()
