@@ -205,9 +205,9 @@ def _check_scores(args: argparse.Namespace, config) -> None:
 
 def _scores(model, args: argparse.Namespace):
     from . import data, scores
-    from .pretrained.images import draw
+    from .pretrained import images
 
-    return scores.score_images(draw(model, args.samples, args.seed), train=data.load("mnist").train_pixels)
+    return scores.score_images(images.draw(model, args.samples, args.seed), train=data.load("mnist").train_pixels)
 
 
 def _film(args: argparse.Namespace) -> None:

@@ -163,7 +163,7 @@ def report(
     """The bound's terms on n fresh points in nats, `neg_elbo` and its standard error; on the swiss roll also
     `entropy` and the paired `gap` with its standard error; on images `bits_per_dim`, and with K > 0 `iw_nll`, the
     importance-weighted −log P: the bound on all n less the gain by K samples on 200 of them. A diffusion model of
-    MNIST is scored by `terms_by_t`, a hundred images for each t."""
+    MNIST is scored by `terms_by_t`, n/100 of the images for each t."""
     x = (data.sample if isinstance(data, SwissRoll) else data.sample_test)(n, seed)
     x, generator, out = x.to(chain.prior().mean), torch.Generator().manual_seed(seed), {"n": n}
     if isinstance(data, MNIST) and isinstance(chain, ForwardProcess):
@@ -187,7 +187,7 @@ def report(
 
 def _diffusion_terms(x: Tensor, chain: ForwardProcess, generator: torch.Generator) -> dict[str, tuple[float, float]]:
     """The bound's terms under the names that `report` gives them, each with its standard error."""
-    means, errors = terms_by_t(x, chain, min(100, len(x)), generator)
+    means, errors = terms_by_t(x, chain, max(2, len(x) // 100), generator)
 
     def total(part: slice, sign: int) -> tuple[float, float]:
         return sign * means[part].sum().item(), errors[part].square().sum().sqrt().item()

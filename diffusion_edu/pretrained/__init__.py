@@ -1,4 +1,4 @@
-"""Published weights: DDPMs of the swiss roll, one per β schedule, trained by the command line.
+"""Published weights: DDPMs of the swiss roll, one per β schedule, and the models of MNIST, trained by the command line.
 
     from diffusion_edu import pretrained
     model = pretrained.load("cosine")        # a DDPM: ε̂, its schedule and its fitted σ_t²
@@ -8,32 +8,39 @@
 - linear: T = 1000, β from 1e-4 to 0.02 (Ho et al. 2020);
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
+The models of MNIST are called after their data and kind, from mnist-ddpm to mnist-binary-hvae, see IMAGES.
+
 Beside each NAME.safetensors lies its card NAME.json: everything the training depended on, what was measured,
 and the commands that make it again. No code is run by loading.
 """
 
+import csv
 import hashlib
 import json
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 
 from ..data import SwissRoll
 from ..ddpm import DDPM
 from ..evaluate import report
+from ..hvae import HVAE
 from ..runs import SCHEDULE_FIELDS, TRAIN_POINTS, Config, build, trainer
 from ..runs import load as load_run
 from ..samplers import sample
+from ..vae import VAE
 
 NAMES = ("cosine", "linear", "short")
+IMAGES = ("mnist-vae", "mnist-hvae", "mnist-ddpm", "mnist-binary-vae", "mnist-binary-hvae")
 REPLAY = {"n": 4, "steps": 50, "seed": 0}  # a reverse run whose end is on the card
 
 
-def load(name: str) -> DDPM:
-    """The model called `name`, on the CPU, in evaluation mode, its parameters without gradients.
+def load(name: str) -> DDPM | VAE | HVAE:
+    """The model called `name` (NAMES, IMAGES), on the CPU, in evaluation mode, its parameters without gradients.
 
     Raises ValueError for an unknown name and for weights that are not those of the card.
     """
@@ -51,12 +58,31 @@ def load(name: str) -> DDPM:
 def card(name: str) -> dict:
     """What is known of the model called `name`. Raises ValueError for an unknown name.
 
-    `gap` is E[log p(x) − ELBO] in nats with the standard error `gap_se`, and `neg_elbo` and `entropy` are its two
-    sides, over `points` fresh points; `config` is the run's configuration, `commands` make the files again.
+    Of the roll's, `gap` is E[log p(x) − ELBO] in nats with the standard error `gap_se`, and `neg_elbo` and `entropy`
+    are its two sides, over `points` fresh points. Of the images', `test` is what `evaluate.report` says of the test
+    set, `scores` what scores.py says of samples, `seconds` the wall time on `device`. `config` is the run's
+    configuration, `commands` make the files again.
     """
-    if name not in NAMES:
-        raise ValueError(f"unknown model {name!r}; known: {', '.join(NAMES)}")
+    if name not in NAMES + IMAGES:
+        raise ValueError(f"unknown model {name!r}; known: {', '.join(NAMES + IMAGES)}")
     return json.loads(files(__name__).joinpath(f"{name}.json").read_text(encoding="utf-8"))
+
+
+def log(name: str) -> dict[str, list[float]]:
+    """The training log of an image model: the columns of its metrics.csv. Raises ValueError for an unknown name."""
+    if name not in IMAGES:
+        raise ValueError(f"unknown image model {name!r}; known: {', '.join(IMAGES)}")
+    rows = list(csv.reader(files(__name__).joinpath(f"{name}.csv").read_text(encoding="utf-8").splitlines()))
+    return {column: [float(v) for v in values] for column, *values in zip(*rows, strict=True)}
+
+
+def neighbours(name: str) -> dict[str, torch.Tensor]:
+    """Of a grey-level model of MNIST: `samples` and the training images `nearest` to them, (20, 28, 28), uint8, their
+    `index` among the training images and Euclidean `distance` in [−1, 1]⁷⁸⁴. Raises ValueError for another name."""
+    if name not in IMAGES or "binary" in name:
+        raise ValueError(f"no samples are kept of {name!r}, only of {', '.join(IMAGES[:3])}")
+    with files(__name__).joinpath(f"{name}-samples.npz").open("rb") as file, np.load(file) as kept:
+        return {key: torch.from_numpy(kept[key]) for key in kept.files}
 
 
 def replay(model: DDPM, n: int = 4, steps: int = 50, seed: int = 0) -> torch.Tensor:

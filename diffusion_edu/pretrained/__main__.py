@@ -1,11 +1,17 @@
-"""python -m diffusion_edu.pretrained RUN NAME: publishes a finished run beside this file."""
+"""python -m diffusion_edu.pretrained RUN NAME [SECONDS]: publishes a finished run beside this file. A model of MNIST
+is called after its run; SECONDS is how long its training took."""
 
 import sys
 from pathlib import Path
 
-from . import publish
+from ..runs import read_config
+from . import images, publish
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    publish(Path(sys.argv[1]), sys.argv[2], Path(__file__).parent)
+    out, name, home = Path(sys.argv[1]), sys.argv[2], Path(__file__).parent
+    if read_config(out).data.startswith("mnist"):
+        print(images.publish(out, home, int(sys.argv[3]) if len(sys.argv) == 4 else 0))
+    else:
+        publish(out, name, home)
