@@ -11,10 +11,11 @@ import pytest
 import torch
 from conftest import generator
 
-from diffusion_edu import bound, checks, ddpm, diffusion, gaussian, schedules
+from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, schedules
 from diffusion_edu.checks import core
 from diffusion_edu.checks.cells import as_text, cells, project
 from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
+from diffusion_edu.oracles import Mixture
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 WRITTEN = [item for item in checks.EXERCISES if isinstance(item, Exercise)]
@@ -106,6 +107,32 @@ def squared_error(eps_net, x0, t, eps, alpha_bar):
     return ddpm.squared_error(x0, t, eps, eps_net, Bars(alpha_bar))
 
 
+class Replayed:
+    """A chain whose q draws the given latents, for `bound.bound`."""
+
+    def __init__(self, chain, z):
+        self.chain, self.z, self.levels, self.p, self.prior = chain, z, chain.levels, chain.p, chain.prior
+
+    def q(self, t, z_prev):
+        given, latent = self.chain.q(t, z_prev), self.z[t]
+
+        class Given(gaussian.Gaussian):
+            def sample(self, generator=None, shape=()):
+                return latent
+
+        return Given(given.mean, given.var)
+
+
+def steps_needed(beta, dim, nats):
+    x0 = torch.ones(dim, dtype=torch.float64)
+    return next(T for T in range(1, 1000) if schedules.constant(T, beta).L_T(x0) < nats)
+
+
+def noise_guess(log_prob, xt, alpha_bar):
+    xt = xt.requires_grad_()
+    return ddpm.eps_from_score(torch.autograd.grad(log_prob(xt).sum(), xt)[0], alpha_bar)
+
+
 class Bars:
     """What `squared_error` needs of a schedule."""
 
@@ -114,6 +141,11 @@ class Bars:
 
 
 LIBRARY = {
+    "noisy_log_prob": lambda x, w, m, v, a: Mixture(w, m, v).log_prob(x, a.item()),
+    "noise_guess": noise_guess,
+    "paired_gap": lambda p, model: evaluate.mean_and_error(p - model),
+    "consistency": lambda chain, z, t: bound.bound(z[0], Replayed(chain, z)).consistency[t - 1],
+    "steps_needed": steps_needed,
     "log_normal": lambda x, m, s: gaussian.Gaussian(m, s**2).log_prob(x),
     "log_likelihood": bound.importance_weighted,
     "elbo": lambda x, vae, eps: bound.bound(x, Linear(vae, eps)).elbo,
@@ -498,7 +530,7 @@ def test_an_error_is_told_with_its_line_and_nothing_of_ours():
         (lambda *a: 1 / 0, ERROR, "ZeroDivisionError: division by zero"),
         (lambda *a: "0.5", WRONG, "returns str"),
         (lambda *a: a[0] * ..., NOT_ATTEMPTED, "still a ..."),
-        (lambda *a: torch.tensor(float("nan")).expand(a[0].shape[:-1]), WRONG, "gives nan"),
+        (lambda *a: torch.tensor(float("nan")).expand(a[0].shape[:-1]), WRONG, "nan comes from 0/0"),
         (3.0, WRONG, "without calling it"),
         (torch.ones(3), WRONG, "without calling it"),
         (..., NOT_ATTEMPTED, ""),
@@ -564,7 +596,7 @@ def test_single_precision_where_double_was_given_is_named():
 def test_a_mistake_beyond_the_collection_is_shown_with_the_input():
     result = checks.kl.judge(lambda m, v, n, w: 3 * gaussian.kl(gaussian.Gaussian(m, v), gaussian.Gaussian(n, w)))
     assert "With mean_q = [" in result.text
-    assert re.search(r"it gives [\d.]+; right is [\d.]+", result.text)
+    assert re.search(r"It gives [\d.]+; right is [\d.]+", result.text)
     assert "This equals" not in result.text
 
 

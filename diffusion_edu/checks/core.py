@@ -180,9 +180,12 @@ class Exercise(Item):
         got, expected, *atol = p.sides(attempt.named(case), *case.values())
         difference = differs(got, expected, precision(case), *atol)
         if difference:
-            why = self.diagnosis(attempt) or (p.hint and f"{p.hint}")
+            why = self.diagnosis(attempt) or p.hint
             where = "; ".join(f"{name} = {shown(value)}" for name, value in case.items() if not callable(value))
-            raise Stop(WRONG, f"A correct answer {p.claim}. With {where} {difference}.\n{why}".strip())
+            raise Stop(
+                WRONG,
+                f"A correct answer {p.claim}.\nWith {where}\n{difference[0].upper()}{difference[1:]}.\n{why}".strip(),
+            )
 
     def diagnosis(self, attempt: "Attempt") -> str:
         """The sentence of the one mistake that gives all the same answers, or nothing."""
@@ -221,7 +224,7 @@ class Ordering(Item):
             for second in right[i + 1 :]:
                 if given.index(second) < given.index(first):
                     raise Stop(WRONG, f"{first!r} comes before {second!r}. {self.reasons[first, second]}")
-        return "Computed: " + ", ".join(f"{name} {value[name]:.3g}" for name in right) + "."
+        return "Computed: " + "; ".join(f"{name}: {value[name]:.3g}" for name in right) + "."
 
 
 @dataclass(frozen=True)
@@ -333,7 +336,7 @@ def differs(got, expected, dtype: torch.dtype, atol: float | Tensor = 0.0) -> st
             parts = len(got) if isinstance(got, tuple) else 1
             return f"it returns {parts} {'part' if parts == 1 else 'parts'}, and {len(expected)} are wanted"
         parts = [differs(g, e, dtype, atol) for g, e in zip(got, expected, strict=True)]
-        return next((f"(part {i} of the answer) {text}" for i, text in enumerate(parts, start=1) if text), "")
+        return next((f"in part {i} {text}" for i, text in enumerate(parts, start=1) if text), "")
     if isinstance(got, tuple):
         return f"it returns {len(got)} parts, and one is wanted"
     expected = torch.as_tensor(expected, dtype=torch.float64)
@@ -343,9 +346,12 @@ def differs(got, expected, dtype: torch.dtype, atol: float | Tensor = 0.0) -> st
     allowed = rounding * (1 + expected.abs()) + torch.as_tensor(atol, dtype=torch.float64)
     if bool(((g - expected).abs() <= allowed).all()) or torch.equal(g, expected):
         return ""
-    less = " (the answer's numbers are float32 although the input's are float64)"
-    note = less if got.dtype == torch.float32 and dtype == torch.float64 else ""
-    return f"it gives {shown(got)}; right is {shown(expected)}{note}"
+    note = ""
+    if bool(g.isnan().any()):
+        note = " (nan comes from 0/0, ∞ − ∞, or the root or log of a negative number)"
+    elif got.dtype == torch.float32 and dtype == torch.float64:
+        note = " (the answer's numbers are float32 although the input's are float64)"
+    return f"it gives {shown(g)}; right is {shown(expected)}{note}"
 
 
 def same(got, wrong: Callable, case: dict) -> bool:

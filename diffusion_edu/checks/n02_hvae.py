@@ -168,7 +168,7 @@ data point.""",
     return chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])''',
     cases=_chain_cases,
     properties=(
-        Property("is log p(z_t|z_{t+1}) − log q(z_t|z_{t−1})", _ratio),
+        Property("is the term that (2.5) has at level t, at the z of the path", _ratio),
         Property("makes the bound log p(x) on every path if the posteriors are exact (2.6)", _exact_sum),
     ),
     mistakes=(

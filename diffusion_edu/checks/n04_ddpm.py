@@ -313,7 +313,7 @@ $x_t$, `z` is standard normal noise. Mind the last step.""",
     cases=_step_cases,
     properties=(
         Property("has the mean of the forward posterior at x̂₀ (4.5)", _by_x0_hat),
-        Property("adds √β_t z, and nothing at t = 1", _noise_added),
+        Property("adds the right amount of noise at every t (4.19)", _noise_added),
     ),
     mistakes=(
         Mistake("the step with noise at t = 1", "z = 0 in the last step: that noise would stay in the sample.", "4.19",
