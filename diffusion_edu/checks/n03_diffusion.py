@@ -476,7 +476,7 @@ best_variance = Exercise(
     section="8",
     title="the best variance of the reverse step",
     minutes=12,
-    difficulty=3,
+    difficulty=2,
     text=r"""
 Step $t$ of the reverse process has a denoiser with mean squared error $\mathrm{mse}_t$ per dimension. Which
 $\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero, and write the result with the help of
