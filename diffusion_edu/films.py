@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .data import Digits, SwissRoll
+from .data import MNIST, Digits, SwissRoll
 from .diffusion import forward_path
 from .oracles import Denoiser
 from .plots import EXTRA, LIMIT, MODEL, Q
@@ -196,7 +196,7 @@ def arc_colours(roll: SwissRoll) -> Callable[[Tensor], np.ndarray]:
     return colours
 
 
-def drawing_of(data: SwissRoll | Digits, n: int) -> Draw:
+def drawing_of(data: SwissRoll | Digits | MNIST, n: int) -> Draw:
     """How n points of a data set are drawn: the roll's coloured along the roll, the digits as a square of images."""
     if isinstance(data, SwissRoll):
         return draw_points(arc_colours(data))

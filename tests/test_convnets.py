@@ -85,6 +85,17 @@ def test_a_latent_of_maps_keeps_its_place():
     assert not changed[:, 14:].any()
 
 
+def test_a_step_starts_where_it_stands_and_is_as_sure_as_asked():
+    """With its last layer zero a step is N(z, e^log_var), an encoder N(0, e^log_var)."""
+    z = torch.randn(3, 98, generator=generator(4))
+    step, encode = built(ConvStepNet, 98, width=8, log_var=-3.0), built(ConvGaussianNet, 784, 98, width=8, log_var=-4.0)
+    for net, x, mean, var in ((step, z, z, -3.0), (encode, X, 0 * z, -4.0)):
+        for p in net.net[-1].parameters():
+            p.data.zero_()
+        assert_close(net(x).mean, mean)
+        assert_close(net(x).var.log(), torch.full_like(z, var))
+
+
 def test_the_u_net_answers_as_v_and_hears_the_time():
     net = built(UNet, 784, SCHEDULE, width=8)
     t = torch.tensor([3, 20, 50])
