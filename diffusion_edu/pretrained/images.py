@@ -12,12 +12,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .. import data, scores
-from ..bound import generate
+from .. import data, logs, scores
 from ..ddpm import DDPM
 from ..evaluate import report, score_chain
 from ..runs import Config, load, trainer
-from ..samplers import sample
 
 STEPS = 50  # of the sampler
 SHOWN = 20  # samples kept beside their nearest training images
@@ -27,17 +25,10 @@ PROBE = {"mnist": data.MNIST.to_points, "mnist-binary": lambda images: (images.f
 def draw(model: nn.Module, n: int, seed: int = 0, steps: int = STEPS, block: int = 500) -> Tensor:
     """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by ancestral sampling in `steps` steps whose last
     is x̂₀, of a VAE or HVAE down its chain, pixel noise included."""
-    generator, parts, device = torch.Generator().manual_seed(seed), [], next(model.parameters()).device
-    for at in range(0, n, block):
-        size = min(block, n - at)
-        if isinstance(model, DDPM):
-            x_T = torch.randn(size, model.dim, generator=generator).to(device)
-            x = sample(model.x0_hat, model.schedule, x_T, steps=steps, generator=generator)
-        else:
-            with torch.no_grad():
-                x = generate(model, size, generator)
-        parts.append(x.clamp(-1, 1).cpu())
-    return torch.cat(parts)
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [min(block, n - at) for at in range(0, n, block)]
+    steps = steps if isinstance(model, DDPM) else None
+    return torch.cat([logs.samples(model, size, generator, steps=steps) for size in sizes]).clamp(-1, 1)
 
 
 def probe(model: nn.Module, config: Config) -> float:
