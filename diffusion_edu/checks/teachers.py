@@ -11,6 +11,8 @@ read the notebooks whose results matter.
 
 import contextlib
 import csv
+import importlib.util
+import io
 import json
 import os
 import re
@@ -138,6 +140,8 @@ def grade_folder(folder: Path, out: Path, items: tuple[Item, ...], limit: float 
     paths = [p for p in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
     if not paths:
         raise ValueError(f"there are no notebooks below {folder}")
+    if importlib.util.find_spec("IPython") is None:
+        raise ValueError("grading runs notebooks with IPython; install the course with its part lab: .[lab]")
     if limit <= 0 or cell_limit <= 0:
         raise ValueError(f"time limits must be positive, got {limit:g} and {cell_limit:g} seconds")
     grades: list[Grade] = []
@@ -153,8 +157,6 @@ def grade_folder(folder: Path, out: Path, items: tuple[Item, ...], limit: float 
 
 def write_table(out: Path, grades: list[Grade], items: tuple[Item, ...]) -> None:
     """The table as CSV, one row for each submission, one column for each exercise that occurs in any."""
-    import io
-
     keys = [item.key for item in items if any(item.key in grade.results for grade in grades)]
     text = io.StringIO()
     csv.writer(text).writerows([HEAD + keys, *(grade.row(keys) for grade in grades)])
