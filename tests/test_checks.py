@@ -555,6 +555,12 @@ def test_an_exercise_raised_as_not_implemented_is_not_attempted():
     assert checks.kl.judge(my_kl).status == NOT_ATTEMPTED
 
 
+@pytest.mark.parametrize("body", ["pass", "...", '"""To do."""', '"""To do."""; return None', "return ..., ..."])
+def test_an_empty_function_is_not_attempted(body):
+    code = f"def my_kl(mean_q, var_q, mean_p, var_p):\n    {body}"
+    assert checks.kl.judge(run(checks.kl, code)).status == NOT_ATTEMPTED
+
+
 def test_changing_an_argument_is_refused():
     code = checks.kl.solution.replace("ratio = var_q", "mean_q -= mean_p; mean_p = 0\n    ratio = var_q")
     assert "changes its argument mean_q in place" in checks.kl.judge(run(checks.kl, code)).text
