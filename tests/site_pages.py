@@ -5,7 +5,6 @@ of WCAG 2.2 AA that axe-core knows: on a phone and on a desktop, in light and da
 """
 
 import re
-from pathlib import Path
 
 import pytest
 from build_book import HTML
@@ -70,10 +69,35 @@ def test_widgets_are_alive_before_the_page_has_loaded(tab, address, name):
 def test_nothing_large_holds_up_the_page(name):
     html = (HTML / name).read_text(encoding="utf-8")
     held = [tag for tag in re.findall(r"<script\b[^>]*\bsrc=[^>]*>", html) if not re.search(r"\b(defer|async)\b", tag)]
-    files = [HTML / "_static" / Path(re.search(r'src="([^"?]*)', tag)[1]).name for tag in held]
+    files = [(HTML / name).parent / re.search(r'src="([^"?]*)', tag)[1] for tag in held]
     assert sum(file.stat().st_size for file in files) < 10_000, held
     eager = [tag for tag in re.findall(r"<img\b[^>]*>", html) if "_images/" in tag and 'loading="lazy"' not in tag]
     assert not eager
+
+
+def test_a_key_or_a_drag_in_a_widget_does_not_go_through_the_whole_page(tab, address):
+    name = next(name for name in site_pages() if widgets_of(name))
+    loaded(tab, address + name, widgets_of(name))
+    handle = tab.query_selector(".dedu-box .noUi-handle")
+    handle.scroll_into_view_if_needed()
+    searched = """(handle) => {
+      const found = [], count = handle.closest(".dedu-box").querySelector(".dedu").drawn.count;
+      const search = (what) => { found.push(what); return Document.prototype.querySelectorAll.call(document, what); };
+      document.querySelectorAll = search;
+      handle.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true, cancelable: true }));
+      delete document.querySelectorAll;
+      return [found, handle.closest(".dedu-box").querySelector(".dedu").drawn.count - count];
+    }"""
+    assert handle.evaluate(searched) == [[], 1]
+    box = handle.bounding_box()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.mouse.down()
+    # the slider has set the body's cursor, which every element would inherit
+    assert tab.evaluate("[document.body.style.cursor !== '', getComputedStyle(document.body).cursor]") == [True, "auto"]
+    tab.mouse.up()
+    handle.press("Control+k")
+    assert tab.locator("#pst-search-dialog").is_visible()
+    nothing(tab.ear.heard())
 
 
 def test_menus_and_the_narrow_contents_are_accessible(tab, address):

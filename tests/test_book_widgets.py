@@ -37,4 +37,4 @@ def test_only_what_ipywidgets_8_needs_without_schemas():
 )
 def test_another_bundle_is_an_error(old, new, words):
     with pytest.raises(ValueError, match=words):
-        course_widgets.parts(BUNDLE.replace(old, new))
+        course_widgets.parts(BUNDLE.replace(old, new), "")

@@ -4,14 +4,16 @@
 // linked to it. The theme's style sheet draws the same icons with its font.
 window.FontAwesomeConfig = { autoReplaceSvg: false, observeMutations: false };
 
-// Bootstrap's menus catch every key before the element that has the focus gets it, and then look through the whole page
-// for menus. The keys of a widget are none of theirs.
-const listen = document.addEventListener;
-document.addEventListener = function (kind, listener, options) {
-  const catches = kind === "keydown" && options === true && typeof listener === "function";
-  const others = (event) => { if (!event.target.closest?.(".dedu-box")) listener.call(document, event); };
-  listen.call(document, kind, catches ? others : listener, options);
-};
+// Bootstrap's menus and the theme's search catch every key before the element that has the focus gets it, and then look
+// through the whole page. A widget's keys are none of theirs, but for Ctrl+K and its kind. For what they add while loading.
+for (const target of [window, document]) {
+  target.addEventListener = function (kind, listener, catches) {
+    const others = (event) => { if (event.ctrlKey || event.metaKey || !event.target.closest?.(".dedu-box")) listener.call(target, event); };
+    const theirs = kind === "keydown" && catches === true && typeof listener === "function";
+    EventTarget.prototype.addEventListener.call(target, kind, theirs ? others : listener, catches);
+  };
+  EventTarget.prototype.addEventListener.call(window, "load", () => { delete target.addEventListener; });
+}
 
 // From a folder (file://) a page may not fetch another: the search then shows titles without extracts.
 if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;

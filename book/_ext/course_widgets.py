@@ -19,26 +19,27 @@ CUTS = [
     (PARTS[2:], r"var (\w+)=__webpack_require__\(\d+\),\w+=\w+\.n\(\1\);(?=__webpack_require__\.p=)", ""),
     # a question to which every browser answers with an error; developer tools then read the whole script once more
     (PARTS, r'try\{return \w+\.querySelector\(":has\(\*,:jqfake\)"\),!1\}catch\(e\)\{return!0\}', "return!0"),
+    # after two seconds anywidget tells the console that a widget has failed, which on a slow machine is only late
+    (["anywidget"], r"AbortSignal\.timeout\(2e3\)\.addEventListener\(.*?\}\);", ""),
 ]
 
 
-def parts(bundle: str) -> dict[str, str]:
-    """The modules of html-manager's bundle that ipywidgets 8 needs, cut. ValueError if the bundle is not made as
-    expected."""
-    found = {match[1]: match[0] for match in PART.finditer(bundle)}
+def parts(bundle: str, own: str) -> dict[str, str]:
+    """The modules that ipywidgets 8 needs, out of html-manager's bundle, and anywidget's own file, cut. ValueError if
+    they are not made as expected."""
+    found = {match[1]: match[0] for match in PART.finditer(bundle)} | {"anywidget": own}
     if lost := set(PARTS) - set(found):
         raise ValueError(f"the bundle must define {PARTS}, got one without {sorted(lost)}")
-    for names, pattern, instead in CUTS:
+    for names, pattern, instead in [*CUTS, (["anywidget"], r"(?m)^define\(\[", 'define("anywidget", [')]:
         for name in names:
-            found[name], times = re.subn(pattern, instead, found[name])
+            found[name], times = re.subn(pattern, instead, found[name], flags=re.S)
             if times != 1:
                 raise ValueError(f"{name} must have {pattern} once, got it {times} times")
-    return {name: found[name] for name in PARTS}
+    return {name: found[name] for name in [*PARTS, "anywidget"]}
 
 
 def script(bundle: str) -> str:
     """The whole script."""
     start = (Path(__file__).parent / "start_widgets.js").read_text(encoding="utf-8")
     own = (Path(anywidget.__file__).parent / "nbextension" / "index.js").read_text(encoding="utf-8")
-    modules = [*parts(bundle).values(), own.replace("define([", 'define("anywidget", [', 1)]
-    return start.replace("/* the modules */", "\n".join(modules), 1)
+    return start.replace("/* the modules */", "\n".join(parts(bundle, own).values()), 1)
