@@ -11,7 +11,7 @@ import re
 import sys
 
 from diffusion_edu import checks
-from diffusion_edu.checks.cells import as_text, cells, project
+from diffusion_edu.checks.cells import as_text, cells, heading, project
 from diffusion_edu.checks.questions import cell
 from notebooks import texts
 
@@ -49,27 +49,28 @@ HEAD = re.compile(r"^# %%", re.M)
 
 
 def blocks(number: str) -> list[tuple[str, str, str]]:
-    """For everything that belongs into a notebook: its heading, its cells as text, and the line it goes before."""
+    """For everything that belongs into a notebook: how it begins, its cells as text, and the line it goes before."""
     items = [item for item in checks.EXERCISES if item.notebook == number]
-    made = [(f"# ### Exercise: {item.title}\n", as_text(cells(item)), PLACES[item.name]) for item in items]
+    made = [(f"# {heading(item)}", as_text(cells(item)), PLACES[item.name]) for item in items]
+    made.append(("# ## Quick questions\n", as_text([("markdown", cell(number))]), RECAP))
     for work in (work for work in checks.PROJECTS if work.notebook == number):
-        made.append((f"# ### Project: {work.title}\n", as_text([("markdown", project(work))]), RECAP))
-    return [*made, ("# ### Quick questions\n", as_text([("markdown", cell(number))]), RECAP)]
+        made.append((f"# ## Project: {work.title}\n", as_text([("markdown", project(work))]), RECAP))
+    return made
 
 
 def with_exercises(text: str, number: str) -> str:
     """The notebook's text with its exercises in place."""
-    for heading, block, place in blocks(number):
-        text = renewed(text, heading, block) if heading in text else inserted(text, block, place)
+    for start, block, place in blocks(number):
+        text = renewed(text, start, block) if start in text else inserted(text, block, place)
     return with_import(text)
 
 
-def renewed(text: str, heading: str, block: str) -> str:
-    """The text with the cells that begin with this heading replaced."""
-    starts = [match.start() for match in HEAD.finditer(text)] + [len(text)]
-    first = max(i for i, start in enumerate(starts) if start < text.index(heading))
-    last = starts[first + len(HEAD.findall(block))]
-    return text[: starts[first]] + block + ("\n" if last < len(text) else "") + text[last:]
+def renewed(text: str, start: str, block: str) -> str:
+    """The text with the cells that begin with this line replaced."""
+    at = [match.start() for match in HEAD.finditer(text)] + [len(text)]
+    first = max(i for i, place in enumerate(at) if place < text.index(start))
+    end = at[first + len(HEAD.findall(block))]
+    return text[: at[first]] + block + ("\n" if end < len(text) else "") + text[end:]
 
 
 def inserted(text: str, block: str, place: str) -> str:
@@ -108,7 +109,7 @@ def main(argv: list[str]) -> int:
             path.write_text(new, encoding="utf-8", newline="\n")
             print(f"{path.name}: written")
         elif new != old:
-            missing = [heading[6:-1] for heading, *_ in blocks(number) if heading not in old]
+            missing = [start.strip("# *\n") for start, *_ in blocks(number) if start not in old]
             print(f"{path.name}: missing: {'; '.join(missing)}" if missing else f"{path.name}: exercises differ")
             status = 1
     return status

@@ -13,7 +13,7 @@ from conftest import generator
 
 from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, schedules
 from diffusion_edu.checks import core
-from diffusion_edu.checks.cells import as_text, cells, project
+from diffusion_edu.checks.cells import as_text, cells, heading, project
 from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
 from diffusion_edu.oracles import Mixture
 
@@ -644,7 +644,7 @@ def test_exercises_stand_in_the_order_of_the_notebooks():
 @each
 def test_cells_fold_hints_and_solution(item):
     text, code, folds = (source for _, source in cells(item))
-    assert text.startswith("### Exercise: ")
+    assert text.startswith("**Exercise: ")
     assert len(code.splitlines()) <= 25
     assert folds.count("<details>") == folds.count("</details>") == 3
     assert f"```python\n{item.solution}\n```" in folds
@@ -655,11 +655,11 @@ def test_cells_fold_hints_and_solution(item):
 
 def test_notebooks_show_exercises_as_they_are_written_here():
     """Where a notebook has an exercise, its cells are those that `cells` makes."""
-    known = {f"### Exercise: {item.title}\n": item for item in checks.EXERCISES}
+    known = {f"# {heading(item)}": item for item in checks.EXERCISES}
     for path in NOTEBOOKS.glob("[0-9]*.py"):
         text = path.read_text(encoding="utf-8")
-        for title in re.findall(r"^# (### Exercise: .*\n)", text, re.M):
-            assert as_text(cells(known[title])) in text + "\n", title
+        for start in re.findall(r"^# \*\*Exercise: [^*]*\*\*", text, re.M):
+            assert as_text(cells(known[start])) in text + "\n", start
 
 
 def test_projects_have_a_rubric_to_read():

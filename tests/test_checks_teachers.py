@@ -194,5 +194,5 @@ def test_help_says_what_is_not_isolated(capsys):
 def test_the_cells_of_a_notebook_are_printed(capsys):
     assert main(["cells", "04"]) == 0
     out = capsys.readouterr().out
-    assert out.count("### Exercise: ") == 5
-    assert out.count("### Project: ") == 1
+    assert out.count("**Exercise: ") == 5
+    assert out.count("## Project: ") == 1

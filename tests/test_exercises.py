@@ -20,8 +20,8 @@ def text_of(number: str) -> str:
 def test_everything_is_put_in_once_and_a_second_time_changes_nothing(number):
     text = exercises.with_exercises(text_of(number), number)
     assert exercises.with_exercises(text, number) == text
-    for heading, block, _ in exercises.blocks(number):
-        assert text.count(heading) == 1
+    for start, block, _ in exercises.blocks(number):
+        assert text.count(start) == 1
         assert block in text
 
 
@@ -35,7 +35,7 @@ def test_what_was_there_stays(number):
     kept = words(new)
     assert [line for line in kept if "import" not in line] == [
         line for line in words(old) if "import" not in line
-    ] or all(heading in old for heading, *_ in exercises.blocks(number))
+    ] or all(start in old for start, *_ in exercises.blocks(number))
 
 
 @each_notebook

@@ -16,17 +16,22 @@ def cells(item: Item) -> list[tuple[str, str]]:
     hints = [folded(f"Hint {number}", hint) for number, hint in enumerate(item.hints, start=1)]
     solution = folded(SOLUTION, f"```python\n{item.solution}\n```")
     return [
-        ("markdown", f"### Exercise: {item.title}\n\n{note(item)}\n\n{wrapped(item.text)}"),
+        ("markdown", f"{heading(item)} {note(item)}\n\n{wrapped(item.text)}"),
         ("code", f"{item.stub}\n{gap(item.stub)}checks.{item.name}({item.answer})"),
         ("markdown", "\n\n".join([*hints, solution])),
     ]
+
+
+def heading(item: Item) -> str:
+    """How an exercise begins. It is no heading of the notebook's outline, since the section goes on after it."""
+    return f"**Exercise: {item.title}{'' if item.title.endswith('?') else '.'}**"
 
 
 def project(item: Project) -> str:
     """The Markdown of an open project with its rubric."""
     rubric = "\n".join(textwrap.fill(f"- {line}", 115, subsequent_indent="  ") for line in item.rubric)
     about = f"*{item.minutes} minutes or more. No check can judge it; a good piece of work has what the list names.*"
-    return f"### Project: {item.title}\n\n{about}\n\n{wrapped(item.text)}\n\n{rubric}"
+    return f"## Project: {item.title}\n\n{about}\n\n{wrapped(item.text)}\n\n{rubric}"
 
 
 def note(item: Item) -> str:

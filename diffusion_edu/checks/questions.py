@@ -38,4 +38,4 @@ def questions(notebook: str) -> list[Question]:
 def cell(notebook: str) -> str:
     """One Markdown cell with all questions of a notebook."""
     lead = "*Open a choice to see what there is to say of it.*"
-    return "\n\n".join(["### Quick questions", lead, *(question.markdown() for question in questions(notebook))])
+    return "\n\n".join(["## Quick questions", lead, *(question.markdown() for question in questions(notebook))])
