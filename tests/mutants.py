@@ -345,7 +345,11 @@ MUTANTS = [
         "ddpm",
         ("x̂₀ of an image out of its range", "super().x0_hat(xt, t).clamp(-1, 1)", "super().x0_hat(xt, t)"),
         ("the next step's variance", "self.sigma2[t, self.ranges(x0_hat)]", "self.sigma2[t - 1, self.ranges(x0_hat)]"),
-        ("grey levels scored by a density", "parameters()), DiscretisedGaussian.on_levels", "parameters()), lambda p: p"),
+        (
+            "grey levels scored by a density",
+            "parameters()), DiscretisedGaussian.on_levels",
+            "parameters()), lambda p: p",
+        ),
         tests=("test_image_ddpm.py",),
     ),
     *_of(
