@@ -76,7 +76,7 @@ def publish(out: Path, folder: Path, seconds: int, n: int = 10_000, K: int = 100
 def _training(config: Config, name: str) -> dict:
     """What the training depended on, and the commands that do it again."""
     settings = trainer(config)
-    options = f"--steps {config.steps} --batch {settings.batch} --seed {config.seed}"
+    options = f"--steps {config.steps} --batch {settings.batch} --seed {config.seed} --device cpu"
     return {
         "config": asdict(config),
         "batch": settings.batch,
