@@ -82,7 +82,7 @@ def lab(tmp_path_factory):
 
 
 def opened(tab, address: str) -> None:
-    tab.goto(address)
+    tab.goto(address, timeout=120_000)
     tab.wait_for_function(OPENED, timeout=120_000)
     assert tab.locator(".jp-Dialog").count() == 0, tab.locator(".jp-Dialog").first.inner_text()
 
