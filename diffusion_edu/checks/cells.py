@@ -1,6 +1,7 @@
 """The cells of an exercise, as a notebook shows them: the text, the stub with its check, the hints and the solution.
 
 Hints and solution are folded with <details>, which JupyterLab and the website open by mouse and by keyboard.
+Each says which exercise it belongs to: a screen reader lists them without the text around them.
 """
 
 import re
@@ -13,8 +14,8 @@ SOLUTION = "Solution"
 
 def cells(item: Item) -> list[tuple[str, str]]:
     """Pairs of kind, "markdown" or "code", and source, in the notebook's order."""
-    hints = [folded(f"Hint {number}", hint) for number, hint in enumerate(item.hints, start=1)]
-    solution = folded(SOLUTION, f"```python\n{item.solution}\n```")
+    hints = [folded(f"Hint {number}: {item.title}", hint) for number, hint in enumerate(item.hints, start=1)]
+    solution = folded(f"{SOLUTION}: {item.title}", f"```python\n{item.solution}\n```")
     return [
         ("markdown", f"{heading(item)} {note(item)}\n\n{wrapped(item.text)}"),
         ("code", f"{item.stub}\n{gap(item.stub)}checks.{item.name}({item.answer})"),

@@ -30,7 +30,7 @@ from . import cells as show
 from . import record
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Item
 
-FOLDED = re.compile(rf"\n*<details><summary>{show.SOLUTION}</summary>.*?</details>", re.S)
+FOLDED = re.compile(rf"\n*<details><summary>{show.SOLUTION}: [^<]*</summary>.*?</details>", re.S)
 CALL = re.compile(r"^\s*checks\.(\w+)\(", re.M)
 SUSPECT = re.compile(
     r"checks\.\w+(\.\w+)*\s*=[^=]|checks\.(core|record|runner|n0)|\b(setattr|delattr)\s*\(|DIFFUSION_EDU_|__dict__"
