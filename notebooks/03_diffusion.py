@@ -31,14 +31,14 @@
 # There is no network in this notebook. The roll's density is known at every noise level, so the best possible denoiser is
 # known too. What the exact denoiser loses, no training can win back.
 #
-# **Time** about 85 minutes. **You need** notebooks 00 to 02.
+# **Time** about 85 minutes, and 65 for the exercises. **You need** notebooks 00 to 02.
 
 # %%
 import math
 
 import torch
 
-from diffusion_edu import diffusion, evaluate, exact, gaussian, oracles, plots, samplers, schedules, widgets
+from diffusion_edu import checks, diffusion, evaluate, exact, gaussian, oracles, plots, samplers, schedules, widgets
 from diffusion_edu.bound import bound
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture, exact_denoiser
@@ -126,7 +126,47 @@ torch.testing.assert_close(step.var, cosine.beta[300])
 # $$ \alpha_t (1 - \bar\alpha_{t-1}) + \beta_t = \alpha_t - \bar\alpha_t + 1 - \alpha_t = 1 - \bar\alpha_t. $$
 #
 # </details>
+
+# %% [markdown]
+# **Exercise: to x_t in one jump.** *8 minutes, easy.*
 #
+# Write (3.4), starting from the schedule. `beta` is $(\beta_0 = 0, \beta_1, \dots, \beta_T)$, of length $T + 1$, so
+# that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise $\varepsilon$ lead to.
+
+# %%
+def my_jump(beta, t, x0, eps):
+    """x_t from x₀ and the noise ε, in one step."""
+    return ...
+
+
+checks.jump(my_jump)
+
+# %% [markdown]
+# <details><summary>Hint 1: to x_t in one jump</summary>
+#
+# $\bar\alpha_t$ is a product over all steps up to $t$. `torch.cumprod` makes all of them at once.
+#
+# </details>
+#
+# <details><summary>Hint 2: to x_t in one jump</summary>
+#
+# With `beta[0] = 0` the product starts at 1, and `(1 - beta).cumprod(0)[t]` is $\bar\alpha_t$, with nothing shifted.
+# Signal and noise are multiplied by *roots*.
+#
+# </details>
+#
+# <details><summary>Solution: to x_t in one jump</summary>
+#
+# ```python
+# def my_jump(beta, t, x0, eps):
+#     """x_t from x₀ and the noise ε, in one step."""
+#     alpha_bar = (1 - beta).cumprod(0)[t]
+#     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
+# ```
+#
+# </details>
+
+# %% [markdown]
 # The share of signal against noise is the *signal-to-noise ratio*,
 #
 # $$ \mathrm{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t}. \tag{3.5} $$
@@ -204,6 +244,48 @@ assert nats_600 > 0.3
 #
 # With $D = 2$ that is just $-\log(1 - \bar\alpha_T)$. **Predict first.** 001 says that $q(x_T \mid x_0) \to N(0, I)$ since $\beta \ll 1$.
 # Take $\beta = 0.01$. How far from noise is the end after 10, 100 and 1,000 steps?
+
+# %% [markdown]
+# **Exercise: how long must a schedule be?** *10 minutes, medium.*
+#
+# Which $T$ makes the end noise? For a constant $\beta$ and standardised data in `dim` dimensions
+# ($\mathbb{E}|x_0|^2 = D$), return the smallest $T$ with $\mathbb{E}[L_T]$ below `nats`. Then use it: how many steps
+# does $\beta = 0.01$ need for 0.01 nats in the plane? And for 784 pixels?
+
+# %%
+def my_steps_needed(beta, dim, nats):
+    """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
+    return ...
+
+
+checks.steps_needed(my_steps_needed)
+
+# %% [markdown]
+# <details><summary>Hint 1: how long must a schedule be?</summary>
+#
+# (3.7) has the mean of $L_T$ as a function of $\bar\alpha_T$. What is $\bar\alpha_T$ for a constant $\beta$?
+#
+# </details>
+#
+# <details><summary>Hint 2: how long must a schedule be?</summary>
+#
+# $-\tfrac{D}{2} \log(1 - (1 - \beta)^T)$ falls with $T$. Count up until it is small enough, or solve for $T$ and
+# round up.
+#
+# </details>
+#
+# <details><summary>Solution: how long must a schedule be?</summary>
+#
+# ```python
+# def my_steps_needed(beta, dim, nats):
+#     """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
+#     T = 1
+#     while -dim / 2 * math.log(1 - (1 - beta) ** T) >= nats:
+#         T += 1
+#     return T
+# ```
+#
+# </details>
 
 # %%
 def second_moment(data):
@@ -331,7 +413,51 @@ widgets.schedule_explorer(roll)
 # $$ \tilde\mu_t = \tilde\beta_t \left[ \frac{\sqrt{\bar\alpha_{t-1}}\, x_0}{1 - \bar\alpha_{t-1}} + \frac{\sqrt{\alpha_t}\, x_t}{\beta_t} \right] = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0 + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t. $$
 #
 # </details>
+
+# %% [markdown]
+# **Exercise: the forward posterior.** *15 minutes, medium.*
 #
+# Write $q(x_{t-1} \mid x_t, x_0)$, (3.9): return its mean $\tilde\mu_t$ and its variance $\tilde\beta_t$, for any
+# $t$ from 1 to $T$. Derive it yourself first: a prior from (3.4), a likelihood from (3.2), and Bayes' rule.
+# `beta[t]` is $\beta_t$. **Predict first:** what must it return at $t = 1$?
+
+# %%
+def my_posterior(beta, t, xt, x0):
+    """The mean and the variance of x_{t−1} when x_t and x₀ are known."""
+    return ..., ...
+
+
+checks.posterior(my_posterior)
+
+# %% [markdown]
+# <details><summary>Hint 1: the forward posterior</summary>
+#
+# Seen from $x_{t-1}$, there are two Gaussian witnesses: $x_0$ with variance $1 - \bar\alpha_{t-1}$, and
+# $x_t/\sqrt{\alpha_t}$ with variance $\beta_t/\alpha_t$. Their precisions add.
+#
+# </details>
+#
+# <details><summary>Hint 2: the forward posterior</summary>
+#
+# The precision is $\frac{1}{1 - \bar\alpha_{t-1}} + \frac{\alpha_t}{\beta_t}$. At $t = 1$ its first part is
+# infinite: use the tidied form (3.9), which has no such division.
+#
+# </details>
+#
+# <details><summary>Solution: the forward posterior</summary>
+#
+# ```python
+# def my_posterior(beta, t, xt, x0):
+#     """The mean and the variance of x_{t−1} when x_t and x₀ are known."""
+#     alpha_bar = (1 - beta).cumprod(0)
+#     c0 = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
+#     ct = (1 - beta[t]).sqrt() * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])
+#     return c0 * x0 + ct * xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
+# ```
+#
+# </details>
+
+# %% [markdown]
 # `gaussian.condition` knows nothing of diffusion. It adds precisions and precision-weighted means. Three routes must agree: that function,
 # (3.9) by hand, and the library.
 
@@ -484,7 +610,51 @@ assert abs(mean) < 4 * se
 # only in $x_0$ against $\hat x_0$, with the factor $c_t = \sqrt{\bar\alpha_{t-1}}\, \beta_t / (1 - \bar\alpha_t)$:
 #
 # $$ \mathrm{KL} = \frac{c_t^2}{2\sigma_t^2} \big|x_0 - \hat x_0\big|^2 + \frac{D}{2} \Big( \frac{\tilde\beta_t}{\sigma_t^2} - 1 - \log \frac{\tilde\beta_t}{\sigma_t^2} \Big). \tag{3.17} $$
+
+# %% [markdown]
+# **Exercise: what one step costs.** *15 minutes, medium.*
 #
+# The KL of step $t \ge 2$ in (3.16), as a function of the guess $\hat x_0$. Both Gaussians have the mean
+# $\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive (3.17) from
+# (1.10) and write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.
+
+# %%
+def my_kl_term(beta, t, x0, x0_hat, sigma2):
+    """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
+    return ...
+
+
+checks.kl_term(my_kl_term)
+
+# %% [markdown]
+# <details><summary>Hint 1: what one step costs</summary>
+#
+# By how much do the two means differ? Only the factor of $x_0$ in (3.9) matters.
+#
+# </details>
+#
+# <details><summary>Hint 2: what one step costs</summary>
+#
+# Put the variances $\tilde\beta_t$ and $\sigma_t^2$ and the distance $c_t (x_0 - \hat x_0)$ into (1.10). Its first
+# three terms are the same in each of the $D$ dimensions.
+#
+# </details>
+#
+# <details><summary>Solution: what one step costs</summary>
+#
+# ```python
+# def my_kl_term(beta, t, x0, x0_hat, sigma2):
+#     """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
+#     alpha_bar = (1 - beta).cumprod(0)
+#     c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
+#     ratio = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t] / sigma2
+#     constant = x0.shape[-1] / 2 * (ratio - 1 - ratio.log())
+#     return c**2 / (2 * sigma2) * (x0 - x0_hat).square().sum(-1) + constant
+# ```
+#
+# </details>
+
+# %% [markdown]
 # With $\sigma_t^2 = \tilde\beta_t$ the constant is zero, and the factor has a beautiful form (Kingma et al. 2021):
 #
 # $$ \mathrm{KL} = \tfrac12 \big( \mathrm{SNR}(t-1) - \mathrm{SNR}(t) \big) \big|x_0 - \hat x_0\big|^2 \qquad (\sigma_t^2 = \tilde\beta_t). \tag{3.18} $$
@@ -560,7 +730,41 @@ _ = ax.legend()
 #
 # 002 says that the manipulation is made "to reduce the variance". **Predict first.** Which of the two estimates above has less noise, per term and
 # in total?
+
+# %% [markdown]
+# **Exercise: which estimate of the whole bound is quietest?** *4 minutes, medium.*
 #
+# **Predict first.** The whole bound of a chain of a thousand steps, with a good denoiser, is estimated in three
+# ways: log ratios (3.11) along one path; KLs (3.16) with a fresh $x_t$ in each; KLs along one path. Order them by
+# their standard deviation per data point, the quietest first.
+
+# %%
+my_quietest = [...]  # 'log ratios, one path', 'KLs, a fresh x_t each', 'KLs, one path'
+checks.quietest(my_quietest)
+
+# %% [markdown]
+# <details><summary>Hint 1: which estimate of the whole bound is quietest?</summary>
+#
+# A single KL is quieter than a single log ratio. But a sum also has covariances, (3.19).
+#
+# </details>
+#
+# <details><summary>Hint 2: which estimate of the whole bound is quietest?</summary>
+#
+# What is the sum of all log ratios along one path, if each reverse step is the true one? And on a path that strays,
+# do the KLs of neighbouring steps err in the same direction?
+#
+# </details>
+#
+# <details><summary>Solution: which estimate of the whole bound is quietest?</summary>
+#
+# ```python
+# my_quietest = ['log ratios, one path', 'KLs, a fresh x_t each', 'KLs, one path']  # the quietest first
+# ```
+#
+# </details>
+
+# %% [markdown]
 # First per term. One consistency term of (3.11) and one KL of (3.16), each as it varies over points and paths:
 
 # %% mystnb={"image": {"alt": "Standard deviation of single terms in nats against t, both axes logarithmic. The log ratios stay near 1.4 nats at all t; the KLs start near 0.5 and fall to below a hundred-thousandth."}}
@@ -652,7 +856,50 @@ assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 # What should $\sigma_t^2$ be? On average over the forward process, the step $t$ costs
 #
 # $$ \mathbb{E}\big[-\log p(x_{t-1} \mid x_t)\big] = \frac{D}{2} \Big[ \log 2\pi\sigma_t^2 + \frac{\sigma_t^{*2}}{\sigma_t^2} \Big], \qquad \sigma_t^{*2} = \frac{\mathbb{E}|x_{t-1} - \tilde\mu_t(x_t, \hat x_0)|^2}{D} = \tilde\beta_t + c_t^2\, \mathrm{mse}_t. \tag{3.21} $$
+
+# %% [markdown]
+# **Exercise: the best variance of the reverse step.** *12 minutes, medium.*
 #
+# Step $t$ of the reverse process has a denoiser with mean squared error $\mathrm{mse}_t$ per dimension. Which
+# $\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero, and write the result with the help of
+# (3.9). It must hold at $t = 1$, too.
+
+# %%
+def my_best_variance(beta, t, mse):
+    """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
+    return ...
+
+
+checks.best_variance(my_best_variance)
+
+# %% [markdown]
+# <details><summary>Hint 1: the best variance of the reverse step</summary>
+#
+# The minimum of $\log \sigma^2 + m/\sigma^2$ is at $\sigma^2 = m$. What is $m$ here?
+#
+# </details>
+#
+# <details><summary>Hint 2: the best variance of the reverse step</summary>
+#
+# $x_{t-1}$ scatters around $\tilde\mu_t(x_t, x_0)$ with $\tilde\beta_t$. The guess moves that mean by
+# $c_t (x_0 - \hat x_0)$. The two are uncorrelated, so their squares add.
+#
+# </details>
+#
+# <details><summary>Solution: the best variance of the reverse step</summary>
+#
+# ```python
+# def my_best_variance(beta, t, mse):
+#     """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
+#     alpha_bar = (1 - beta).cumprod(0)
+#     c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
+#     beta_tilde = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
+#     return beta_tilde + c**2 * mse
+# ```
+#
+# </details>
+
+# %% [markdown]
 # The best $\sigma_t^2$ is $\sigma_t^{*2}$: set the derivative to zero. Any other costs, in nats per step,
 #
 # $$ \frac{D}{2} \big( \rho_t - 1 - \log \rho_t \big), \qquad \rho_t = \sigma_t^{*2} / \sigma_t^2. \tag{3.22} $$
@@ -875,7 +1122,139 @@ assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 #
 # The VAE could not do that. Its one latent must carry what the decoder needs, so $I(x; z)$ cannot go to zero. In the diffusion model the last latent knows
 # nothing, and the information comes back step by step on the way down.
+
+# %% [markdown]
+# ## Quick questions
 #
+# *Open a choice to see what there is to say of it.*
+#
+# **Question.** A schedule has β = 0.001 for all t and T = 1000. Is its end noise?
+#
+# <details><summary>Yes, because β is small.</summary>
+#
+# **No.** 001 argues so. A small β makes the reverse steps Gaussian. It does not make the end noise.
+#
+# </details>
+#
+# <details><summary>Yes, because T = 1000 is what the paper uses.</summary>
+#
+# **No.** With the paper's β, which sum to about 10. Only the sum counts.
+#
+# </details>
+#
+# <details><summary>It depends on the data.</summary>
+#
+# **No.** Its effect on samples does, through (3.8). But that $q(x_T|x_0)$ is far from $N(0, I)$ can be read off the
+# schedule.
+#
+# </details>
+#
+# <details><summary>No: ᾱ_T is about 0.37.</summary>
+#
+# **Yes.** $\bar\alpha_T = (1 - \beta)^T \approx e^{-1}$. By (3.7) nearly half a nat of $x_0$'s law is left per pair
+# of dimensions.
+#
+# </details>
+#
+# **Question.** What is the variance of q(x₀ | x₁, x₀), that is β̃ at t = 1?
+#
+# <details><summary>β₁</summary>
+#
+# **No.** That is the variance of $x_1$ given $x_0$, one step forwards.
+#
+# </details>
+#
+# <details><summary>0</summary>
+#
+# **Yes.** If $x_0$ is known there is nothing to guess. So a decoder with $\sigma_1^2 = \tilde\beta_1$ has an
+# infinite loss.
+#
+# </details>
+#
+# <details><summary>β₁/2</summary>
+#
+# **No.** The formula (3.9) at $t = 2$ gives about that for a constant β, and the library borrows it for the decoder.
+# At $t = 1$ it gives 0.
+#
+# </details>
+#
+# <details><summary>It is not defined.</summary>
+#
+# **No.** (3.9) is fine: $1 - \bar\alpha_0 = 0$ stands in the numerator.
+#
+# </details>
+#
+# **Question.** Which form of the bound do you train on, and which do you report?
+#
+# <details><summary>KLs for both: they are in closed form.</summary>
+#
+# **No.** A closed form sounds like less noise, and per term it is. In the sum the noise no longer cancels.
+#
+# </details>
+#
+# <details><summary>Log ratios for both: they are exact on each path.</summary>
+#
+# **No.** One single log ratio is hundreds of times noisier than one KL, and a training step sees single terms.
+#
+# </details>
+#
+# <details><summary>Train on one random KL, report the sum of log ratios.</summary>
+#
+# **Yes.** Per term the KL is much quieter. Over the chain the log ratios telescope (3.20).
+#
+# </details>
+#
+# <details><summary>Either: they have the same mean.</summary>
+#
+# **No.** They have. The noise is what differs.
+#
+# </details>
+#
+# **Question.** A schedule stops at ᾱ_T = 0.6, with L_T = 0.9 nats. The samples of the standardised roll look perfect. How can that
+# be?
+#
+# <details><summary>Samples feel only the law of all x_T together, which is almost N(0, I).</summary>
+#
+# **Yes.** That distance is (3.8), a fiftieth of a nat. The rest of $L_T$ is information about $x_0$ (3.25), which
+# does no harm.
+#
+# </details>
+#
+# <details><summary>L_T is wrong.</summary>
+#
+# **No.** It is exact (3.6). It measures the law of $x_T$ for one $x_0$.
+#
+# </details>
+#
+# <details><summary>The denoiser repairs the start.</summary>
+#
+# **No.** It is exact for points that follow $q(x_t)$. It does not know that a start was wrong.
+#
+# </details>
+#
+# <details><summary>The eye is too weak.</summary>
+#
+# **No.** It is, but here the energy distance finds nothing either.
+#
+# </details>
+
+# %% [markdown]
+# ## Project: A schedule of your own
+#
+# *90 minutes or more. No check can judge it; a good piece of work has what the list names.*
+#
+# Find a schedule of 30 steps with a smaller gap than `cosine(30)`, on the roll, with the best variances. You need no
+# network and no sampling: `exact.mse` gives $\mathrm{mse}_t$ of any schedule, and (3.17), (3.21) and (3.6) give the
+# gap from it. `schedules.from_snr` makes a schedule from any falling curve of SNR. What does the best one do, where,
+# and would you have guessed it from the right-hand figure of `bound_explorer`?
+#
+# - The gap is computed from (3.6), (3.17) and (3.21), and agrees with the notebook's for cosine and linear.
+# - At least two families of schedules are compared at the same T, with their curves of log SNR.
+# - L_T is part of the gap, and it is shown what becomes of it: the schedule does not win by ending early.
+# - One case is checked by sampled log ratios, paired with the exact log p(x), within four standard errors.
+# - One paragraph says where on the log SNR axis the steps went, and why.
+
+# %% [markdown]
 # ## Recap
 #
 # - Same dimension, fixed Gaussian steps (3.2), an end that is noise (3.3): a hierarchical VAE becomes a diffusion model.
