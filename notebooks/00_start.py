@@ -27,12 +27,12 @@
 # - compute the exact density, the entropy and the score of our data set at every noise level,
 # - tell a sample distance that means something from one that is noise.
 #
-# **Time** about 30 minutes. **You need** PyTorch, and to know what an expectation is.
+# **Time** about 30 minutes, and 45 for the exercises. **You need** PyTorch, and to know what an expectation is.
 
 # %%
 import torch
 
-from diffusion_edu import evaluate, plots
+from diffusion_edu import checks, evaluate, plots
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture
 
@@ -67,7 +67,8 @@ torch.testing.assert_close(torch.from_numpy(roll.shift), torch.tensor([2.0, 2 / 
 
 # %% [markdown]
 # The scale is shared by both axes, so the roll keeps its shape. Over both axes together the variance is one.
-# A large sample must agree, up to the error of a sample.
+# A large sample must agree, up to the error of a sample. What stands behind ± here, and in the whole course, is the
+# *standard error* of the mean: the standard deviation of the $n$ numbers averaged, divided by $\sqrt{n}$.
 
 # %%
 big = roll.sample(200_000, seed=1)
@@ -143,6 +144,58 @@ print(f"H by quadrature {H:.4f} nats,   by Monte Carlo {mean:.4f} ± {se:.4f}")
 assert abs(mean - H) < 4 * se
 
 # %% [markdown]
+# The simplest model is a Gaussian. In one dimension, with mean $m$ and standard deviation $s$, its density is
+#
+# $$ N(x; m, s^2) = \frac{1}{\sqrt{2\pi}\, s} \exp\!\Big({-\frac{(x - m)^2}{2 s^2}}\Big). $$
+#
+# In $N(x; m, s^2 I)$ each of the $D$ dimensions is such a Gaussian, independent of the others. Densities then
+# multiply, and their logs add.
+#
+# Now you. An exercise like the next one asks you to put something in the place of `...` and to run the cell, which
+# tells you what is right or wrong with it. `checks.progress()` shows what you have done. It is kept in a small file
+# on your own machine.
+
+# %% [markdown]
+# **Exercise: the log density of a Gaussian.** *8 minutes, easy.*
+#
+# Write $\log N(x; m, s^2 I)$ in nats, from the density of a Gaussian in one dimension. `x` has the shape (..., D),
+# `mean` (D,), and `std` is the number $s$. A data point is a vector: return one number for each, of the shape (...).
+
+# %%
+def my_log_normal(x, mean, std):
+    """log N(x; mean, std² I) in nats, one number per data point."""
+    return ...
+
+
+checks.log_normal(my_log_normal)
+
+# %% [markdown]
+# <details><summary>Hint 1: the log density of a Gaussian</summary>
+#
+# In one dimension the density is $\frac{1}{\sqrt{2\pi}\, s} \exp\!\big({-\tfrac{(x - m)^2}{2 s^2}}\big)$. Take its
+# log.
+#
+# </details>
+#
+# <details><summary>Hint 2: the log density of a Gaussian</summary>
+#
+# The dimensions are independent, so densities multiply and logs add: each of the three terms is summed over the last
+# axis.
+#
+# </details>
+#
+# <details><summary>Solution: the log density of a Gaussian</summary>
+#
+# ```python
+# def my_log_normal(x, mean, std):
+#     """log N(x; mean, std² I) in nats, one number per data point."""
+#     square = (x - mean) ** 2 / (2 * std**2)
+#     return -(square + torch.log(2 * torch.pi * std**2) / 2).sum(-1)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # What does knowing nothing score? Take the Gaussian with the right mean and variance, $N(0, I)$. Its score needs
 # only $\mathbb{E}|x|^2 = 2$:
 #
@@ -161,6 +214,39 @@ assert abs(-unit.log_prob(big).mean().item() - know_nothing) < 0.01
 # These two numbers are the ends of the ruler. Every model of this course lies between them, or has something
 # wrong with it. How much is a nat? Take a model that knows the curve exactly but believes in too much noise. It is a
 # mixture of Gaussians like our data, with larger variances.
+
+# %% [markdown]
+# **Exercise: is it worse to be too sure or too unsure?** *4 minutes, easy.*
+#
+# **Predict first.** Four models of the roll: three know the curve exactly, but believe in half, twice and three
+# times the true noise $s$; one is the unit Gaussian. Order them by their distance to $H$, the best first.
+
+# %%
+my_too_sure = [...]  # 'noise × ½', 'noise × 2', 'noise × 3', 'unit Gaussian'
+checks.too_sure(my_too_sure)
+
+# %% [markdown]
+# <details><summary>Hint 1: is it worse to be too sure or too unsure?</summary>
+#
+# By (0.3) the distance is a mean of $\log p/p_\theta$ over *true* points. Which model gives some true points a very
+# low density?
+#
+# </details>
+#
+# <details><summary>Hint 2: is it worse to be too sure or too unsure?</summary>
+#
+# Across the curve, a true point lies $s$ away, typically. In units of the model's noise that is 2, ½ or ⅓, and half
+# its square is the price; the width of the Gaussian costs its logarithm.
+#
+# </details>
+#
+# <details><summary>Solution: is it worse to be too sure or too unsure?</summary>
+#
+# ```python
+# my_too_sure = ['noise × 2', 'noise × 3', 'noise × ½', 'unit Gaussian']  # the best first
+# ```
+#
+# </details>
 
 # %% mystnb={"image": {"alt": "The ruler: four models as orange dots on an axis in nats. The truth sits on the black line at the entropy, the roll with twice the noise a little to the right, with four times the noise further, the unit Gaussian furthest."}}
 scores = {"the truth": H}
@@ -187,6 +273,51 @@ _ = plots.ruler(scores, H)
 # $$ p(x_t) = \int_0^1 N\big(x_t;\, \sqrt{\bar\alpha}\, c(u),\, (\bar\alpha s^2 + 1 - \bar\alpha) I\big)\, du. \tag{0.6} $$
 #
 # So the density stays exact however much noise is added.
+#
+# Far from the data each density in such a sum is smaller than any number a computer can hold. So densities are added
+# by their logs: `torch.logsumexp` returns $\log \sum_k e^{l_k}$ from the logs $l_k$, and stays finite.
+
+# %% [markdown]
+# **Exercise: the density at every noise level.** *15 minutes, medium.*
+#
+# Write (0.6) as a sum. The clean data come from $K$ places `means` (K, D), chosen with probability `weights` (K,),
+# plus noise of variance `var` (a number). `alpha_bar` is $\bar\alpha$. Return $\log p(x_t)$ in nats for points `xt`
+# (..., D). It has to stay finite far away from the data.
+
+# %%
+def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
+    """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
+    return ...
+
+
+checks.noisy_log_prob(my_noisy_log_prob)
+
+# %% [markdown]
+# <details><summary>Hint 1: the density at every noise level</summary>
+#
+# Where does each place go, and how wide does its cloud become? Put (0.1) into (0.5).
+#
+# </details>
+#
+# <details><summary>Hint 2: the density at every noise level</summary>
+#
+# Make all distances with `xt.unsqueeze(-2) - ...`, of the shape (..., K, D). The log of a weighted sum of
+# exponentials is `torch.logsumexp(log_weights + log_densities, -1)`.
+#
+# </details>
+#
+# <details><summary>Solution: the density at every noise level</summary>
+#
+# ```python
+# def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
+#     """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
+#     total = alpha_bar * var + 1 - alpha_bar
+#     square = (xt.unsqueeze(-2) - alpha_bar**0.5 * means).square().sum(-1)  # (..., K)
+#     log_densities = -square / (2 * total) - means.shape[-1] / 2 * torch.log(2 * torch.pi * total)
+#     return torch.logsumexp(weights.log() + log_densities, -1)
+# ```
+#
+# </details>
 
 # %% mystnb={"image": {"alt": "Five panels from clean to noisy: the exact density of the swiss roll blurs, shrinks and becomes a round Gaussian blob."}}
 levels = [1.0, 0.98, 0.8, 0.4, 0.01]
@@ -218,6 +349,47 @@ xt = (alpha_bar**0.5 * roll.sample(5, seed=2) + (1 - alpha_bar) ** 0.5 * eps).re
 (slope,) = torch.autograd.grad(roll.log_prob(xt, alpha_bar).sum(), xt)
 torch.testing.assert_close(slope, roll.score(xt, alpha_bar))
 torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, alpha_bar))
+
+# %% [markdown]
+# **Exercise: the best guess of the noise.** *12 minutes, medium.*
+#
+# Write (0.7). `log_prob(xt)` returns $\log p(x_t)$ for points (..., D), and you know nothing else of the density:
+# take its slope with automatic differentiation. Return $\mathbb{E}[\varepsilon \mid x_t]$, of the shape of `xt`.
+
+# %%
+def my_noise_guess(log_prob, xt, alpha_bar):
+    """E[ε|x_t] from the log density of x_t."""
+    return ...
+
+
+checks.noise_guess(my_noise_guess)
+
+# %% [markdown]
+# <details><summary>Hint 1: the best guess of the noise</summary>
+#
+# `torch.autograd.grad(y, x)` wants one number $y$. Each point's log density depends on that point only, so the sum
+# over all points has the right slope for each.
+#
+# </details>
+#
+# <details><summary>Hint 2: the best guess of the noise</summary>
+#
+# `xt = xt.clone().requires_grad_()`, then `(score,) = torch.autograd.grad(log_prob(xt).sum(), xt)`. Which factor
+# does (0.7) put in front, and with which sign?
+#
+# </details>
+#
+# <details><summary>Solution: the best guess of the noise</summary>
+#
+# ```python
+# def my_noise_guess(log_prob, xt, alpha_bar):
+#     """E[ε|x_t] from the log density of x_t."""
+#     xt = xt.clone().requires_grad_()
+#     (score,) = torch.autograd.grad(log_prob(xt).sum(), xt)
+#     return -((1 - alpha_bar) ** 0.5) * score
+# ```
+#
+# </details>
 
 # %% [markdown]
 # Seen as arrows, the score is a wind that blows towards the data. With much noise it blows towards the middle.
@@ -291,6 +463,45 @@ assert seen["share off"] > 0.05 and seen["energy distance"] < 2
 # the exact $\log p(x)$ *of the same points*. The points' own spread cancels. Take a model that is nearly right, with a
 # fifth too much noise:
 
+# %% [markdown]
+# **Exercise: a sharp ruler.** *8 minutes, easy.*
+#
+# A model's distance to $H$, paired. `log_p` and `log_p_model` hold $\log p(x)$ and $\log p_\theta(x)$ of the same
+# $n$ data points. Return the estimate of $\mathrm{KL}(p \,\|\, p_\theta)$ and its standard error.
+
+# %%
+def my_paired_gap(log_p, log_p_model):
+    """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
+    return ..., ...
+
+
+checks.paired_gap(my_paired_gap)
+
+# %% [markdown]
+# <details><summary>Hint 1: a sharp ruler</summary>
+#
+# Make one number per point first. (0.3) says which.
+#
+# </details>
+#
+# <details><summary>Hint 2: a sharp ruler</summary>
+#
+# The standard error of a mean is the standard deviation of the numbers that are averaged, divided by $\sqrt{n}$.
+# Those numbers are the differences.
+#
+# </details>
+#
+# <details><summary>Solution: a sharp ruler</summary>
+#
+# ```python
+# def my_paired_gap(log_p, log_p_model):
+#     """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
+#     difference = log_p - log_p_model
+#     return difference.mean(), difference.std() / len(difference) ** 0.5
+# ```
+#
+# </details>
+
 # %%
 nearly = Mixture(roll.weights, roll.means, 1.2**2 * roll.variances)
 from_H = -nearly.log_prob(big[:10_000]) - H
@@ -303,7 +514,143 @@ assert paired.std() < 0.5 * from_H.std()
 # %% [markdown]
 # Both estimate the same KL divergence (0.3). The paired one has the smaller error. For the good models to come, whose
 # $\log p_\theta(x)$ follows $\log p(x)$ closely, the gain grows to a factor of many.
+
+# %% [markdown]
+# ## Quick questions
 #
+# *Open a choice to see what there is to say of it.*
+#
+# **Question.** A model scores 1.20 nats on 10,000 fresh points of the roll. The entropy of the roll is 1.35 nats. What happened?
+#
+# <details><summary>Something is wrong with the number.</summary>
+#
+# **Yes.** No density can score below $H$, except by the error of the mean. Perhaps the model's density does not
+# integrate to one, or a log or a constant is missing.
+#
+# </details>
+#
+# <details><summary>The model is better than the truth.</summary>
+#
+# **No.** Lower is better, so it looks like a record. But by (0.3) the score is $H$ plus a KL divergence, and that is
+# never negative.
+#
+# </details>
+#
+# <details><summary>It is the Monte Carlo error.</summary>
+#
+# **No.** A score from a sample may lie a little below $H$. But the error of a mean over 10,000 points is about a
+# hundredth of a nat here, not 0.15.
+#
+# </details>
+#
+# <details><summary>The model has memorised its training data.</summary>
+#
+# **No.** That makes the score on the training points too good. These points are fresh, and a model that memorised
+# others scores badly on them.
+#
+# </details>
+#
+# **Question.** The energy distance of 2,000 samples from 2,000 true points is twice its noise floor. What do you conclude?
+#
+# <details><summary>The model is nearly perfect.</summary>
+#
+# **No.** Near the floor sounds like near the truth. But the roll with twice the noise, a fifth of the ruler away
+# from the truth, comes out below twice the floor as well.
+#
+# </details>
+#
+# <details><summary>The model is wrong by a factor of two.</summary>
+#
+# **No.** A multiple of the floor is not a multiple of a flaw: with more points the floor falls, and the same model
+# is at a larger multiple.
+#
+# </details>
+#
+# <details><summary>Not much: flaws of tenths of a nat can look like that.</summary>
+#
+# **Yes.** With so few points the distance hardly rises above its floor. The exact log density of the samples, or
+# more points, would say more.
+#
+# </details>
+#
+# <details><summary>Nothing: a distance between samples never says anything.</summary>
+#
+# **No.** It does if it is compared with its floor and the number of points is large enough for the flaw in question.
+#
+# </details>
+#
+# **Question.** The noise is strong, ᾱ = 0.1. Where does the score at a point far from the middle point to?
+#
+# <details><summary>To the nearest arm of the roll.</summary>
+#
+# **No.** So it is at little noise. At ᾱ = 0.1 the arms have blurred into one round cloud, and no arm is near.
+#
+# </details>
+#
+# <details><summary>Towards the middle.</summary>
+#
+# **Yes.** The density is nearly a round Gaussian, and its log falls away from the middle in all directions.
+#
+# </details>
+#
+# <details><summary>To where the point came from.</summary>
+#
+# **No.** One $x_t$ may have come from many $x_0$. The score is a mean over all of them (0.7).
+#
+# </details>
+#
+# <details><summary>Away from the data.</summary>
+#
+# **No.** That is the direction of the noise. The score has the opposite sign:
+# $\nabla \log p = -\mathbb{E}[\varepsilon \mid x_t]/\sqrt{1 - \bar\alpha}$.
+#
+# </details>
+#
+# **Question.** Why is the paired estimate of a model's distance to H the sharper one?
+#
+# <details><summary>It uses twice as many numbers.</summary>
+#
+# **No.** There are two numbers per point, but it is the same number of points. What helps is that the two move
+# together.
+#
+# </details>
+#
+# <details><summary>It leaves out the points that the model gets wrong.</summary>
+#
+# **No.** No point is left out. Those points carry the distance.
+#
+# </details>
+#
+# <details><summary>H is only known approximately.</summary>
+#
+# **No.** $H$ is known to many digits here. The noise is in the mean of $-\log p_\theta$ over a sample.
+#
+# </details>
+#
+# <details><summary>The points' own spread cancels in the difference.</summary>
+#
+# **Yes.** A point in a thin place is surprising for the truth and for a good model alike. Only what the two disagree
+# about is left.
+#
+# </details>
+
+# %% [markdown]
+# ## Project: A data set with a ruler of its own
+#
+# *60 minutes or more. No check can judge it; a good piece of work has what the list names.*
+#
+# Make a density of your own in the plane, as a `Mixture`: a ring, two moons, your initials. Compute its entropy
+# twice, draw it at five noise levels with its score, and put four wrong models on its ruler: too sure, too unsure,
+# moved, and with a part missing. Which flaw costs the most nats, and which one would you have found by eye? Keep the
+# density. Notebooks 03 and 04 run on it.
+#
+# - The density integrates to one on a grid, and its mean and variance per axis are near 0 and 1.
+# - H by quadrature and by Monte Carlo agree within four standard errors.
+# - Each wrong model's distance to H is paired, with its standard error, and shown on one ruler.
+# - At least one distance between samples is given as a multiple of its noise floor, beside the nats.
+# - One paragraph on the flaw for which eye and nats disagree.
+
+# %% [markdown]
 # ## Recap
 #
 # - A model's mean $-\log p_\theta(x)$ is at least the data's entropy $H$; the excess is a KL divergence (0.3).
