@@ -102,7 +102,9 @@ class Linker:
             cls = getattr(importlib.import_module(f"diffusion_edu.{module}"), owner)
         except (ImportError, AttributeError):
             return None
-        for base in getattr(cls, "__mro__", ()):
+        if not isinstance(cls, type):  # `torch.cumprod`: a module that our module imports
+            return None
+        for base in cls.__mro__:
             if (full := f"{base.__module__}.{base.__name__}.{member}") in self.objects:
                 return full
         full = f"{cls.__module__}.{owner}"
