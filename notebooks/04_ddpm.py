@@ -30,12 +30,13 @@
 # - say where a network loses nats, and how many, and which part no network could win back,
 # - say in which respects a diffusion model is a VAE.
 #
-# **Time** about 75 minutes. **You need** notebooks 00 and 03.
+# **Time** about 75 minutes, and 50 for the exercises. **You need** notebooks 00 and 03.
 
 # %%
 import torch
 
-from diffusion_edu import data, ddpm, diffusion, evaluate, gaussian, nets, oracles, plots, samplers, schedules, training
+from diffusion_edu import checks, ddpm, diffusion, evaluate, gaussian, nets, plots, samplers, schedules, training
+from diffusion_edu.data import SwissRoll
 from diffusion_edu.hvae import HVAE
 from diffusion_edu.vae import VAE
 
@@ -46,7 +47,7 @@ plots.use_style()
 # trained to predict noise.
 
 # %%
-roll, S = data.SwissRoll(), schedules.cosine(1000)
+roll, S = SwissRoll(), schedules.cosine(1000)
 H, points = roll.entropy(), roll.sample(200_000, seed=1).float()
 ab = S.alpha_bar  # ᾱ_t, t = 0 … T
 
@@ -96,7 +97,47 @@ for t, ax in zip([1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), stri
 # angle, $x_t = \cos\varphi\, x_0 + \sin\varphi\, \varepsilon$ walks along an arc from data to noise, and $v$ is its
 # velocity $dx_t / d\varphi$. So $v$ is about $\varepsilon$ when $x_t$ is nearly clean, and about $-x_0$ when
 # $x_t$ is nearly noise. It always asks for the part that cannot be seen.
+
+# %% [markdown]
+# **Exercise: from v back to the data.** *8 minutes, easy.*
 #
+# A network says $\hat v$. Which $\hat x_0$ does it mean? Solve (4.1) and (4.2) for $x_0$, given $x_t$ and $v$. Your
+# answer must hold at every noise level, $\bar\alpha_t = 0$ and $1$ included: divide by nothing that can be zero.
+
+# %%
+def my_x0_from_v(xt, v, alpha_bar):
+    """The x₀ that x_t and v stand for."""
+    return ...
+
+
+checks.x0_from_v(my_x0_from_v)
+
+# %% [markdown]
+# <details><summary>Hint 1: from v back to the data</summary>
+#
+# Two equations, two unknowns, $x_0$ and $\varepsilon$. Or think of the arc: $x_t$ is reached at the angle $\varphi$,
+# $v$ is its velocity, and you walk back.
+#
+# </details>
+#
+# <details><summary>Hint 2: from v back to the data</summary>
+#
+# Multiply (4.1) by $\sqrt{\bar\alpha_t}$ and $v$ by $\sqrt{1 - \bar\alpha_t}$, and subtract: $\varepsilon$ cancels,
+# and the squares of the roots add up to one.
+#
+# </details>
+#
+# <details><summary>Solution: from v back to the data</summary>
+#
+# ```python
+# def my_x0_from_v(xt, v, alpha_bar):
+#     """The x₀ that x_t and v stand for."""
+#     return alpha_bar**0.5 * xt - (1 - alpha_bar) ** 0.5 * v
+# ```
+#
+# </details>
+
+# %% [markdown]
 # The library has the conversions. Here we go round in a circle at three noise levels.
 
 # %%
@@ -227,6 +268,45 @@ print(f"without the ε the mean is off by {off:.2f} standard deviations of the s
 assert off > 0.1
 
 # %% [markdown]
+# **Exercise: the weight of the noise error.** *12 minutes, medium.*
+#
+# The bound's term at step $t$ is $w_t |\varepsilon - \hat\varepsilon|^2$ plus a constant. Derive $w_t$ from (4.6)
+# and (4.8) before you read (4.10), and write it for any $t$ from 1 to $T$. `sigma2` is the number $\sigma_t^2$.
+
+# %%
+def my_noise_weight(beta, t, sigma2):
+    """The factor w_t of |ε − ε̂|² in the bound's term at t."""
+    return ...
+
+
+checks.noise_weight(my_noise_weight)
+
+# %% [markdown]
+# <details><summary>Hint 1: the weight of the noise error</summary>
+#
+# By how much do the two means (4.8) and (4.9) differ, if the network errs by $\varepsilon - \hat\varepsilon$?
+#
+# </details>
+#
+# <details><summary>Hint 2: the weight of the noise error</summary>
+#
+# They differ by $\frac{\beta_t}{\sqrt{\alpha_t}\sqrt{1 - \bar\alpha_t}} (\varepsilon - \hat\varepsilon)$. (4.6)
+# squares that and divides by $2\sigma_t^2$.
+#
+# </details>
+#
+# <details><summary>Solution: the weight of the noise error</summary>
+#
+# ```python
+# def my_noise_weight(beta, t, sigma2):
+#     """The factor w_t of |ε − ε̂|² in the bound's term at t."""
+#     alpha_bar = (1 - beta).cumprod(0)[t]
+#     return beta[t] ** 2 / (2 * sigma2 * (1 - beta[t]) * (1 - alpha_bar))
+# ```
+#
+# </details>
+
+# %% [markdown]
 # **Step 4: subtract.** The means (4.8) and (4.9) differ only in $\varepsilon$. Put them in (4.6):
 #
 # $$ L_{t-1} = w_t\, |\varepsilon - \varepsilon_\theta(x_t, t)|^2 + C_t, \qquad
@@ -242,7 +322,8 @@ assert off > 0.1
 #
 # The claim is strong: for each data point and each $t$, the squared error in the noise *is* the bound's term. So we
 # check it term by term, at all $T$ times, for three choices of $\sigma_t^2$. For the optimal one we need the exact denoiser's
-# error. We draw points at all times at once, since we shall need them again.
+# error. We draw points at all times at once, since we shall need them again. `unsqueeze(-1)` makes the times (T,) a
+# column (T, 1): each time then goes with a whole row of points.
 
 # %%
 n, times = 300, torch.arange(1, S.T + 1).unsqueeze(-1)  # (T, 1)
@@ -279,7 +360,49 @@ torch.testing.assert_close(eps_form, kl_form, rtol=1e-3, atol=1e-3)  # single pr
 # **Step 5: leave the weight out.** Ho et al. train with
 #
 # $$ L_\text{simple} = \mathbb{E}_{x_0, \varepsilon,\; t \sim U\{1 \dots T\}}\, |\varepsilon - \varepsilon_\theta(x_t, t)|^2. \tag{4.12} $$
+
+# %% [markdown]
+# **Exercise: the loss of DDPM.** *12 minutes, medium.*
 #
+# Write what stands under the expectation in (4.12), for a batch: $n$ points `x0` (n, D) with noises `eps`, each with
+# a time of its own in `t` (n,), integers. `alpha_bar` has the length $T + 1$. Ask the network, `eps_net(xt, t)`, and
+# return $|\varepsilon - \hat\varepsilon|^2$ for each point, (n,).
+
+# %%
+def my_simple_loss(eps_net, x0, t, eps, alpha_bar):
+    """|ε − ε̂(x_t, t)|² for each point of a batch, (n,)."""
+    return ...
+
+
+checks.simple_loss(my_simple_loss)
+
+# %% [markdown]
+# <details><summary>Hint 1: the loss of DDPM</summary>
+#
+# `alpha_bar[t]` has the shape (n,), one number per point. The points are (n, D).
+#
+# </details>
+#
+# <details><summary>Hint 2: the loss of DDPM</summary>
+#
+# `alpha_bar[t].unsqueeze(-1)` is a column, (n, 1), which multiplies each row of `x0`. $|\cdot|^2$ is a sum of
+# squares over the dimensions.
+#
+# </details>
+#
+# <details><summary>Solution: the loss of DDPM</summary>
+#
+# ```python
+# def my_simple_loss(eps_net, x0, t, eps, alpha_bar):
+#     """|ε − ε̂(x_t, t)|² for each point of a batch, (n,)."""
+#     a = alpha_bar[t].unsqueeze(-1)
+#     xt = a.sqrt() * x0 + (1 - a).sqrt() * eps
+#     return (eps - eps_net(xt, t)).square().sum(-1)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # This is no longer the bound. What was left out?
 #
 # ## 3. What the weights weigh
@@ -559,6 +682,8 @@ _ = ax.legend(ncols=2, loc="lower left")
 # $\sigma_t^2$. Then nearly everything random cancels in the difference. The network has its own optimal variances, fitted on training points.
 
 # %%
+from diffusion_edu.oracles import exact_denoiser
+
 training.fit_sigma2(net, points)
 
 
@@ -567,7 +692,7 @@ def learned(xt, t):
 
 
 x = roll.sample(1000, seed=1_000_000)
-log_p, exact = roll.log_prob(x), oracles.exact_denoiser(roll, ab)
+log_p, exact = roll.log_prob(x), exact_denoiser(roll, ab)
 chain_exact, chain_net = (diffusion.ForwardProcess(S, denoiser, net.sigma2) for denoiser in (exact, learned))
 b_exact, b_net = (evaluate.score_chain(x, chain, seeded(7)) for chain in (chain_exact, chain_net))
 
@@ -608,7 +733,47 @@ assert gaps["DDPM, σ² = β̃"][0] > 0.5 and gaps["DDPM, σ² = β"][0] < 0.12
 # Sampling is the chain read backwards (Ho et al. 2020, Algorithm 2). From noise, for $t = T, \dots, 1$:
 #
 # $$ x_{t-1} = \mu_\theta(x_t, t) + \sigma_t z, \qquad z \sim N(0, I), \quad z = 0 \text{ at } t = 1. \tag{4.19} $$
+
+# %% [markdown]
+# **Exercise: one step back.** *12 minutes, medium.*
 #
+# Write one step of sampling, (4.19) with (4.9), for $\sigma_t^2 = \beta_t$. `eps_hat` is what the network says at
+# $x_t$, `z` is standard normal noise. Mind the last step.
+
+# %%
+def my_ancestral_step(beta, t, xt, eps_hat, z):
+    """x_{t−1} from x_t, with σ_t² = β_t."""
+    return ...
+
+
+checks.ancestral_step(my_ancestral_step)
+
+# %% [markdown]
+# <details><summary>Hint 1: one step back</summary>
+#
+# First the mean (4.9), then the noise. $\sigma_t$ is a standard deviation.
+#
+# </details>
+#
+# <details><summary>Hint 2: one step back</summary>
+#
+# At $t = 1$ the mean is the answer: noise added there would stay in the sample.
+#
+# </details>
+#
+# <details><summary>Solution: one step back</summary>
+#
+# ```python
+# def my_ancestral_step(beta, t, xt, eps_hat, z):
+#     """x_{t−1} from x_t, with σ_t² = β_t."""
+#     alpha_bar = (1 - beta).cumprod(0)[t]
+#     mean = (xt - beta[t] / (1 - alpha_bar).sqrt() * eps_hat) / (1 - beta[t]).sqrt()
+#     return mean + beta[t].sqrt() * z if t > 1 else mean
+# ```
+#
+# </details>
+
+# %% [markdown]
 # Written out, and against the library's loop, which goes through $\hat x_0$ and (4.5) instead of (4.9):
 
 # %%
@@ -667,6 +832,40 @@ assert off < 0.03
 #
 # **Predict first.** With five steps, which schedule leaves most points off the roll? Whose fault is it, the network's or the steps'? And `short`
 # starts from $N(0, I)$ although its $x_T$ ought to know something of $x_0$. Will you see that?
+
+# %% [markdown]
+# **Exercise: which schedule stands five steps best?** *6 minutes, medium.*
+#
+# **Predict first.** Five evenly spaced steps, with the exact denoiser. `linear` and `cosine` have $T = 1000$;
+# `short` has a hundred small steps and stops at $\bar\alpha_T = 0.6$. Order the three by the share of samples off
+# the roll, the best first. To reason it out, compute for each the width $\sqrt{(1 - \bar\alpha)/\bar\alpha}$ of the
+# noise before the last of the five strides.
+
+# %%
+my_five_steps = [...]  # 'linear', 'cosine', 'short', the fewest off the roll first
+checks.five_steps(my_five_steps)
+
+# %% [markdown]
+# <details><summary>Hint 1: which schedule stands five steps best?</summary>
+#
+# After the last stride no step can repair anything. How much noise has it to remove?
+#
+# </details>
+#
+# <details><summary>Hint 2: which schedule stands five steps best?</summary>
+#
+# `schedule.respaced(5)[0].log_snr[1]` is the log SNR before the last stride; the width is $e^{-\log SNR/2}$.
+# Neighbouring arms of the roll are about 0.9 apart.
+#
+# </details>
+#
+# <details><summary>Solution: which schedule stands five steps best?</summary>
+#
+# ```python
+# my_five_steps = ['short', 'cosine', 'linear']  # the fewest off the roll first
+# ```
+#
+# </details>
 
 # %%
 from diffusion_edu import pretrained, widgets
@@ -771,7 +970,137 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 # 3. *Can the forward process be learned?* Yes. Variational diffusion models (Kingma et al. 2021) learn the SNR curve, and (4.14) says what
 #    there is to gain: with small steps the bound is an integral over log SNR, so the curve's shape drops out and only its two ends matter. Learning it serves
 #    the variance of training. A forward process whose mean is a network, as 002 has in mind, came later (Bartosh et al. 2024).
+
+# %% [markdown]
+# ## Quick questions
 #
+# *Open a choice to see what there is to say of it.*
+#
+# **Question.** The training loss stopped falling long ago, at a value far from zero. What does it say about the network?
+#
+# <details><summary>It has learned all it can.</summary>
+#
+# **No.** The curve looks flat because nearly all of it cannot be avoided. What the network still gets wrong is a
+# small part under it.
+#
+# </details>
+#
+# <details><summary>It is too small.</summary>
+#
+# **No.** A larger network cannot get below $\mathbb{E}|\varepsilon - \mathbb{E}[\varepsilon|x_t]|^2$ either.
+#
+# </details>
+#
+# <details><summary>Next to nothing: most of the loss is noise that nobody could predict.</summary>
+#
+# **Yes.** (4.15) splits it. Compare with the exact field, or with the bound, to see the excess.
+#
+# </details>
+#
+# <details><summary>The learning rate is too low.</summary>
+#
+# **No.** Perhaps, but this value does not show it.
+#
+# </details>
+#
+# **Question.** Should a network predict ε, x₀, v or the score?
+#
+# <details><summary>They stand for one another; the weights and what is easy to say differ.</summary>
+#
+# **Yes.** Given $x_t$, each fixes the other three. Our network says $v$ inside, because at the ends that is the part
+# that cannot be seen.
+#
+# </details>
+#
+# <details><summary>ε, because only then is the loss a bound.</summary>
+#
+# **No.** DDPM does so. But each of the four gives the same bound, with another weight per $t$ (4.3).
+#
+# </details>
+#
+# <details><summary>x₀, because that is what one wants.</summary>
+#
+# **No.** At much noise $\hat x_0$ is a mean of everything, at little noise it is almost $x_t$, and its last digits
+# decide the bound.
+#
+# </details>
+#
+# <details><summary>The score, because sampling needs it.</summary>
+#
+# **No.** Sampling needs any of the four. The score's scale grows without limit as $\bar\alpha_t \to 1$.
+#
+# </details>
+#
+# **Question.** The network trained on the bound itself, with t uniform, has the worst bound of four. Why?
+#
+# <details><summary>The bound is the wrong aim.</summary>
+#
+# **No.** The figure suggests it. But the log SNR network has nearly the same aim, and does well.
+#
+# </details>
+#
+# <details><summary>Its gradient is the verdict of a few heavily weighted points.</summary>
+#
+# **Yes.** With $t$ uniform, the first and last steps carry nearly all the weight in a few draws. Drawing those times
+# more often is better than weighing them more.
+#
+# </details>
+#
+# <details><summary>Ho et al. showed that the weights are wrong.</summary>
+#
+# **No.** They found that samples are better without. The weights are exactly those of the bound (4.10).
+#
+# </details>
+#
+# <details><summary>It was trained for fewer steps.</summary>
+#
+# **No.** All four had the same number of steps and the same batches of data.
+#
+# </details>
+#
+# **Question.** Which choice cost a trained DDPM the most nats in this notebook?
+#
+# <details><summary>The size of the network.</summary>
+#
+# **No.** What the network adds is about a hundredth of a nat (4.17).
+#
+# </details>
+#
+# <details><summary>The simple loss in place of the bound.</summary>
+#
+# **No.** It gives away some hundredths of a nat at the first steps.
+#
+# </details>
+#
+# <details><summary>T = 1000 instead of more steps.</summary>
+#
+# **No.** At $T = 1000$ the chain itself loses less than a hundredth of a nat.
+#
+# </details>
+#
+# <details><summary>The variance β̃ in the reverse step.</summary>
+#
+# **Yes.** About a nat (3.24), paid in the first steps, and won back by putting another number in its place.
+#
+# </details>
+
+# %% [markdown]
+# ## Project: Fewer steps
+#
+# *120 minutes or more. No check can judge it; a good piece of work has what the list names.*
+#
+# With ten steps a twentieth or more of the network's samples lies off the roll. Bring that below one in a hundred,
+# with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$, another
+# $\sigma_t^2$ for long strides, no fresh noise (DDIM, `samplers.ddim`), a correction that uses two calls per stride.
+# Then say what your sampler does to the bound, if it has one.
+#
+# - The sampler is a `step` or a choice of times that `samplers.reverse_path` can run, with its equation.
+# - With all T steps it gives samples as good as the notebook's: nothing was broken on the way.
+# - The share off the roll for 5, 10, 30 and 100 calls, learned and exact denoiser side by side, 5,000 points.
+# - On Gaussian data, where every step is linear, mean and variance of the samples are compared with theory.
+# - One paragraph: whose fault is what is left, the steps' or the network's?
+
+# %% [markdown]
 # ## Recap
 #
 # - Given $x_t$, the predictions $x_0$, $\varepsilon$, $v$ and score are one. Their squared errors differ by a factor per $t$ (4.3).
