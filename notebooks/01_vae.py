@@ -29,14 +29,14 @@
 # - split a VAE's distance to $H$ into the part that is the model's and the part that is the bound's,
 # - explain why its samples fall between the arms of the roll.
 #
-# **Time** about 60 minutes. **You need** notebook 00.
+# **Time** about 60 minutes, and 50 for the exercises. **You need** notebook 00.
 
 # %%
 import math
 
 import torch
 
-from diffusion_edu import bound, evaluate, gaussian, plots, training, widgets
+from diffusion_edu import bound, checks, evaluate, gaussian, plots, training, widgets
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture
 from diffusion_edu.vae import VAE
@@ -143,6 +143,45 @@ print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, log 
 # **Predict first.** How many draws does one point need in two dimensions, and in 32? The first part can be answered
 # on the trained decoder, against the grid.
 
+# %% [markdown]
+# **Exercise: the naive estimate of log p(x).** *8 minutes, easy.*
+#
+# Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first axis; the
+# other axes are data points. Return $\log \hat p_K(x)$ for each data point. It has to work if all the densities are
+# far below the smallest number that a computer can hold.
+
+# %%
+def my_log_likelihood(log_p):
+    """log p̂_K(x) from log p(x|z_k), k along the first axis."""
+    return ...
+
+
+checks.log_likelihood(my_log_likelihood)
+
+# %% [markdown]
+# <details><summary>Hint 1: the naive estimate of log p(x)</summary>
+#
+# Where does the logarithm stand in (1.4), inside the average over $k$ or outside?
+#
+# </details>
+#
+# <details><summary>Hint 2: the naive estimate of log p(x)</summary>
+#
+# `torch.logsumexp(log_p, 0)` is $\log \sum_k p_\theta(x \mid z_k)$, without underflow. What turns the sum into a
+# mean?
+#
+# </details>
+#
+# <details><summary>Solution: the naive estimate of log p(x)</summary>
+#
+# ```python
+# def my_log_likelihood(log_p):
+#     """log p̂_K(x) from log p(x|z_k), k along the first axis."""
+#     return torch.logsumexp(log_p, 0) - math.log(len(log_p))
+# ```
+#
+# </details>
+
 # %%
 z = vae.prior().sample(seeded(3), shape=(100_000,))
 decoder = vae.p(0, z)
@@ -246,7 +285,50 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 # **Where tutorials slip.** 002 derives (1.5) in four lines whose integrals have no $dz$: read it in. 000 calls the
 # ELBO «Loss». It is maximised; the loss is its negative. The starting point of 000, $p(x) = p(x, z)/p(z \mid x)$, is
 # right: it is the product rule in the second line of (1.6).
+
+# %% [markdown]
+# **Exercise: one draw of the bound.** *15 minutes, medium.*
 #
+# Write one draw of the ELBO (1.5). `vae` answers `vae.q(1, x)`, `vae.p(0, z)` and `vae.prior()` with Gaussians,
+# which have `.mean`, `.var` and `.log_prob(...)`. The noise comes in as `eps`, of the shape of $x$: make $z$ from
+# it, and return $\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your function
+# return, draw by draw, if $q$ is the exact posterior?
+
+# %%
+def my_elbo(x, vae, eps):
+    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
+    return ...
+
+
+checks.elbo(my_elbo)
+
+# %% [markdown]
+# <details><summary>Hint 1: one draw of the bound</summary>
+#
+# $z = m + s\,\varepsilon$, with the mean and the *standard deviation* of $q(z \mid x)$.
+#
+# </details>
+#
+# <details><summary>Hint 2: one draw of the bound</summary>
+#
+# By (1.1) the joint is the decoder's density of $x$ times the prior's of $z$. So three logs are added, one of them
+# with a minus sign, all at the same $z$.
+#
+# </details>
+#
+# <details><summary>Solution: one draw of the bound</summary>
+#
+# ```python
+# def my_elbo(x, vae, eps):
+#     """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
+#     q = vae.q(1, x)
+#     z = q.mean + q.var.sqrt() * eps
+#     return vae.p(0, z).log_prob(x) + vae.prior().log_prob(z) - q.log_prob(z)
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ### A model in which everything is exact
 #
 # Let $z \sim N(0, 1)$ and $x \mid z \sim N(2z, \tfrac12)$. The evidence and the posterior have formulas,
@@ -303,6 +385,37 @@ sampled, se = evaluate.gap(bound.bound(x_toy, toy, seeded(7)), log_evidence)
 print(f"gap by (1.6) {gap[0]:.4f} nats, sampled {sampled:.4f} ± {se:.4f}")
 assert abs(sampled - gap[0]) < 4 * se
 
+# %% [markdown]
+# **Exercise: is it worse to be too wide or too narrow?** *4 minutes, easy.*
+#
+# **Predict first.** The posterior is a Gaussian, and $q$ has the right mean, but $r$ times the posterior's variance.
+# Put the four values of $r$ in order, from the one with the smallest gap (1.6) to the one with the largest.
+
+# %%
+my_lopsided = [...]  # 0.1, 0.5, 2.0 and 10.0, the smallest gap first
+checks.lopsided(my_lopsided)
+
+# %% [markdown]
+# <details><summary>Hint 1: is it worse to be too wide or too narrow?</summary>
+#
+# The draws come from $q$. Where do they fall if $q$ is ten times too wide, and where if it is too narrow?
+#
+# </details>
+#
+# <details><summary>Hint 2: is it worse to be too wide or too narrow?</summary>
+#
+# For one dimension the gap is $\tfrac12 (r - 1 - \log r)$. Section 5 derives it.
+#
+# </details>
+#
+# <details><summary>Solution: is it worse to be too wide or too narrow?</summary>
+#
+# ```python
+# my_lopsided = [0.5, 2.0, 0.1, 10.0]  # the smallest gap first
+# ```
+#
+# </details>
+
 # %% mystnb={"image": {"alt": "Gap of the bound in nats against the variance of q relative to the posterior's. The blue dots with error bars follow the black line of the exact KL, which is zero at one, rises slowly to the left and steeply to the right."}}
 widths = torch.logspace(-1.5, 1.0, 11, dtype=torch.float64)
 sampled = [evaluate.gap(bound.bound(x_toy[:5000], Toy(widen=w), seeded(8)), log_evidence[:5000]) for w in widths]
@@ -330,7 +443,47 @@ _ = ax.legend()
 # $\varepsilon \sim N(0, 1)$. Now the randomness has no parameters, and the gradient goes inside:
 #
 # $$ \nabla\, \mathbb{E}_q[f(z)] = \mathbb{E}_{\varepsilon}\big[ \nabla f(m + s\,\varepsilon) \big] = \mathbb{E}_\varepsilon\big[ f'(z)\, \nabla(m + s\, \varepsilon) \big]. \tag{1.8} $$
+
+# %% [markdown]
+# **Exercise: the reparameterised gradient.** *12 minutes, medium.*
 #
+# Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
+# holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
+# respect to $m$, then with respect to $s$, each a mean over the draws.
+
+# %%
+def my_pathwise_gradient(slope, m, s, eps):
+    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
+    return ..., ...
+
+
+checks.pathwise_gradient(my_pathwise_gradient)
+
+# %% [markdown]
+# <details><summary>Hint 1: the reparameterised gradient</summary>
+#
+# First make $z$. Then what are $\partial z / \partial m$ and $\partial z / \partial s$?
+#
+# </details>
+#
+# <details><summary>Hint 2: the reparameterised gradient</summary>
+#
+# $\partial_m z = 1$ and $\partial_s z = \varepsilon$. The chain rule multiplies each with $f'(z)$.
+#
+# </details>
+#
+# <details><summary>Solution: the reparameterised gradient</summary>
+#
+# ```python
+# def my_pathwise_gradient(slope, m, s, eps):
+#     """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
+#     z = m + s * eps
+#     return slope(z).mean(), (slope(z) * eps).mean()
+# ```
+#
+# </details>
+
+# %% [markdown]
 # For a Gaussian, $\partial_m \log q = \varepsilon/s$ and $\partial_{\log s} \log q = \varepsilon^2 - 1$, while
 # $\partial_m z = 1$ and $\partial_{\log s} z = s\,\varepsilon$. (1.7) needs only values of $f$. (1.8) needs its
 # slope.
@@ -397,6 +550,46 @@ torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))  # (1.
 # so the second term becomes $-\tfrac12$. For the last write $z - \nu = (z - \mu) + (\mu - \nu)$ and square; the mixed
 # term has mean zero, so $\mathbb{E}_q (z - \nu)^2 = v + (\mu - \nu)^2$. Together:
 # $-\tfrac12 \log\tfrac{v}{w} - \tfrac12 + \tfrac{v + (\mu - \nu)^2}{2w}$, which is (1.10).
+#
+# </details>
+
+# %% [markdown]
+# **Exercise: the KL of two Gaussians.** *12 minutes, easy.*
+#
+# Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the definition,
+# $\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the shape (...,
+# D). A data point is a vector: return one number for each, with the shape (...).
+
+# %%
+def my_kl(mean_q, var_q, mean_p, var_p):
+    """KL(q ‖ p) in nats, summed over the last axis."""
+    return ...
+
+
+checks.kl(my_kl)
+
+# %% [markdown]
+# <details><summary>Hint 1: the KL of two Gaussians</summary>
+#
+# Write the two log densities under each other and subtract. Which of the squares has a known mean under $q$?
+#
+# </details>
+#
+# <details><summary>Hint 2: the KL of two Gaussians</summary>
+#
+# $\mathbb{E}_q(z - \mu)^2 = v$, and with $z - \nu = (z - \mu) + (\mu - \nu)$ also
+# $\mathbb{E}_q(z - \nu)^2 = v + (\mu - \nu)^2$. Dimensions add up.
+#
+# </details>
+#
+# <details><summary>Solution: the KL of two Gaussians</summary>
+#
+# ```python
+# def my_kl(mean_q, var_q, mean_p, var_p):
+#     """KL(q ‖ p) in nats, summed over the last axis."""
+#     ratio = var_q / var_p
+#     return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p).sum(-1)
+# ```
 #
 # </details>
 
@@ -724,7 +917,136 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # The VAE has gone most of the way from knowing nothing to the truth. Of what is left, by the one count (1.11) less
 # than half is the looseness of the bound and the rest is the model. By the other count (1.14) about half or more is
 # the prior's mismatch. The two counts cut the same distance in two ways; they do not add up.
+
+# %% [markdown]
+# ## Quick questions
 #
+# *Open a choice to see what there is to say of it.*
+#
+# **Question.** A trained VAE, a data point x and some z are given. Which density can be evaluated without an integral?
+#
+# <details><summary>The likelihood p(x).</summary>
+#
+# **No.** It is the number one wants. But it is the integral (1.2) over all $z$.
+#
+# </details>
+#
+# <details><summary>The true posterior p(z | x).</summary>
+#
+# **No.** It looks like a simple ratio, $p(x, z)/p(x)$. Its denominator is the integral (1.2).
+#
+# </details>
+#
+# <details><summary>The joint p(x, z).</summary>
+#
+# **Yes.** It is the prior's density times the decoder's (1.1), both Gaussians.
+#
+# </details>
+#
+# <details><summary>The aggregate posterior q(z).</summary>
+#
+# **No.** Each $q(z \mid x)$ is known, but (1.13) is a mean over all data.
+#
+# </details>
+#
+# **Question.** Suppose q(z | x) is exactly the model's posterior. By how much do single draws of the ELBO at one x scatter?
+#
+# <details><summary>Not at all.</summary>
+#
+# **Yes.** $p(x, z)/p(z \mid x) = p(x)$ for every $z$. One draw gives the evidence.
+#
+# </details>
+#
+# <details><summary>As much as the reconstruction term does.</summary>
+#
+# **No.** That term does scatter. But the log ratio of prior and $q$ scatters the opposite way.
+#
+# </details>
+#
+# <details><summary>It depends on the number of draws, like 1/√K.</summary>
+#
+# **No.** That is true of any mean of noisy numbers. These numbers have no noise.
+#
+# </details>
+#
+# <details><summary>It cannot be said without knowing the decoder.</summary>
+#
+# **No.** It can: (1.6) holds for every decoder.
+#
+# </details>
+#
+# **Question.** You train only the encoder for a while, and the ELBO rises by 0.1 nats. What became of log p(x)?
+#
+# <details><summary>It rose by 0.1 nats.</summary>
+#
+# **No.** The bound rose, and it bounds $\log p(x)$ from below. But $\log p_\theta(x)$ does not contain the encoder.
+#
+# </details>
+#
+# <details><summary>It rose by less than 0.1 nats.</summary>
+#
+# **No.** It did not move at all: $\theta$ is as it was.
+#
+# </details>
+#
+# <details><summary>It fell, because the two terms work against each other.</summary>
+#
+# **No.** Reconstruction and KL pull in opposite directions, but in the ELBO. The likelihood depends on the decoder
+# and the prior only.
+#
+# </details>
+#
+# <details><summary>Nothing. The bound became tighter.</summary>
+#
+# **Yes.** By (1.6) the gap, the KL from $q$ to the posterior, has shrunk by 0.1 nats.
+#
+# </details>
+#
+# **Question.** Some samples of the VAE lie between the arms of the roll. What is the main reason?
+#
+# <details><summary>The decoder adds noise to each sample.</summary>
+#
+# **No.** It does, and it should: the roll has a thickness. The decoded means in the holes lie between the arms
+# already.
+#
+# </details>
+#
+# <details><summary>The prior draws z where no data point has its code.</summary>
+#
+# **Yes.** The aggregate posterior has seams that the prior does not have (1.14). The decoder was hardly ever asked
+# there.
+#
+# </details>
+#
+# <details><summary>Two latent dimensions are too few.</summary>
+#
+# **No.** More sounds better. With eight dimensions most were switched off, and the score did not improve.
+#
+# </details>
+#
+# <details><summary>The ELBO is only a bound.</summary>
+#
+# **No.** The gap is real, but it is not the reason: drawn from $q(z)$, the same decoder strays several times less
+# often.
+#
+# </details>
+
+# %% [markdown]
+# ## Project: A VAE without holes?
+#
+# *120 minutes or more. No check can judge it; a good piece of work has what the list names.*
+#
+# Section 9 finds the prior's mismatch to be half of the distance to $H$ or more. Shrink it. Ideas: a prior that is a
+# mixture with learned means, a prior fitted to the aggregate posterior after training, a $q$ with a full covariance,
+# weights on the KL that change during training. Report what became of each of the terms in (1.11) and in (1.14).
+#
+# - The change is stated as a change of p(z), of q or of the training, with the equation that it touches.
+# - The score is a lower bound on log p(x) still, and a check shows it (on a model with known evidence, as Toy).
+# - Both splits, (1.11) and (1.14), before and after, paired with the exact log p(x), with standard errors.
+# - The share of samples off the roll, before and after, at the same number of points.
+# - One paragraph on what did not get better, and why.
+
+# %% [markdown]
 # ## Recap
 #
 # - Only $x$ is observed. The joint can be evaluated (1.1), the likelihood is an integral over $z$ (1.2), and its log
