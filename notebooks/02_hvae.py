@@ -28,12 +28,12 @@
 # - say why the "consistency KL" of many tutorials is not the term it stands for, and by how much it is off,
 # - find out which levels of a trained model are used, and what each of them is worth.
 #
-# **Time** about 60 minutes. **You need** notebooks 00 and 01.
+# **Time** about 60 minutes, and 50 for the exercises. **You need** notebooks 00 and 01.
 
 # %%
 import torch
 
-from diffusion_edu import bound, evaluate, gaussian, plots, training, widgets
+from diffusion_edu import bound, checks, evaluate, gaussian, plots, training, widgets
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.gaussian import Gaussian
 from diffusion_edu.hvae import HVAE
@@ -250,6 +250,45 @@ for T in (1, 2, 3):
     torch.testing.assert_close(one_draw, log_px, rtol=0, atol=1e-10)  # for every point, not only on average
 
 # %% [markdown]
+# **Exercise: the price of wrong posteriors.** *8 minutes, easy.*
+#
+# **Predict first.** Every $q(z_t \mid z_{t-1})$ of a chain in `dim` dimensions is the exact posterior, except that
+# its variance is multiplied by `factors[t − 1]`. `factors` has one number for each of the $T$ levels, 1 where
+# nothing is wrong. Return the gap of the bound in nats, by (2.6), and foretell the four numbers of the next cell.
+
+# %%
+def my_spoilt_gap(factors, dim):
+    """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
+    return ...
+
+
+checks.spoilt_gap(my_spoilt_gap)
+
+# %% [markdown]
+# <details><summary>Hint 1: the price of wrong posteriors</summary>
+#
+# (2.6) is a sum over levels. In each, the two Gaussians have the same mean. What is left of (1.10)?
+#
+# </details>
+#
+# <details><summary>Hint 2: the price of wrong posteriors</summary>
+#
+# With $r$ the ratio of the variances, one dimension of one level costs $\tfrac12 (r - 1 - \log r)$. The variances
+# themselves do not matter.
+#
+# </details>
+#
+# <details><summary>Solution: the price of wrong posteriors</summary>
+#
+# ```python
+# def my_spoilt_gap(factors, dim):
+#     """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
+#     return dim / 2 * (factors - 1 - factors.log()).sum()
+# ```
+#
+# </details>
+
+# %% [markdown]
 # The bound is the exact log likelihood, draw by draw, to rounding error. Any implementation of (2.5) has to pass this
 # test. One with a swapped index or a forgotten level does not.
 #
@@ -301,7 +340,48 @@ torch.testing.assert_close(terms.consistency.sum(0) + terms.prior, as_a_vae)
 # three latents are one draw of the chain: $z_{t+1}$ was made *from this* $z_t$. The KL in (2.9) draws its own $z_t$
 # from $q(z_t \mid z_{t-1})$, without looking at $z_{t+1}$. That would be right if $z_t$ and $z_{t+1}$ were independent
 # given $z_{t-1}$. Under $q$ they are neighbours, and they are not.
+
+# %% [markdown]
+# **Exercise: the consistency term, repaired.** *12 minutes, medium.*
 #
+# Tutorials print (2.9). Write the term that belongs there: one draw of consistency $t$ of (2.5), with the sign that
+# it has in the bound. `z` is a list with $z_0 = x, z_1, \dots, z_T$, drawn from $q$; `chain.p(t, z_next)` is
+# $p(z_t \mid z_{t+1})$ and `chain.q(t, z_prev)` is $q(z_t \mid z_{t-1})$, both with `.log_prob(...)`. Return one
+# number per data point.
+
+# %%
+def my_consistency(chain, z, t):
+    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
+    return ...
+
+
+checks.consistency(my_consistency)
+
+# %% [markdown]
+# <details><summary>Hint 1: the consistency term, repaired</summary>
+#
+# Two densities of the *same* variable, at the same drawn value. Which variable?
+#
+# </details>
+#
+# <details><summary>Hint 2: the consistency term, repaired</summary>
+#
+# $z_t$ was made from $z_{t-1}$ on the way up, and $z_{t+1}$ was made from this $z_t$. Nothing is averaged here: two
+# values of `log_prob`, one minus the other.
+#
+# </details>
+#
+# <details><summary>Solution: the consistency term, repaired</summary>
+#
+# ```python
+# def my_consistency(chain, z, t):
+#     """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
+#     return chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])
+# ```
+#
+# </details>
+
+# %% [markdown]
 # A chain of three scalars shows the size of it. Let $\alpha = 0.7$ and
 #
 # $$ x \sim N(1, \tfrac14), \quad q(z_t \mid z_{t-1}) = N(\sqrt\alpha\, z_{t-1}, 1 - \alpha), \quad p(z_1 \mid z_2) = N(0.8\, z_2, 0.3), \quad p(z_2) = N(0, 1). \tag{2.10} $$
@@ -392,6 +472,51 @@ assert best.mean() < -0.1
 #
 # $$ q(z_t \mid z_{t+1}, x) = \frac{q(z_{t+1} \mid z_t)\, q(z_t \mid x)}{q(z_{t+1} \mid x)}. \tag{2.12} $$
 #
+# Seen as functions of $z_t$, the two densities in the numerator are Gaussians. Their product is a Gaussian again, and
+# its precision, one over the variance, is the sum of theirs: precisions add.
+
+# %% [markdown]
+# **Exercise: a latent seen from both sides.** *15 minutes, medium.*
+#
+# Write (2.12) for Gaussians, without the library's `condition`. From below,
+# $z_t \sim N(\texttt{mean}, \texttt{var})$. From above, $z_{t+1} \mid z_t \sim N(a\, z_t, v)$ was drawn and is
+# `z_next`. Return the mean and the variance of $z_t$ given both. Notebook 03 will live on this function.
+
+# %%
+def my_middle(mean, var, a, v, z_next):
+    """The mean and the variance of q(z_t | z_{t+1}, x)."""
+    return ..., ...
+
+
+checks.middle(my_middle)
+
+# %% [markdown]
+# <details><summary>Hint 1: a latent seen from both sides</summary>
+#
+# The log of (2.12), as a function of $z_t$, is a parabola: a sum of two squares. Its curvature is minus the
+# precision, one over the variance.
+#
+# </details>
+#
+# <details><summary>Hint 2: a latent seen from both sides</summary>
+#
+# Precisions add: $\frac{1}{\texttt{var}} + \frac{a^2}{v}$. So do means multiplied with their precisions:
+# $\frac{\texttt{mean}}{\texttt{var}} + \frac{a\, z_{t+1}}{v}$.
+#
+# </details>
+#
+# <details><summary>Solution: a latent seen from both sides</summary>
+#
+# ```python
+# def my_middle(mean, var, a, v, z_next):
+#     """The mean and the variance of q(z_t | z_{t+1}, x)."""
+#     precision = 1 / var + a**2 / v
+#     return (mean / var + a * z_next / v) / precision, 1 / precision
+# ```
+#
+# </details>
+
+# %% [markdown]
 # Insert it into the KL and compare with (2.8). For the first level
 #
 # $$ C_1 = \underbrace{\mathbb{E}_{q(z_2 \mid x)}\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big)}_{\text{a true KL}}
@@ -440,6 +565,39 @@ assert abs(difference) < 4 * se
 # latents. We also let the first encoder's variance $v$ vary, $q(z_1 \mid x) = N(\sqrt\alpha\, x, v)$. Everything is
 # exact, by coefficients as above.
 
+# %% [markdown]
+# **Exercise: which wrong term breaks the bound?** *5 minutes, medium.*
+#
+# **Predict first.** Three middle terms for the bound on the chain (2.10): the true one (2.8), the printed KL (2.9),
+# and $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$, of two different latents. Let the first encoder be quite
+# sure, $v = 0.05$. Order the three "bounds" and $\mathbb{E} \log p(x)$, the smallest first.
+
+# %%
+# the smallest first: 'E log p(x)', 'true term (2.8)', 'printed KL (2.9)', 'two different latents'
+my_broken_bounds = [...]
+checks.broken_bounds(my_broken_bounds)
+
+# %% [markdown]
+# <details><summary>Hint 1: which wrong term breaks the bound?</summary>
+#
+# A lower bound lies below $\mathbb{E} \log p(x)$. Which of the three sums still contains every density that the
+# derivation (2.4) has in it?
+#
+# </details>
+#
+# <details><summary>Hint 2: which wrong term breaks the bound?</summary>
+#
+# A sure encoder is charged by $-\log q(z_1 \mid x)$. In which of the three terms does it not occur?
+#
+# </details>
+#
+# <details><summary>Solution: which wrong term breaks the bound?</summary>
+#
+# ```python
+# my_broken_bounds = ['printed KL (2.9)', 'true term (2.8)', 'E log p(x)', 'two different latents']
+# ```
+#
+# </details>
 
 # %%
 def log_gauss(var, square):
@@ -602,6 +760,46 @@ _ = plots.ruler(entries, H)
 #
 # The second is what the levels above $t$ are worth. By (2.7) they are a prior for $z_t$. So take them away, put the
 # best single Gaussian in their place, and see how many nats the bound loses.
+
+# %% [markdown]
+# **Exercise: what a level knows.** *12 minutes, hard.*
+#
+# Estimate (2.16) from $n$ draws. $z_t^{(j)}$ was made from $z_{t-1}^{(j)}$, and `log_q[i, j]` is
+# $\log q(z_t^{(j)} \mid z_{t-1}^{(i)})$: each latent under each encoder's Gaussian, its own on the diagonal. Take
+# the mean over $i$ for the aggregate posterior $q(z_t)$. Return one number, in nats.
+
+# %%
+def my_information(log_q):
+    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
+    return ...
+
+
+checks.information(my_information)
+
+# %% [markdown]
+# <details><summary>Hint 1: what a level knows</summary>
+#
+# (2.16) is a mean over draws $j$ of two logs, one minus the other. The first is on the diagonal.
+#
+# </details>
+#
+# <details><summary>Hint 2: what a level knows</summary>
+#
+# The second is the log of a mean density over $i$, for each column $j$: `logsumexp` over the first axis, less
+# $\log n$.
+#
+# </details>
+#
+# <details><summary>Solution: what a level knows</summary>
+#
+# ```python
+# def my_information(log_q):
+#     """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
+#     log_aggregate = torch.logsumexp(log_q, 0) - torch.log(torch.tensor(len(log_q)))
+#     return (log_q.diagonal() - log_aggregate).mean()
+# ```
+#
+# </details>
 
 # %%
 from diffusion_edu.oracles import Mixture
@@ -817,7 +1015,135 @@ assert share[3] > 0.6 * off[3]
 # the first figure $p$ fills the hole that $q(z_2)$ has. The gap between prior and aggregate posterior has not gone
 # away. It has moved down the chain. Smaller steps would make each single Gaussian a better approximation, which needs
 # many more levels, and many more levels need a cheaper way to train them.
+
+# %% [markdown]
+# ## Quick questions
 #
+# *Open a choice to see what there is to say of it.*
+#
+# **Question.** The mean consistency cost C of a level comes out as −0.2 nats. What do you do?
+#
+# <details><summary>Look for the bug: a KL cannot be negative.</summary>
+#
+# **No.** Right about KLs. But (2.8) is a mean log ratio under $q$, and no KL.
+#
+# </details>
+#
+# <details><summary>Nothing. The decoder sees z above and may be surer than the encoder.</summary>
+#
+# **Yes.** $q(z_t \mid z_{t-1})$ has not seen $z_{t+1}$, which was made from this $z_t$. With the best decoder the
+# cost is negative.
+#
+# </details>
+#
+# <details><summary>Discard the model: its bound is above log p(x).</summary>
+#
+# **No.** The sum of all terms is a lower bound (2.5). A single term may have either sign.
+#
+# </details>
+#
+# <details><summary>Conclude that the level has collapsed.</summary>
+#
+# **No.** A collapsed level has a cost near zero, and so has one that works well. Only the information (2.16) tells.
+#
+# </details>
+#
+# **Question.** In the bound for T levels, which density is compared with the prior p(z_T)?
+#
+# <details><summary>q(z_T | x)</summary>
+#
+# **No.** That is the prior's partner after the regrouping (2.15). In (2.5) the level below is given.
+#
+# </details>
+#
+# <details><summary>q(z_t | z_{t−1}), for every t</summary>
+#
+# **No.** 000 prints it so. But only the last level meets the prior.
+#
+# </details>
+#
+# <details><summary>p(z_{T−1} | z_T)</summary>
+#
+# **No.** That is the decoder of the level below. It is paired with $q(z_{T-1} \mid z_{T-2})$.
+#
+# </details>
+#
+# <details><summary>q(z_T | z_{T−1})</summary>
+#
+# **Yes.** Each $q$ is paired with the $p$ of the same variable, and $z_T$ was drawn from $q(z_T \mid z_{T-1})$.
+#
+# </details>
+#
+# **Question.** Why do the upper levels of the plain chain end up unused?
+#
+# <details><summary>At the start, what they say is only a cost.</summary>
+#
+# **Yes.** The decoder above can make nothing of $z_2$ yet, so the encoder learns to be silent, and then there is
+# nothing to learn from.
+#
+# </details>
+#
+# <details><summary>They have too few parameters.</summary>
+#
+# **No.** They have as many as the levels that are used in the other chains.
+#
+# </details>
+#
+# <details><summary>A VAE with one level is already perfect.</summary>
+#
+# **No.** It is not: two and three levels that start near the identity have a smaller gap.
+#
+# </details>
+#
+# <details><summary>The bound punishes long chains.</summary>
+#
+# **No.** A longer chain can do all that a shorter one does: with exact posteriors (2.6) loses nothing.
+#
+# </details>
+#
+# **Question.** All posteriors of a chain are exact but for levels 1 and 3, whose variances are twice too large. How large is the
+# gap?
+#
+# <details><summary>As large as for one level, since the chain is one density.</summary>
+#
+# **No.** The KL of two chains is a sum over levels (2.6), each with its own ratio.
+#
+# </details>
+#
+# <details><summary>That of one level with a variance four times too large.</summary>
+#
+# **No.** Ratios do not multiply across levels; the KLs add.
+#
+# </details>
+#
+# <details><summary>Twice that of one spoilt level.</summary>
+#
+# **Yes.** Each level costs ½ (2 − 1 − log 2) per dimension, and the costs add.
+#
+# </details>
+#
+# <details><summary>Zero, because the means are right.</summary>
+#
+# **No.** A wrong variance alone makes a KL, by its ratio and its log.
+#
+# </details>
+
+# %% [markdown]
+# ## Project: A chain that goes down in q as well
+#
+# *150 minutes or more. No check can judge it; a good piece of work has what the list names.*
+#
+# Section 1 leaves the top-down models aside: $q(z_2 \mid x)\, q(z_1 \mid z_2, x)$. Build one with two levels. Derive
+# its bound from (2.3), which holds for every factorisation. Every middle term is now a true KL. Train it with the
+# work of the two-level chain, and compare.
+#
+# - The bound is derived from (2.3) with every expectation under the right q.
+# - The code passes the test of section 4: with exact posteriors each draw is log p(x), to rounding error.
+# - Gap, information and worth of both levels beside those of the Markov chain, with standard errors, equal work.
+# - Samples and the share off the roll at equal numbers of points.
+# - One paragraph: what did the KL form buy, and what did it cost?
+
+# %% [markdown]
 # ## Recap
 #
 # - A joint density may be factorised as one likes (2.1), (2.2). For the Markov chain the bound is reconstruction,
