@@ -57,6 +57,7 @@ def test_references_in_a_text(text, found):
         ("load", ["runs"], "runs.load"),
         ("x_t", [], None),
         ("a + b", [], None),
+        ("torch.cumprod", [], None),
     ],
 )
 def test_what_code_means(linker, code, modules, full):
