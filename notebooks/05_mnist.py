@@ -89,7 +89,7 @@ assert nothing == 8 and 1 < packed < 2
 # %% [markdown]
 # Four pixels in five are exactly black. They cost almost nothing if a model can say so with certainty. A *density*
 # could say so without end: put a spike on black, and the log density grows without bound, while nothing has been
-# learned. **Where tutorials slip.** Many print a Gaussian log density of pixels, or a mean squared error, as "the
+# learned. Many courses print a Gaussian log density of pixels, or a mean squared error, as "the
 # likelihood". Neither can be compared between two models. A probability can.
 #
 # ## 2. Laws of pixels
@@ -220,8 +220,11 @@ _ = plots.image_grid(MNIST.to_images(torch.cat(noisy)), plots.axes_row(1, size=4
 # eq. 13). So its bound is one of a probability, and all three kinds of models stand on one ruler. One thing had to be
 # added. Notebook 03 chose one variance $\sigma_t^2$ for each step. But pixels differ: one that is surely black needs
 # hardly any, one on an edge needs all. So here $\sigma_t^2$ depends on the prediction $\hat x_0$ of the pixel itself,
-# by a table of 14 ranges, each with the variance that is optimal for it (3.21). What is that worth? The steps
-# $t \le 30$, with the table and with one variance each:
+# by a table of 14 ranges $r$, each with the variance that is optimal for it, (3.21) range by range:
+#
+# $$ \sigma_t^2(r) = \tilde\beta_t + c_t^2\, \mathbb{E}\big[ (x_0 - \hat x_0)^2 \mid \hat x_0 \in r \big]. \tag{5.4} $$
+#
+# What is that worth? The steps $t \le 30$, with the table and with one variance each:
 
 # %%
 chain = ddpm.chain()
@@ -315,13 +318,13 @@ assert abs(total - bits["DDPM"]) < 0.15
 # **Fréchet distance** (Heusel et al. 2017). Let $m, C$ be mean and covariance of the samples' features and $m', C'$
 # those of the 10,000 test images. The squared distance of the two Gaussians is
 #
-# $$ F = |m - m'|^2 + \operatorname{tr}\left(C + C' - 2\,(C C')^{1/2}\right). \tag{5.4} $$
+# $$ F = |m - m'|^2 + \operatorname{tr}\left(C + C' - 2\,(C C')^{1/2}\right). \tag{5.5} $$
 #
 # **Coverage** (Naeem et al. 2020). Around each of $n$ test images lies a ball that reaches to its fifth nearest
 # neighbour among them. Coverage is the share of balls that hold at least one of $n$ samples. For samples of the same
 # law each of the six nearest comers could be in any order, so a ball stays empty with probability about $2^{-5}$:
 #
-# $$ E[\text{coverage}] = 1 - \prod_{i=1}^{5} \frac{n - i}{2n - i} \approx 1 - 2^{-5} \approx 0.969. \tag{5.5} $$
+# $$ E[\text{coverage}] = 1 - \prod_{i=1}^{5} \frac{n - i}{2n - i} \approx 1 - 2^{-5} \approx 0.969. \tag{5.6} $$
 #
 # **Labels and confidence.** How often each digit is read, and how sure the LeNet is.
 #
@@ -337,7 +340,7 @@ real_x = MNIST.to_points(images)
 real = scores.score_images(real_x)
 print(f"LeNet {real.lenet}, test accuracy {lenet.card()['test_accuracy']:.2%}; {real.n} unseen real images:")
 print(f"Fréchet distance ≈ {real.frechet:.2f}, floor {real.frechet_floor:.2f}")
-print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.5) {scores.expected_coverage(1000, 1000):.3f}")
+print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.6) {scores.expected_coverage(1000, 1000):.3f}")
 
 # %% [markdown]
 # The 1,000 images are one draw, the floor is the mean over many such draws. They differ by the luck of the draw. The
@@ -354,7 +357,7 @@ _ = ax.legend()
 print(f"limit {a:.2f}, of it the reference's part {b / 10_000:.2f}")
 
 # %% [markdown]
-# A covariance from few images is off, and (5.4) counts that as distance: this part falls as $1/n$. Two Fréchet
+# A covariance from few images is off, and (5.5) counts that as distance: this part falls as $1/n$. Two Fréchet
 # distances can only be compared at the same $n$. The line does not go to zero but to about 1. The reference is finite
 # too and adds its own 1/10,000 part, about 0.3. The rest is no noise: MNIST's test images were not written by the same
 # people as its training images, and no model of the training images can know that.

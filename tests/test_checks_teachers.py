@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,9 @@ def graded(tmp_path_factory):
     (folder / "broken.ipynb").write_text("{", encoding="utf-8")
     save(folder / ".ipynb_checkpoints" / "old.ipynb", notebook(IMPORTS))
     before = sorted(folder.rglob("*"))
+    kept = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background job, whose children inherit it
     grades = teachers.grade_folder(folder, out, checks.EXERCISES, limit=200, cell_limit=5, say=lambda line: None)
+    signal.signal(signal.SIGINT, kept)
     assert sorted(folder.rglob("*")) == before  # submissions ran elsewhere
     assert len(grades) == len(SUBMISSIONS) + 1
     with out.open(encoding="utf-8", newline="") as file:

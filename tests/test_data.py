@@ -116,5 +116,5 @@ def test_bits_per_dim_of_the_uniform_density():
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(ValueError, match="unknown data set 'mnist'"):
-        load("mnist")
+    with pytest.raises(ValueError, match="unknown data set 'imagenet'"):
+        load("imagenet")

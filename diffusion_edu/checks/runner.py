@@ -7,6 +7,7 @@ DIFFUSION_EDU_RESULTS names, beside the lines of the checks. This is no sandbox;
 import _thread
 import json
 import os
+import signal
 import sys
 import threading
 import types
@@ -44,6 +45,7 @@ def main(path: str, seconds: str) -> None:
 
     code = [source_of(cell) for cell in read_notebook(Path(path))["cells"] if cell["cell_type"] == "code"]
     before = fingerprint()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     for number, source in enumerate(code, start=1):
         alarm = threading.Timer(float(seconds), _thread.interrupt_main)
