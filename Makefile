@@ -55,7 +55,7 @@ vendor: $(READY)  ## fetch the website's third-party scripts anew, at pinned ver
 	$(BIN)/python tests/vendor.py
 
 site: book  ## check the built website and JupyterLab in a real browser
-	$(MAKE) --no-print-directory -j2 site-pages site-folder
+	$(MAKE) --no-print-directory site-pages site-folder
 
 site-pages:
 	$(BIN)/python -m pytest tests/site_pages.py

@@ -127,7 +127,7 @@ def L_term(
 ) -> Tensor:
     """What step t adds to the negative bound, nats per data point (Ho et al. 2020, eq. 5):
     L_{t−1} = KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, L₀ = −log p(x₀|x₁) for t = 1. `observe` makes the
-    decoder of the Gaussian of the last step: for grey levels observations.DiscretisedGaussian.on_levels."""
+    decoder of the Gaussian of the last step, for grey levels a discretised one (`ImageDDPM.chain`)."""
     p = reverse_step(schedule, t, xt, x0_hat, sigma2)
     if t == 1:
         return -observe(p).log_prob(x0)

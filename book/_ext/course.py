@@ -149,6 +149,14 @@ def add_widgets_script(app) -> None:
     target.write_text(script, encoding="utf-8")
 
 
+def flat_module_list(app, pagename, templatename, context, doctree) -> None:
+    """Sphinx makes the list of a package's modules a child of the list it belongs to, which HTML does not allow and a
+    screen reader cannot read. Here all modules stand in one list."""
+    if pagename == "_modules/index":
+        head, _, rest = context["body"].partition("<ul>")
+        context["body"] = f"{head}<ul>{re.sub('</?ul>', '', rest)}</ul>"
+
+
 def setup(app) -> dict:
     bring_notebooks(Path(app.srcdir))
     app.course_linker = Linker(app)
@@ -162,6 +170,7 @@ def setup(app) -> dict:
     app.connect("env-updated", lambda app, env: sorted(env.found_docs))
     app.connect("doctree-resolved", app.course_linker.link_page)
     app.connect("doctree-resolved", add_downloads)
+    app.connect("html-page-context", flat_module_list)
     app.connect("build-finished", add_files)
     app.connect("build-finished", repair_pages)
     PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)
