@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import TimeoutError as TookTooLong
 from site_tools import LOOK, WIDGETS, Operator, nothing, widget_cells
 
 from notebooks import FOLDER, METADATA
@@ -88,10 +89,16 @@ def opened(tab, address: str) -> None:
 
 
 def shown(tab, cell: int) -> list:
-    """The widgets of a cell, drawn, once it has been scrolled to."""
-    tab.evaluate(SCROLL, cell)
-    node = tab.evaluate_handle(f"(i) => {PANEL}.content.widgets[i].node", cell)
-    tab.wait_for_function("(n) => n.querySelector('.dedu')?.drawn", arg=node, timeout=120_000)
+    """The widgets of a cell, drawn, once it has been scrolled to: again and again, because JupyterLab fills in the
+    cells above meanwhile, and what was in view moves out of it."""
+    for _ in range(40):
+        tab.evaluate(SCROLL, cell)
+        node = tab.evaluate_handle(f"(i) => {PANEL}.content.widgets[i].node", cell)
+        with contextlib.suppress(TookTooLong):
+            tab.wait_for_function("(n) => n.querySelector('.dedu')?.drawn", arg=node, timeout=3000)
+            break
+    else:
+        pytest.fail(f"the widget of cell {cell} was not drawn in two minutes")
     return node.as_element().query_selector_all(WIDGETS)
 
 
