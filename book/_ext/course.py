@@ -11,6 +11,7 @@ from pathlib import Path
 
 import course_widgets
 from course_links import Anchors, Linker
+from course_map import IdeasList, IdeasMap
 from course_parts import ROLES, Film, add_downloads
 from PIL import Image
 from sphinx.highlighting import PygmentsBridge
@@ -164,6 +165,8 @@ def setup(app) -> dict:
     for name, role in ROLES.items():
         app.add_role(name, role())
     app.add_directive("film", Film)
+    app.add_directive("ideas-map", IdeasMap)
+    app.add_directive("ideas-list", IdeasList)
     app.connect("builder-inited", add_widgets_script)
     app.connect("autodoc-process-docstring", plain_docstring)
     # a link may lead to what has changed on another page, so all pages are written anew
