@@ -29,7 +29,7 @@
 # - score samples without being fooled: what each score catches, what it does not see, and what its floor is,
 # - train all of it yourself, with one command each.
 #
-# **Time** about 50 minutes. **You need** notebooks 01 to 04. No GPU and no download: the weights of five trained models
+# **Time** about 50 minutes, and 50 for the exercises. **You need** notebooks 01 to 04. No GPU and no download: the weights of five trained models
 # come with the course, and so do a hundred test images.
 
 # %%
@@ -39,7 +39,7 @@ import math
 import numpy as np
 import torch
 
-from diffusion_edu import bound, diffusion, evaluate, lenet, observations, plots, pretrained, samplers, scores
+from diffusion_edu import bound, checks, diffusion, evaluate, lenet, observations, plots, pretrained, samplers, scores
 from diffusion_edu.data import MNIST, BinaryMNIST
 
 # %%
@@ -91,7 +91,53 @@ assert nothing == 8 and 1 < packed < 2
 # could say so without end: put a spike on black, and the log density grows without bound, while nothing has been
 # learned. Many courses print a Gaussian log density of pixels, or a mean squared error, as "the
 # likelihood". Neither can be compared between two models. A probability can.
+
+# %% [markdown]
+# **Exercise: what a density claims.** *8 minutes, easy.*
 #
+# Many texts print a log *density* of images, `log_p` in nats for each. Their $D$ pixels, `dim`, have levels that
+# stand a distance $w$, `width`, apart; on the scale $[-1, 1]$ that is 2/255. So each image has a cell of the volume
+# $w^D$ to itself. Where the density hardly changes within a cell, $P(x) \approx p(x)\, w^D$. Return the bits per
+# dimension (5.1) that such a density claims. **Then use it.** At a black pixel, a Gaussian with the standard
+# deviation 0.0001 has the log density 8.29. How many bits does it claim to need for that pixel, and why can that not
+# be?
+
+# %%
+def my_honest_bits(log_p, dim, width):
+    """Bits per dimension claimed by a log density of `dim` pixels with levels `width` apart."""
+    return ...
+
+
+checks.honest_bits(my_honest_bits)
+
+# %% [markdown]
+# <details><summary>Hint 1: what a density claims</summary>
+#
+# (5.1) wants a probability. What is the logarithm of $p(x)\, w^D$?
+#
+# </details>
+#
+# <details><summary>Hint 2: what a density claims</summary>
+#
+# $\log P(x) \approx$ `log_p + dim * math.log(width)`, in nats for the whole image. Divide by $-D \log 2$.
+#
+# </details>
+#
+# <details><summary>Solution: what a density claims</summary>
+#
+# ```python
+# def my_honest_bits(log_p, dim, width):
+#     """Bits per dimension claimed by a log density of `dim` pixels with levels `width` apart."""
+#     return -(log_p + dim * math.log(width)) / (dim * math.log(2))
+#
+#
+# # my_honest_bits(8.29, 1, 2 / 255) is −5.0 bits, and no code is shorter than nothing. Within that pixel's
+# # cell the density is a spike and far from even: its integral over the cell is 1, and the true cost 0 bits.
+# ```
+#
+# </details>
+
+# %% [markdown]
 # ## 2. Laws of pixels
 #
 # The decoder gives each pixel a law of its own. For *binary* pixels $x_d \in \{0, 1\}$ it is Bernoulli,
@@ -105,6 +151,51 @@ assert nothing == 8 and 1 < packed < 2
 #    \qquad F(u) = \frac{1}{1 + e^{-u}}. \tag{5.3} $$
 #
 # A sum over the levels telescopes to 1, wherever $\mu$ is and however small $s$.
+
+# %% [markdown]
+# **Exercise: the probability of a grey level.** *15 minutes, hard.*
+#
+# Write $\log P(x \mid z)$ for the law (5.3), for images `x` (n, D) whose pixels stand on the 256 levels in
+# $[-1, 1]$. `mean` and `scale`, $\mu$ and $s$, have a number for each pixel. The first and the last level take all
+# that lies beyond. And it has to stay finite where $F$ cannot be told from 0 or 1 any more: a model that is sure and
+# wrong pays a thousand nats, but not infinitely many.
+
+# %%
+def my_grey_log_prob(x, mean, scale):
+    """log P(x) of grey levels in [−1, 1] under discretised logistic laws, (n,)."""
+    return ...
+
+
+checks.grey_log_prob(my_grey_log_prob)
+
+# %% [markdown]
+# <details><summary>Hint 1: the probability of a grey level</summary>
+#
+# $F$ is `torch.sigmoid`. At $x = -1$ the lower edge of the bin is at $-\infty$, at $x = 1$ the upper one at
+# $+\infty$; `torch.where` can put them there. What is the sigmoid of $\pm\infty$? First write it plainly.
+#
+# </details>
+#
+# <details><summary>Hint 2: the probability of a grey level</summary>
+#
+# Far out both values round to 0 or to 1. For $a < b$, $F(b) - F(a) = F(b)\, F(-a)\, (1 - e^{a - b})$, and of a
+# product one can take the log factor by factor: `torch.nn.functional.logsigmoid` for the first two, and
+# `torch.log(-torch.expm1(a - b))`.
+#
+# </details>
+#
+# <details><summary>Solution: the probability of a grey level</summary>
+#
+# ```python
+# def my_grey_log_prob(x, mean, scale):
+#     """log P(x) of grey levels in [−1, 1] under discretised logistic laws, (n,)."""
+#     low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
+#     high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
+#     log_F = torch.nn.functional.logsigmoid
+#     return (log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high))).sum(-1)
+# ```
+#
+# </details>
 
 # %% mystnb={"image": {"alt": "Probability against grey level for three discretised logistic laws. A wide one is a low hump around 150. A narrow one is a tall peak at 60. The third has its centre below black and puts nearly all of its probability on level zero."}}
 levels = torch.arange(256)
@@ -227,7 +318,50 @@ _ = plots.image_grid(MNIST.to_images(torch.cat(noisy)), plots.axes_row(1, size=4
 # by a table of 14 ranges $r$, each with the variance that is optimal for it, (3.21) range by range:
 #
 # $$ \sigma_t^2(r) = \tilde\beta_t + c_t^2\, \mathbb{E}\big[ (x_0 - \hat x_0)^2 \mid \hat x_0 \in r \big]. \tag{5.4} $$
+
+# %% [markdown]
+# **Exercise: one variance for each range.** *12 minutes, medium.*
 #
+# Write (5.4) for one step $t$. `x0` and `x0_hat` (n, D) hold pixels and what the network believes them to be.
+# `edges` are the borders between the ranges $r$, in rising order, and `beta_tilde` and `c` are the numbers
+# $\tilde\beta_t$ and $c_t$. Return a variance for each range, one more than there are edges; in each lies at least
+# one pixel. It is counting, and nothing is trained.
+
+# %%
+def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
+    """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
+    return ...
+
+
+checks.variance_table(my_variance_table)
+
+# %% [markdown]
+# <details><summary>Hint 1: one variance for each range</summary>
+#
+# `r = torch.bucketize(x0_hat, edges)` has the shape of `x0_hat` and says in which range each pixel lies.
+#
+# </details>
+#
+# <details><summary>Hint 2: one variance for each range</summary>
+#
+# `(x0 - x0_hat)[r == 0]` are the errors of the pixels in the first range. (5.4) wants the mean of their squares,
+# range by range; `torch.stack` makes a tensor of the list.
+#
+# </details>
+#
+# <details><summary>Solution: one variance for each range</summary>
+#
+# ```python
+# def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
+#     """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
+#     r = torch.bucketize(x0_hat, edges)
+#     mse = torch.stack([(x0 - x0_hat)[r == i].square().mean() for i in range(len(edges) + 1)])
+#     return beta_tilde + c**2 * mse
+# ```
+#
+# </details>
+
+# %% [markdown]
 # What is that worth? The steps $t \le 30$, with the table and with one variance each:
 
 # %%
@@ -324,7 +458,51 @@ assert abs(total - bits["DDPM"]) < 0.15
 # those of the 10,000 test images. The squared distance of the two Gaussians is
 #
 # $$ F = |m - m'|^2 + \operatorname{tr}\left(C + C' - 2\,(C C')^{1/2}\right). \tag{5.5} $$
+
+# %% [markdown]
+# **Exercise: the Fréchet distance of two Gaussians.** *12 minutes, medium.*
 #
+# Write (5.5) for two Gaussians with means (d,) and covariances (d, d). Only the last term needs care: $(C C')^{1/2}$
+# is the matrix whose square is $C C'$. It is not made by taking the roots of the entries. **Predict first:** what is
+# left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?
+
+# %%
+def my_frechet(mean, cov, mean_2, cov_2):
+    """The squared Fréchet distance (5.5) of two Gaussians."""
+    return ...
+
+
+checks.frechet(my_frechet)
+
+# %% [markdown]
+# <details><summary>Hint 1: the Fréchet distance of two Gaussians</summary>
+#
+# The trace of a matrix is the sum of its eigenvalues. What are the eigenvalues of a root?
+#
+# </details>
+#
+# <details><summary>Hint 2: the Fréchet distance of two Gaussians</summary>
+#
+# They are the roots of the eigenvalues. Those of $C C'$ are positive, but `torch.linalg.eigvals` returns complex
+# numbers, because the product is not symmetric: take `.real`, and `.clamp(min=0)` against rounding.
+#
+# </details>
+#
+# <details><summary>Solution: the Fréchet distance of two Gaussians</summary>
+#
+# ```python
+# def my_frechet(mean, cov, mean_2, cov_2):
+#     """The squared Fréchet distance (5.5) of two Gaussians."""
+#     trace_of_root = torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()
+#     return (mean - mean_2).square().sum() + cov.trace() + cov_2.trace() - 2 * trace_of_root
+#
+#
+# # In one dimension it is (m − m')² + (s − s')².
+# ```
+#
+# </details>
+
+# %% [markdown]
 # **Coverage** (Naeem et al. 2020). Around each of $n$ test images lies a ball that reaches to its fifth nearest
 # neighbour among them. Coverage is the share of balls that hold at least one of $n$ samples. For samples of the same
 # law each of the six nearest comers could be in any order, so a ball stays empty with probability about $2^{-5}$:
@@ -346,6 +524,38 @@ real = scores.score_images(real_x)
 print(f"LeNet {real.lenet}, test accuracy {lenet.card()['test_accuracy']:.2%}; {real.n} unseen real images:")
 print(f"Fréchet distance ≈ {real.frechet:.2f}, floor {real.frechet_floor:.2f}")
 print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.6) {scores.expected_coverage(1000, 1000):.3f}")
+
+# %% [markdown]
+# **Exercise: which images are farthest from real ones?** *4 minutes, easy.*
+#
+# **Predict first.** Order four sets of images by their Fréchet distance (5.5) from the test images, the smallest
+# first: the thousand unseen real ones; the same, each moved by one pixel; the same, blurred a little; and a hundred
+# of the real ones (on average over ten choices).
+
+# %%
+my_same_n = [...]  # '1,000 real', '1,000 shifted', '1,000 blurred', '100 real'
+checks.same_n(my_same_n)
+
+# %% [markdown]
+# <details><summary>Hint 1: which images are farthest from real ones?</summary>
+#
+# Three sets have the same $n$, so that only their images differ. Is the fourth one like the first?
+#
+# </details>
+#
+# <details><summary>Hint 2: which images are farthest from real ones?</summary>
+#
+# 64 features have a covariance of 64 × 64 numbers. How well can a hundred images tell them?
+#
+# </details>
+#
+# <details><summary>Solution: which images are farthest from real ones?</summary>
+#
+# ```python
+# my_same_n = ['1,000 real', '1,000 shifted', '1,000 blurred', '100 real']  # the smallest first
+# ```
+#
+# </details>
 
 # %% [markdown]
 # The 1,000 images are one draw, the floor is the mean over many such draws. They differ by the luck of the draw. The
@@ -474,6 +684,171 @@ ax = plots.axes_row(1, size=3.2)[0]
 plots.curve(log["step"], log["loss"], ax, color=plots.MODEL)
 ax.set(xlabel="step", ylabel="|ε − ε̂|² per image", xscale="log", yscale="log")
 print("\n".join(grey["ddpm"]["commands"]))
+
+# %% [markdown]
+# ## Quick questions
+#
+# *Open a choice to see what there is to say of it.*
+#
+# **Question.** A paper reports a log likelihood of +1,200 nats for a digit of MNIST. What follows?
+#
+# <details><summary>Its model is far better than those of this notebook.</summary>
+#
+# **No.** A larger number sounds better. But the models here give a digit a probability, whose log is negative, and
+# this is something else.
+#
+# </details>
+#
+# <details><summary>It is a slip: a log probability is never positive.</summary>
+#
+# **No.** That of a probability is not. This is a density, and a density may exceed 1.
+#
+# </details>
+#
+# <details><summary>Nothing yet: it is a density, and its cells are not named.</summary>
+#
+# **Yes.** On which scale are the pixels, and how far apart are the levels? On $[-1, 1]$ the volume of a cell takes
+# off $784 \log 127.5$, that is 3,800 nats. And if the density is not even within a cell, no code length comes of it
+# at all.
+#
+# </details>
+#
+# <details><summary>It codes a digit in 2.2 bits per pixel.</summary>
+#
+# **No.** 1,200 divided by $784 \log 2$ is 2.2. But (5.1) has a minus sign and a probability in it.
+#
+# </details>
+#
+# **Question.** Model A needs 0.2 bits per pixel fewer than model B. Whose samples look better?
+#
+# <details><summary>Those of A.</summary>
+#
+# **No.** A is the better code. But most bits pay for the last shades of grey, and the 0.2 may be saved there, where
+# nobody sees it.
+#
+# </details>
+#
+# <details><summary>Those of B.</summary>
+#
+# **No.** Ho et al. (2020) found better pictures at worse bits. That can happen, but it is no rule.
+#
+# </details>
+#
+# <details><summary>They look alike: 0.2 bits are next to nothing.</summary>
+#
+# **No.** In 784 pixels they make 109 nats. That is not little. It only does not say what they were spent on.
+#
+# </details>
+#
+# <details><summary>It cannot be said.</summary>
+#
+# **Yes.** The shape of a digit costs a fraction of its bits. Look at which $t$ the two models differ, and score
+# their samples as well.
+#
+# </details>
+#
+# **Question.** Your 500 samples have the Fréchet distance 8. A paper's 10,000 have 4, by the same LeNet. Whose model is better?
+#
+# <details><summary>Probably mine: 8 is hardly above its floor, 4 is three times its own.</summary>
+#
+# **Yes.** On average 500 unseen real images get 6.7, and 10,000 get 1.3. To be sure, draw 10,000 samples and compare
+# again.
+#
+# </details>
+#
+# <details><summary>The paper's: 4 is less than 8.</summary>
+#
+# **No.** Less is better at the same $n$. Here the larger part of the 8 is what a covariance from 500 images is off
+# by.
+#
+# </details>
+#
+# <details><summary>Nobody can say, since every draw gives another number.</summary>
+#
+# **No.** It does scatter, for 500 real images by about 1.3. But the floors lie farther apart than that.
+#
+# </details>
+#
+# <details><summary>Mine, because it needed fewer samples.</summary>
+#
+# **No.** Fewer samples are no merit. They make the covariance in (5.5) worse and the distance larger.
+#
+# </details>
+#
+# **Question.** By importance weighting with K = 1,000, −log P of a test set comes out at 90 nats. Where is the true value?
+#
+# <details><summary>At 90, give or take the standard error.</summary>
+#
+# **No.** The standard error tells how much the mean over images may be off by chance. This estimate is also off in
+# one direction.
+#
+# </details>
+#
+# <details><summary>Below 90.</summary>
+#
+# **Yes.** The log of a mean of $K$ weights lies below $\log P$ on average, for every $K$ (1.12). More draws come
+# nearer.
+#
+# </details>
+#
+# <details><summary>Above 90.</summary>
+#
+# **No.** A thousand draws sound like too few, and they are. But what they miss makes $P$ too small and $-\log P$ too
+# large.
+#
+# </details>
+#
+# <details><summary>It depends on the model.</summary>
+#
+# **No.** How far away it is depends on the model, that is on how well $q$ fits its posterior. The side does not.
+#
+# </details>
+#
+# **Question.** A program hands out training images as its samples. Which score finds it out?
+#
+# <details><summary>The Fréchet distance.</summary>
+#
+# **No.** It compares the features' mean and covariance with those of real images. These are real images.
+#
+# </details>
+#
+# <details><summary>Coverage.</summary>
+#
+# **No.** It notices a few images shown many times. Thousands of different ones cover the test images as well as new
+# digits do.
+#
+# </details>
+#
+# <details><summary>The confidence of the LeNet.</summary>
+#
+# **No.** It says whether a digit can be read. Each of these can.
+#
+# </details>
+#
+# <details><summary>The distance from the nearest training image.</summary>
+#
+# **Yes.** It is zero, where new digits keep a distance. For that score one needs the training images themselves.
+#
+# </details>
+
+# %% [markdown]
+# ## Project: A fault that no score sees
+#
+# *90 minutes or more. No check can judge it; a good piece of work has what the list names.*
+#
+# Four scores, and each is blind to something. Find a fault that anyone notices who looks at a thousand images, or a
+# program of three lines, while Fréchet distance, coverage, labels and confidence take the images for real ones.
+# Write it like those in `scores.CORRUPTIONS`, with the thousand images of `scores.unseen()`. Then invent a fifth
+# score that sees it, with its floor. Then find what your score is blind to. All of this needs no training and no
+# download.
+#
+# - The fault is a function of images and labels, with a picture of ten digits before and after.
+# - All four scores stand in a table beside those of the untouched images. How much the Fréchet distance varies
+#   between random halves of the images is measured, and the fault lies within that.
+# - The fifth score comes with its floor, what unseen real images get at the same n, and with what it says of the
+#   four faults of section 7.
+# - A second fault is found that the fifth score does not see, or it is argued why there is none.
+# - One paragraph: would bits per pixel have noticed? What do they see that scores of samples do not?
 
 # %% [markdown]
 # ## Recap

@@ -20,7 +20,7 @@ PLACES = {
     "too_sure": '# %% mystnb={"image": {"alt": "The ruler: four models as orange dots',
     "noisy_log_prob": '# %% mystnb={"image": {"alt": "Five panels from clean to noisy',
     "noise_guess": "# %% [markdown]\n# Seen as arrows, the score is a wind",
-    "paired_gap": "# %%\nnearly = Mixture(",
+    "paired_gap": "# %% [markdown]\n# How much does it help? Take a model",
     "log_likelihood": "# %%\nz = vae.prior().sample(seeded(3), shape=(100_000,))",
     "elbo": "# ### A model in which everything is exact",
     "lopsided": '# %% mystnb={"image": {"alt": "Gap of the bound in nats against the variance of q',
@@ -42,6 +42,11 @@ PLACES = {
     "simple_loss": "# This is no longer the bound. What was left out?",
     "ancestral_step": "# Written out, and against the library's loop",
     "five_steps": "# %%\nfrom diffusion_edu import pretrained, widgets",
+    "honest_bits": "# ## 2. Laws of pixels",
+    "grey_log_prob": '# %% mystnb={"image": {"alt": "Probability against grey level for three',
+    "variance_table": "# What is that worth? The steps $t \\le 30$",
+    "frechet": "# **Coverage** (Naeem et al. 2020).",
+    "same_n": "# The 1,000 images are one draw, the floor is",
 }
 RECAP = "# ## Recap"
 IMPORT = re.compile(r"^from diffusion_edu import (.+)$", re.M)

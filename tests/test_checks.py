@@ -11,10 +11,11 @@ import pytest
 import torch
 from conftest import generator
 
-from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, schedules
+from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, observations, schedules, scores
 from diffusion_edu.checks import core
 from diffusion_edu.checks.cells import as_text, cells, heading, project
 from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
+from diffusion_edu.data import MNIST
 from diffusion_edu.oracles import Mixture
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -41,7 +42,7 @@ def names_of(number: str) -> dict:
     return found
 
 
-IMPORTS = {number: names_of(number) for number in ("00", "01", "02", "03", "04")}
+IMPORTS = {number: names_of(number) for number in ("00", "01", "02", "03", "04", "05")}
 
 
 def run(item: core.Item, code: str):
@@ -123,6 +124,12 @@ class Replayed:
         return Given(given.mean, given.var)
 
 
+def bits_of_mnist(log_p, dim, width):
+    """`MNIST.bits_per_dim` takes a probability of 784 pixels: of fewer, so many copies as fill an image."""
+    log_P = log_p.double() + dim * math.log(width)
+    return torch.tensor([MNIST.bits_per_dim(-value.item() * MNIST.dim / dim) for value in log_P])
+
+
 def steps_needed(beta, dim, nats):
     x0 = torch.ones(dim, dtype=torch.float64)
     return next(T for T in range(1, 1000) if schedules.constant(T, beta).L_T(x0) < nats)
@@ -162,6 +169,9 @@ LIBRARY = {
     "noise_weight": lambda b, t, s: ddpm.eps_weight(schedule(b), all_t(b, s))[t],
     "simple_loss": squared_error,
     "ancestral_step": lambda b, t, xt, e, z: ddpm.ancestral_step(schedule(b), t, xt, e, b.double(), z),
+    "honest_bits": bits_of_mnist,
+    "grey_log_prob": lambda x, m, s: observations.DiscretisedLogistic(m, s).log_prob(x),
+    "frechet": scores.frechet_gaussians,
 }
 
 
@@ -207,6 +217,24 @@ def my_posterior(beta, t, xt, x0):
     precision = 1 / (1 - bar[t - 1]) + (1 - beta[t]) / beta[t]
     mean = (bar[t - 1] ** 0.5 * x0 / (1 - bar[t - 1]) + (1 - beta[t]) ** 0.5 * xt / beta[t]) / precision
     return [mean, 1 / precision]""",
+    "grey_log_prob": """
+def my_grey_log_prob(x, mean, scale):
+    a, b = (x - mean - 1 / 255) / scale, (x - mean + 1 / 255) / scale
+    left = a + b < 0  # the side on which F is small; on the other one 1 - F is
+    a, b = torch.where(left, a, -b), torch.where(left, b, -a)
+    inside = b - torch.nn.functional.softplus(b) + torch.log1p(-torch.exp(a - b)) - torch.nn.functional.softplus(a)
+    ends = torch.where(x < 0, (x - mean + 1 / 255) / scale, -(x - mean - 1 / 255) / scale)
+    return torch.where(x.abs() == 1, torch.nn.functional.logsigmoid(ends), inside).sum(dim=1)""",
+    "variance_table": """
+def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
+    squares, r = ((x0 - x0_hat) ** 2).flatten(), torch.bucketize(x0_hat, edges).flatten()
+    n = len(edges) + 1
+    return beta_tilde + c**2 * r.bincount(squares, minlength=n) / r.bincount(minlength=n)""",
+    "frechet": """
+def my_frechet(mean, cov, mean_2, cov_2):
+    L = torch.linalg.cholesky(cov)
+    root = torch.linalg.eigvalsh(L.T @ cov_2 @ L) ** 0.5
+    return torch.dist(mean, mean_2) ** 2 + (cov + cov_2).diagonal().sum() - 2 * root.sum()""",
     "paired_gap": """
 def my_paired_gap(log_p, log_p_model):
     d = (log_p - log_p_model).numpy()
@@ -368,12 +396,16 @@ SLIPS = {
          "xt, ((1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]).sqrt()", "standard deviation stands"),
         ("xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])", "xt, (1 - alpha_bar[t]) / (1 - alpha_bar[t - 1])",
          "upside down"),
+        ("return c0 * x0 + ct * xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]",
+         "v = 1 - alpha_bar[t - 1]; p = 1 / v + (1 - beta[t]) / beta[t]; c0 = alpha_bar[t - 1].sqrt() / v\n    "
+         "return (c0 * x0 + (1 - beta[t]).sqrt() * xt / beta[t]) / p, 1 / p", "A sum of precisions divides by"),
     ],
     "kl_term": [
         (".square().sum(-1)", ".norm(dim=-1)", "not squared"),
         (".square().sum(-1)", ".square().mean(-1)", "is a sum"),
         (" + constant", "", "without its constant"),
         ("x0.shape[-1] / 2", "1 / 2", "pays the constant"),
+        ("x0.shape[-1] / 2", "1", "in the plane only"),
         ("c**2 /", "c /", "squared as a whole"),
         ("c**2 / (2 * sigma2)", "c**2 / sigma2", "factor ½"),
         ("c**2 / (2 * sigma2)", "c**2 / (2 * sigma2.sqrt())", "divided by the variance"),
@@ -431,6 +463,77 @@ SLIPS = {
         ("(1 - alpha_bar).sqrt() * eps_hat", "(1 - alpha_bar) * eps_hat", "root of 1 − ᾱ_t"),
         (" * eps_hat", "", "behind the fraction is missing"),
         ("mean + beta[t].sqrt() * z if t > 1 else mean", "mean", "adds fresh noise"),
+    ],
+    "honest_bits": [
+        (" / (dim * math.log(2))", " / dim", "divide by log 2"),
+        ("(dim * math.log(2))", "math.log(2)", "divided by D"),
+        (" + dim * math.log(width)", "", "volume w^D of a cell"),
+        ("dim * math.log(width)", "math.log(width)", "D sides of the length w"),
+        ("log_p + dim", "log_p - dim", "not divided"),
+        ("return -", "return ", "a code length is −log P"),
+        ("-(log_p + dim * math.log(width)) / (dim * math.log(2))",
+         "-log_p / (dim * math.log(2)) - math.log(width)", "not the first part alone"),
+    ],
+    "grey_log_prob": [
+        ("torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)", "(x - 1 / 255 - mean) / scale",
+         "as white takes all above"),
+        ("torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)", "(x + 1 / 255 - mean) / scale",
+         "as black takes all below"),
+        ("x == -1", "x < -1", "as white takes all above"),
+        ("1 / 255", "2 / 255", "these bins overlap"),
+        ("1 / 255", "1 / 510", "these bins leave gaps"),
+        ("- mean", "+ mean", "The centre is subtracted"),
+        ("/ scale", "* scale", "the distance is divided by it"),
+        (".sum(-1)", "", "sum over the last axis"),
+        (".sum(-1)", ".mean(-1)", "not a mean"),
+        (".sum(-1)", ".sum(-1).exp()", "The log is missing"),
+        ("(log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high)))",
+         "(torch.sigmoid(high) - torch.sigmoid(low)).log()", "rounds to 0 or to 1"),
+        ("(log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high)))",
+         "(torch.sigmoid(high) - torch.sigmoid(low) + 1e-12).log()", "hides that"),
+        ("(log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high)))",
+         "(torch.sigmoid(low) - torch.sigmoid(high)).log()", "upper edge minus the one at the lower"),
+        ("(log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high)))",
+         "(torch.special.ndtr(high) - torch.special.ndtr(low)).log()", "last step of the DDPM"),
+        ("(log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high)))",
+         "(log_F((x - mean) / scale) + log_F((mean - x) / scale) - scale.log())", "it has no bins"),
+        ("(log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high)))",
+         "(log_F((x - mean) / scale) + log_F((mean - x) / scale) - scale.log() + math.log(2 / 255))",
+         "even within a bin"),
+    ],
+    "variance_table": [
+        ("(x0 - x0_hat)[r == i].square()", "(x0 - x0_hat).square()", "pixels of the range only"),
+        ("bucketize(x0_hat", "bucketize(x0", "nobody knows x₀"),
+        (".square().mean()", ".square().sum()", "An expectation is a mean"),
+        (".square().mean()", ".square().sum() / x0.numel()", "given that x̂₀ lies in the range"),
+        (".square().mean()", ".var(correction=0)", "always too dark"),
+        (".square().mean()", ".var()", "torch.var subtracts"),
+        (".square().mean()", ".abs().mean()", "The error is squared"),
+        ("beta_tilde + ", "", "scatters by β̃_t"),
+        ("c**2 *", "c *", "the factor is c_t²"),
+        ("c**2 * mse", "mse", "c_t times as much"),
+        ("return beta_tilde + c**2 * mse", "return (beta_tilde + c**2 * mse).sqrt()", "standard deviation stands"),
+    ],
+    "frechet": [
+        ("(mean - mean_2).square().sum()", "(mean - mean_2).norm()", "distance of the means is squared"),
+        ("(mean - mean_2).square().sum() + ", "", "need not lie in the same place"),
+        ("torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()", "(cov @ cov_2).sqrt().trace()",
+         "goes entry by entry"),
+        (".clamp(min=0).sqrt().sum()", ".sum()", "The root is missing"),
+        (".clamp(min=0).sqrt().sum()", ".sum().sqrt()", "not the root of a sum"),
+        ("torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()",
+         "(cov.diagonal() * cov_2.diagonal()).sqrt().sum()", "how the features go together"),
+        ("- 2 * trace", "- trace", "nothing may be left"),
+        ("- 2 * trace", "+ 2 * trace", "what the two have in common"),
+        ("return (mean - mean_2).square().sum() + cov.trace() + cov_2.trace() - 2 * trace_of_root",
+         "return ((mean - mean_2).square().sum() + cov.trace() + cov_2.trace() - 2 * trace_of_root).sqrt()",
+         "what papers print"),
+        ("torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()",
+         "(lambda e, r: (r(*e(cov)) @ r(*e(cov_2))).trace())"
+         "(torch.linalg.eigh, lambda v, u: u @ v.sqrt().diag() @ u.T)",
+         "the same axes"),
+        ("cov.trace() + cov_2.trace() - 2 * trace_of_root", "(cov - cov_2).square().sum()",
+         "takes roots of covariances"),
     ],
 }  # fmt: skip
 CASES = [(getattr(checks, name), *slip) for name, slips in SLIPS.items() for slip in slips]
@@ -593,6 +696,13 @@ def test_single_precision_where_double_was_given_is_named():
     assert single.status == CORRECT or "float32 although" in single.text or "float64" in single.text
 
 
+def test_what_a_property_puts_in_the_place_of_an_input_is_shown():
+    code = checks.x0_from_v.solution.replace("return ", "return alpha_bar / alpha_bar * (") + ")"
+    result = checks.x0_from_v.judge(run(checks.x0_from_v, code))
+    assert "A correct answer is −v where there is no signal." in result.text
+    assert re.search(r"^With xt = \[[^=]*\]; v = \[[^=]*\]; alpha_bar = 0$", result.text, re.M), result
+
+
 def test_a_mistake_beyond_the_collection_is_shown_with_the_input():
     result = checks.kl.judge(lambda m, v, n, w: 3 * gaussian.kl(gaussian.Gaussian(m, v), gaussian.Gaussian(n, w)))
     assert "With mean_q = [" in result.text
@@ -617,7 +727,7 @@ def test_texts_are_complete(item):
 @each_written
 def test_equations_that_are_pointed_to_exist(item):
     texts = [text_of(number) for number in IMPORTS if number <= item.notebook]
-    numbers = {number for text in texts for number in re.findall(r"\\tag\{([\d.]+)\}", text)}
+    numbers = {number for text in texts for number in re.findall(r"\\tag\{([\w.]+)\}", text)}
     said = {m.equation for m in item.mistakes} | set(re.findall(r"\((\d\.\d+)\)", item.text + "".join(item.hints)))
     assert said <= numbers, said - numbers
 

@@ -8,7 +8,7 @@ import pytest
 from diffusion_edu.checks.questions import cell, questions
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-each_notebook = pytest.mark.parametrize("number", ["00", "01", "02", "03", "04"])
+each_notebook = pytest.mark.parametrize("number", ["00", "01", "02", "03", "04", "05"])
 
 
 @each_notebook
@@ -41,7 +41,7 @@ def test_the_cell_is_whole(number):
 
 
 def test_the_right_choice_is_not_always_in_the_same_place_or_the_longest():
-    all_of_them = [q for number in ("00", "01", "02", "03", "04") for q in questions(number)]
+    all_of_them = [q for number in ("00", "01", "02", "03", "04", "05") for q in questions(number)]
     places = [[right for _, right, _ in q.choices].index(True) for q in all_of_them]
     longest = [max(q.choices, key=lambda c: len(c[0]))[1] for q in all_of_them]
     assert len(set(places)) >= 3

@@ -8,7 +8,7 @@ import pytest
 
 from notebooks import FOLDER
 
-NUMBERS = ["00", "01", "02", "03", "04"]
+NUMBERS = ["00", "01", "02", "03", "04", "05"]
 each_notebook = pytest.mark.parametrize("number", NUMBERS)
 
 

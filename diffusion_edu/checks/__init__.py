@@ -5,16 +5,17 @@ One file for each notebook holds its exercises: text, stub, two hints, solution,
 wrong answers that people really give. `python -m diffusion_edu.checks` is for teachers.
 """
 
-from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, record
+from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, record
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Project, Result
 from .n00_start import log_normal, noise_guess, noisy_log_prob, paired_gap, too_sure
 from .n01_vae import elbo, kl, log_likelihood, lopsided, pathwise_gradient
 from .n02_hvae import broken_bounds, consistency, information, middle, spoilt_gap
 from .n03_diffusion import best_variance, jump, kl_term, posterior, quietest, steps_needed
 from .n04_ddpm import ancestral_step, five_steps, noise_weight, simple_loss, x0_from_v
+from .n05_mnist import frechet, grey_log_prob, honest_bits, same_n, variance_table
 from .record import forget
 
-NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm)
+NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist)
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
 PROJECTS: tuple[Project, ...] = tuple(notebook.PROJECT for notebook in NOTEBOOKS)
 
@@ -37,6 +38,9 @@ __all__ = [
     "elbo",
     "five_steps",
     "forget",
+    "frechet",
+    "grey_log_prob",
+    "honest_bits",
     "information",
     "jump",
     "kl",
@@ -53,10 +57,12 @@ __all__ = [
     "posterior",
     "progress",
     "quietest",
+    "same_n",
     "simple_loss",
     "spoilt_gap",
     "steps_needed",
     "too_sure",
+    "variance_table",
     "x0_from_v",
 ]
 

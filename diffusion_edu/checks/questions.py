@@ -1,4 +1,4 @@
-"""Quick questions, four per notebook: each choice, right or wrong, is answered with the reason why it tempts.
+"""Quick questions, four or five per notebook: each choice, right or wrong, is answered with the reason why it tempts.
 
 They need neither code nor a script: every choice is a <details> that opens on its answer, by mouse, by keyboard and for
 a screen reader, in JupyterLab and on the website alike. The text is in questions.json.
@@ -25,7 +25,7 @@ class Question:
 
 
 def questions(notebook: str) -> list[Question]:
-    """The questions of notebook "00" to "04". ValueError for another."""
+    """The questions of notebook "00" to "05". ValueError for another."""
     known = json.loads(Path(__file__).with_name("questions.json").read_text(encoding="utf-8"))
     if notebook not in known:
         raise ValueError(f"there are no questions for notebook {notebook!r}; known: {', '.join(known)}")
