@@ -104,10 +104,11 @@ class MNIST:
     raised if they are not to be had.
     """
 
-    dim, levels, shape = 784, 256, (28, 28)
+    dim, levels, shape, source = 784, 256, (28, 28), "mnist"
 
     def __init__(self):
-        self.train_pixels, self.test_pixels = (self.to_points(mnist.load(train)[0]) for train in (True, False))
+        both = (mnist.load(train, of=self.source)[0] for train in (True, False))
+        self.train_pixels, self.test_pixels = (self.to_points(images) for images in both)
 
     @staticmethod
     def to_points(images: Tensor) -> Tensor:
@@ -132,6 +133,12 @@ class MNIST:
     def bits_per_dim(nats: float) -> float:
         """−log P in nats → bits per pixel."""
         return nats / (MNIST.dim * math.log(2))
+
+
+class FashionMNIST(MNIST):
+    """Pictures of clothes in MNIST's format (Xiao et al. 2017): the same shapes, levels and methods."""
+
+    source = "fashion-mnist"
 
 
 class BinaryMNIST:
@@ -178,7 +185,13 @@ def _choose(size: int, n: int, generator: torch.Generator) -> Tensor:
     return torch.arange(n) % size if n >= size else torch.randperm(size, generator=generator)[:n]
 
 
-DATA_SETS = {"swiss-roll": SwissRoll, "digits": Digits, "mnist": MNIST, "mnist-binary": BinaryMNIST}
+DATA_SETS = {
+    "swiss-roll": SwissRoll,
+    "digits": Digits,
+    "mnist": MNIST,
+    "mnist-binary": BinaryMNIST,
+    "fashion-mnist": FashionMNIST,
+}
 
 
 def check_name(name: str) -> None:

@@ -43,8 +43,9 @@ STEPS = {  # on the digits more steps only overfit: there are 1,437 of them
     "digits": {"vae": 1_500, "hvae": 1_000, "ddpm": 4_000},
     "mnist": {"vae": 2_000, "hvae": 2_000, "ddpm": 7_500},  # an hour of one CPU core; a GPU affords more
     "mnist-binary": {"vae": 5_000, "hvae": 4_000},
+    "fashion-mnist": {"vae": 2_000, "hvae": 2_000, "ddpm": 7_500},
 }
-BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128}
+BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128, "fashion-mnist": 128}
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -111,7 +112,7 @@ def schedule_of(config: Config) -> Schedule:
 def build(config: Config) -> nn.Module:
     """The untrained model of a configuration, its parameters a function of the seed."""
     torch.manual_seed(config.seed)
-    if config.data.startswith("mnist"):
+    if "mnist" in config.data:
         return _convolutional(config)
     images = config.data == "digits"
     dim, width, latent = (64, 256, 16) if images else (2, 128, 2)
@@ -141,7 +142,7 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
     loss = eps_loss() if config.model == "ddpm" else elbo_loss()
     settings = {"batch": config.batch, "seed": config.seed, "shards": config.shards, "processes": processes}
     settings["precision"] = PRECISIONS[config.precision]
-    if config.data.startswith("mnist"):
+    if "mnist" in config.data:
         loss = binarised(loss) if config.data == "mnist-binary" else loss
         points, settings = data.train_pixels, settings | {"peak_lr": 2e-3}
     else:

@@ -47,9 +47,9 @@ def server(monkeypatch, tmp_path):
         thread.start()
         base = f"http://127.0.0.1:{running.server_port}"
 
-        def fetch(*moods, timeout=1.0):
+        def fetch(*moods, timeout=1.0, of="mnist"):
             urls = tuple("http://127.0.0.1:9/" if mood == "down" else f"{base}/{mood}/" for mood in moods)
-            return mnist.fetch(NAME, mirrors=urls, timeout=timeout, progress=False)
+            return mnist.fetch(NAME, mirrors=urls, timeout=timeout, progress=False, of=of)
 
         fetch.asked, fetch.folder = asked, tmp_path / "data"
         yield fetch
@@ -98,9 +98,29 @@ def test_files_that_lie_there_need_no_network(server, monkeypatch):
     assert server("down") == server.folder / NAME
 
 
+def test_fashion_mnist_is_known_by_md5_and_kept_apart(server, monkeypatch):
+    monkeypatch.setitem(mnist.FASHION_MD5, NAME, hashlib.md5(FILE).hexdigest())
+    path = server("lying", "good", of="fashion-mnist")
+    assert path == server.folder / "fashion-mnist" / NAME
+    assert path.read_bytes() == FILE
+    path.write_bytes(FILE[:-5])
+    with pytest.raises(OSError, match="not the original file") as error:
+        server("cut", of="fashion-mnist")
+    assert f"(md5:{mnist.FASHION_MD5[NAME]}) into {path.parent}" in str(error.value)
+    assert not (server.folder / NAME).exists(), "MNIST's files are others"
+
+
 def test_unknown_name():
     with pytest.raises(ValueError, match="name must be one of train-images"):
         mnist.fetch("emnist.gz")
+    with pytest.raises(ValueError, match="of must be one of mnist, fashion-mnist, got 'kmnist'"):
+        mnist.fetch(NAME, of="kmnist")
+
+
+def test_each_source_knows_the_same_four_files():
+    for source in mnist.SOURCES.values():
+        assert list(source.hashes) == list(mnist.SHA256)
+        assert all(len(bytes.fromhex(h)) == hashlib.new(source.kind).digest_size for h in source.hashes.values())
 
 
 def idx(shape, numbers, start=b"\x00\x00\x08"):
