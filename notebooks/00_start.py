@@ -16,37 +16,43 @@
 # %% [markdown]
 # # Start here: what would a perfect model score?
 #
-# This course trains three kinds of generative model on one data set: the variational autoencoder, the
-# hierarchical variational autoencoder, and the diffusion model. They turn out to be one kind. To see that,
-# and to believe it, we need to measure. This notebook builds the ruler.
+# A *generative model* sees examples and learns to make more of the same kind. This course trains three kinds on one
+# data set: the variational autoencoder, the hierarchical variational autoencoder, and the diffusion model. They turn
+# out to be one kind. To see that, and to believe it, we need to measure. This notebook builds the ruler.
 #
-# **The question.** A model of some data gets a score. How good could the score be at all?
+# **The question.** A model of some data gets a mark, a number. How good could that number be at all?
 #
 # **Afterwards you can**
 # - say what a log likelihood in nats means, and what its best possible value is,
-# - compute the exact density, the entropy and the score of our data set at every noise level,
+# - compute the exact density, its slope and its entropy for our data set at every noise level,
 # - tell a sample distance that means something from one that is noise.
 #
-# **Time** about 30 minutes, and 45 for the exercises. **You need** PyTorch, and to know what an expectation is.
+# **Time** about 30 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
+# lines: nobody was timed. **You need** Python with PyTorch's tensors, and from mathematics: a probability density, an
+# expectation, a variance, an integral and a gradient.
 
 # %%
+import math
+
 import torch
 
 from diffusion_edu import checks, evaluate, plots
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture
 
-plots.use_style()
-roll = SwissRoll()
-
 # %% [markdown]
+# `diffusion_edu` is the library that comes with the course. Its functions are short. The table at the end of each
+# notebook says which of them holds which formula.
+#
 # ## The data
 #
 # Our data are points in the plane. `scikit-learn` draws them along a spiral, the *swiss roll*, and adds a
-# little Gaussian noise. We keep two of its three columns, subtract the mean and divide by the standard
-# deviation. Every notebook uses these points.
+# little Gaussian noise. We keep two of its three columns, subtract the mean, and divide by one number, the *scale*.
+# Every notebook uses these points.
 
 # %% mystnb={"image": {"alt": "Three thousand grey points along a spiral of one and a half turns, with the exact curve drawn over them as a thin black line."}}
+plots.use_style()
+roll = SwissRoll()
 x = roll.sample(3000, seed=0)
 line = roll.curve(torch.linspace(0, 1, 400))
 ax = plots.points(x, title="3,000 points and the curve they scatter around")
@@ -58,17 +64,25 @@ _ = plots.truth(line[:, 0], line[:, 1], ax, label=None)
 #
 # $$ x = c(u) + s\,\varepsilon, \qquad u \sim U(0, 1), \quad \varepsilon \sim N(0, I). \tag{0.1} $$
 #
-# The raw curve is $(\theta \cos\theta, \theta \sin\theta)$ with $\theta = \tfrac{3\pi}{2}(1 + 2u)$. Its mean is
-# $(2, \tfrac{2}{3\pi})$. It is an integral by parts, so we can check what the library uses.
+# - $U(0, 1)$: evenly distributed between 0 and 1. The sign $\sim$ says «is drawn from».
+# - $N(0, I)$: the *unit Gaussian*, here two independent numbers with mean 0 and variance 1. In general $N(m, v I)$ has
+#   the mean $m$ and, in each direction, the variance $v$. $I$ is the identity matrix.
+# - $c(u)$: the raw curve $(\theta \cos\theta, \theta \sin\theta)$ with $\theta = \tfrac{3\pi}{2}(1 + 2u)$, minus its
+#   mean, divided by the scale. `scikit-learn` adds noise of standard deviation 0.5 to the raw curve, so $s$ is 0.5
+#   divided by the scale.
+#
+# The mean of the raw curve is an integral over $u$ that can be solved by parts: $(2, \tfrac{2}{3\pi})$. The library
+# subtracts the same.
 
 # %%
 print(f"mean  {roll.shift[0]:.4f}, {roll.shift[1]:.4f}     scale {roll.scale:.5f}     s {0.5 / roll.scale:.4f}")
 torch.testing.assert_close(torch.from_numpy(roll.shift), torch.tensor([2.0, 2 / (3 * torch.pi)], dtype=torch.float64))
 
 # %% [markdown]
-# The scale is shared by both axes, so the roll keeps its shape. Over both axes together the variance is one.
-# A large sample must agree, up to the error of a sample. What stands behind ± here, and in the whole course, is the
-# *standard error* of the mean: the standard deviation of the $n$ numbers averaged, divided by $\sqrt{n}$.
+# The scale is the same for both axes, so the roll keeps its shape. It makes the variance one, on average over the two
+# axes. A large sample must agree, up to the error of a sample. What stands behind ± here, and in the whole course, is
+# the *standard error* of the mean: the standard deviation of the $n$ numbers averaged, divided by $\sqrt{n}$. By chance
+# alone a mean is off by more than four standard errors less than once in ten thousand times, so we allow four.
 
 # %%
 big = roll.sample(200_000, seed=1)
@@ -79,14 +93,20 @@ assert abs(mean - 1) < 4 * se
 # %% [markdown]
 # ## The density
 #
-# We know how a point is made, so we know how likely it is. Sum (0.1) over all the places it may have come
-# from:
+# We know how a point is made, so we know how likely it is. Write $N(x; m, v I)$ for the density of $N(m, v I)$ at the
+# point $x$. Given $u$, the point has the density $N(x; c(u), s^2 I)$. Average this over all the places $u$ that it may
+# have come from:
 #
 # $$ p(x) = \int_0^1 N\big(x;\, c(u),\, s^2 I\big)\, du. \tag{0.2} $$
 #
 # Few data sets come with their density. This one does: (0.2) is an integral over one number $u$, and the
-# integrand is smooth. Gauss–Legendre quadrature replaces it by a weighted sum over some five hundred values of
-# $u$. Doubling their number changes the answer in the tenth decimal place.
+# integrand is smooth. Gauss–Legendre quadrature is a good rule for such integrals. It replaces ours by a weighted sum
+# over some five hundred values $u_k$, the *nodes*: $p(x) \approx \sum_k w_k\, N(x; c(u_k), s^2 I)$.
+#
+# A weighted sum of Gaussian densities, with weights that add up to one, is called a *mixture* of Gaussians. The library
+# makes one with `Mixture(weights, means, variances)`. `SwissRoll` is such a `Mixture`: `roll.weights` holds the $w_k$,
+# `roll.means` the $c(u_k)$ and `roll.variances` the $s^2$. `roll.log_prob(x)` is $\log p(x)$. Are there enough nodes?
+# Twice as many must give the same.
 
 # %%
 finer = SwissRoll(nodes=1024)
@@ -98,12 +118,12 @@ assert difference < 1e-9
 grid = plots.grid()
 left, right = plots.axes_row(2, size=3)
 plots.density(roll.log_prob(grid), left, title="exact density p(x)")
-plots.density(roll.log_prob(grid), right, title="the samples over it")
-_ = plots.points(x[:1000], right, color=plots.Q, size=3)
+plots.density(roll.log_prob(grid), right)
+_ = plots.points(x[:1000], right, color=plots.Q, size=3, title="the samples over it")
 
 # %% [markdown]
-# The inner end is darker. Equal steps in $u$ are equal angles, and an angle spans less of the curve where the radius
-# is small, so points crowd there.
+# The darker, the denser. The inner end is the darkest part. Equal steps in $u$ are equal angles, and an angle spans less
+# of the curve where the radius is small, so points crowd there.
 #
 # A density must integrate to one. A sum over a fine grid is enough to check.
 
@@ -117,24 +137,30 @@ torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64), rtol=1
 # %% [markdown]
 # ## Nats
 #
-# A model is a density $p_\theta$ of its own. We score it by the mean of $-\log p_\theta(x)$ over data points. With
-# the natural logarithm the unit is the *nat*. Lower is better: the model found the data less surprising.
+# A model is a density $p_\theta$ of its own; $\theta$ stands for the numbers in it that are learned, its parameters.
+# $\log p_\theta(x)$ is the *log likelihood* of the point $x$, and $-\log p_\theta(x)$ says how surprising the point is to
+# the model. We mark a model by its mean surprise over data points. With the natural logarithm the unit is the *nat*.
+# Lower is better.
 #
-# What is the best score? Compare a model with the truth $p$:
+# What is the best mark? Compare a model with the truth $p$. $\mathbb{E}_p$ is the mean over points $x \sim p$. Add
+# $\log p(x)$ and subtract it again:
 #
 # $$ \mathbb{E}_{p}[-\log p_\theta(x)] = \underbrace{\mathbb{E}_{p}[-\log p(x)]}_{H} + \underbrace{\mathbb{E}_{p}\!\left[\log \frac{p(x)}{p_\theta(x)}\right]}_{\mathrm{KL}(p \,\|\, p_\theta)\; \ge\; 0}. \tag{0.3} $$
 #
 # <details><summary>Why the second term cannot be negative</summary>
 #
-# The logarithm is concave, so Jensen's inequality gives
+# The logarithm is concave: it bends downwards. Jensen's inequality says that for such a function the mean of the
+# function is at most the function of the mean, $\mathbb{E}[\log w] \le \log \mathbb{E}[w]$, with equality only if $w$ is
+# constant. Take $w = \tfrac{p_\theta}{p}$. Then
 # $-\mathbb{E}_p[\log \tfrac{p_\theta}{p}] \ge -\log \mathbb{E}_p[\tfrac{p_\theta}{p}] = -\log \int p_\theta(x)\, dx = 0$.
 # It is zero only if the two densities are equal.
 #
 # </details>
 #
-# So no model can score below the *entropy* $H$ of the data, and only the truth reaches it. The distance to $H$
-# is the Kullback–Leibler divergence from the truth to the model. For most data nobody knows $H$. Here we can compute
-# it, as an integral over the plane, and estimate it, as a mean over samples. They must agree.
+# So no model can come below the *entropy* $H$ of the data, and only the truth reaches it. The distance to $H$
+# is the Kullback–Leibler divergence from the truth to the model, KL for short. For most data nobody knows $H$. Here we
+# can compute it as an integral over the plane. We can also estimate it as a mean over samples, which is called a Monte
+# Carlo estimate. They must agree.
 
 # %%
 H = roll.entropy()
@@ -146,10 +172,10 @@ assert abs(mean - H) < 4 * se
 # %% [markdown]
 # The simplest model is a Gaussian. In one dimension, with mean $m$ and standard deviation $s$, its density is
 #
-# $$ N(x; m, s^2) = \frac{1}{\sqrt{2\pi}\, s} \exp\!\Big({-\frac{(x - m)^2}{2 s^2}}\Big). $$
+# $$ N(x; m, s^2) = \frac{1}{\sqrt{2\pi}\, s} \exp\!\Big({-\frac{(x - m)^2}{2 s^2}}\Big). \tag{0.3a} $$
 #
-# In $N(x; m, s^2 I)$ each of the $D$ dimensions is such a Gaussian, independent of the others. Densities then
-# multiply, and their logs add.
+# In $N(x; m, s^2 I)$ the point $x$ has $D$ coordinates. Each is such a Gaussian, independent of the others. Densities
+# then multiply, and their logs add.
 #
 # Now you. An exercise like the next one asks you to put something in the place of `...` and to run the cell, which
 # tells you what is right or wrong with it. `checks.progress()` shows what you have done. It is kept in a small file
@@ -158,8 +184,8 @@ assert abs(mean - H) < 4 * se
 # %% [markdown]
 # **Exercise: the log density of a Gaussian.** *8 minutes, easy.*
 #
-# Write $\log N(x; m, s^2 I)$ in nats, from the density of a Gaussian in one dimension. `x` has the shape (..., D),
-# `mean` (D,), and `std` is the number $s$. A data point is a vector: return one number for each, of the shape (...).
+# Write $\log N(x; m, s^2 I)$ in nats, from (0.3a). `x` has the shape (..., D), `mean` (D,), and `std` is $s$, a
+# tensor that holds one number. A data point is a vector: return one number for each, of the shape (...).
 
 # %%
 def my_log_normal(x, mean, std):
@@ -172,15 +198,14 @@ checks.log_normal(my_log_normal)
 # %% [markdown]
 # <details><summary>Hint 1: the log density of a Gaussian</summary>
 #
-# In one dimension the density is $\frac{1}{\sqrt{2\pi}\, s} \exp\!\big({-\tfrac{(x - m)^2}{2 s^2}}\big)$. Take its
-# log.
+# First one dimension. The log of (0.3a) has no exponential left. Which three terms does it have?
 #
 # </details>
 #
 # <details><summary>Hint 2: the log density of a Gaussian</summary>
 #
-# The dimensions are independent, so densities multiply and logs add: each of the three terms is summed over the last
-# axis.
+# $-\tfrac12 \log 2\pi$, $-\log s$ and $-\tfrac{(x - m)^2}{2 s^2}$. The logs of the dimensions add: each of the three
+# terms is summed over the last axis, so the first two count $D$ times.
 #
 # </details>
 #
@@ -196,8 +221,8 @@ checks.log_normal(my_log_normal)
 # </details>
 
 # %% [markdown]
-# What does knowing nothing score? Take the Gaussian with the right mean and variance, $N(0, I)$. Its score needs
-# only $\mathbb{E}|x|^2 = 2$:
+# How does a model fare that knows almost nothing? Take the Gaussian with the right mean and variance, $N(0, I)$. Only
+# $\mathbb{E}|x|^2$ is needed, the mean of $x_1^2 + x_2^2$. It is 2, since the variance is one per axis:
 #
 # $$ \mathbb{E}[-\log N(x; 0, I)] = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x|^2 = \log 2\pi + 1 \qquad (D = 2). \tag{0.4} $$
 
@@ -205,15 +230,15 @@ checks.log_normal(my_log_normal)
 from diffusion_edu.gaussian import Gaussian
 
 unit = Gaussian(torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64))
-know_nothing = torch.log(torch.tensor(2 * torch.pi)).item() + 1
+know_nothing = math.log(2 * math.pi) + 1
 print(f"unit Gaussian {know_nothing:.4f} nats,   from the samples {-unit.log_prob(big).mean():.3f}")
 print(f"between knowing nothing and perfection: {know_nothing - H:.3f} nats")
 assert abs(-unit.log_prob(big).mean().item() - know_nothing) < 0.01
 
 # %% [markdown]
 # These two numbers are the ends of the ruler. Every model of this course lies between them, or has something
-# wrong with it. How much is a nat? Take a model that knows the curve exactly but believes in too much noise. It is a
-# mixture of Gaussians like our data, with larger variances.
+# wrong with it. How much is a nat? Take a model that knows the curve exactly but believes in too much noise, or in too
+# little. It is a mixture like our data, with other variances.
 
 # %% [markdown]
 # **Exercise: is it worse to be too sure or too unsure?** *4 minutes, easy.*
@@ -258,24 +283,31 @@ _ = plots.ruler(scores, H)
 
 # %% [markdown]
 # The label behind each dot is its distance to $H$. Twice the noise costs about a fifth of the whole ruler, four
-# times the noise more than half of it. A tenth of a nat is hard to see in a scatter plot. That is why we measure.
+# times the noise more than half of it. (The axis says −bound. For these models that is $-\log p_\theta(x)$ itself; the
+# last section comes back to the word.)
 #
 # ## The truth at every noise level
 #
-# Diffusion models add noise to data. With signal share $\bar\alpha$ between 1 (clean) and 0 (noise only),
+# Diffusion models add noise to data. Write $x_0$ for a clean point and $x_t$ for a noisy one; $t$ will count steps of
+# noise, here it is only a name. With a signal share $\bar\alpha$ between 1 (clean) and 0 (noise only),
 #
 # $$ x_t = \sqrt{\bar\alpha}\, x_0 + \sqrt{1 - \bar\alpha}\;\varepsilon, \qquad \varepsilon \sim N(0, I). \tag{0.5} $$
 #
-# The notebooks to come explain why. Here only this matters: put (0.1) into (0.5), and $x_t$ is again a point on a
-# curve plus Gaussian noise. The curve has shrunk to $\sqrt{\bar\alpha}\, c(u)$, the noise has grown to variance
-# $\bar\alpha s^2 + 1 - \bar\alpha$:
+# The roots are there for the variances. Those of independent numbers add, and here they add up to
+# $\bar\alpha + 1 - \bar\alpha = 1$ if $x_0$ has variance one. So $x_t$ has it too. Notebook 03 says more.
+#
+# Put (0.1) into (0.5). Then $x_t = \sqrt{\bar\alpha}\, c(u)$ plus two independent noises, the data's own,
+# $\sqrt{\bar\alpha}\, s\, \varepsilon'$, and the added one, $\sqrt{1 - \bar\alpha}\, \varepsilon$. Together they are one
+# Gaussian noise of variance $\bar\alpha s^2 + 1 - \bar\alpha$. So $x_t$ is again a point on a curve, a smaller one, plus
+# Gaussian noise:
 #
 # $$ p(x_t) = \int_0^1 N\big(x_t;\, \sqrt{\bar\alpha}\, c(u),\, (\bar\alpha s^2 + 1 - \bar\alpha) I\big)\, du. \tag{0.6} $$
 #
-# So the density stays exact however much noise is added.
+# So we know the exact density however much noise is added. `roll.log_prob(xt, alpha_bar)` is its log.
 #
-# Far from the data each density in such a sum is smaller than any number a computer can hold. So densities are added
-# by their logs: `torch.logsumexp` returns $\log \sum_k e^{l_k}$ from the logs $l_k$, and stays finite.
+# In the computer (0.6) is a weighted sum, as (0.2) was. Far from the data each density in it is smaller than any number
+# a computer can hold. So densities are added by their logs: `torch.logsumexp` returns $\log \sum_k e^{l_k}$ from the
+# logs $l_k$, and stays finite.
 
 # %% [markdown]
 # **Exercise: the density at every noise level.** *15 minutes, medium.*
@@ -295,7 +327,7 @@ checks.noisy_log_prob(my_noisy_log_prob)
 # %% [markdown]
 # <details><summary>Hint 1: the density at every noise level</summary>
 #
-# Where does each place go, and how wide does its cloud become? Put (0.1) into (0.5).
+# Compare with (0.6), letter by letter. What stands for $c(u)$, for the average over $u$, and for $s^2$?
 #
 # </details>
 #
@@ -325,9 +357,13 @@ for alpha_bar, ax in zip(levels, plots.axes_row(5, size=1.9), strict=True):
     plots.density(roll.log_prob(grid, alpha_bar), ax, title=f"ᾱ = {alpha_bar}")
 
 # %% [markdown]
-# With the density come two functions that diffusion models learn. The *score* is its slope,
-# $\nabla \log p(x_t)$: it points to where the data are. And the best guess of the noise in $x_t$ is, by Tweedie's
-# formula (Efron 2011), the same thing up to a factor:
+# The arms blur into each other and the roll shrinks, until nothing but a round Gaussian is left.
+#
+# With the density come two functions that diffusion models learn. The *score* is the gradient of its log with respect
+# to the point, $\nabla \log p(x_t)$. It points to where the data are denser. (The name is unlucky: it has nothing to do
+# with a model's mark in nats.) The other function is the best guess of the noise: the mean of $\varepsilon$ over all the
+# ways in which this $x_t$ may have come about, $\mathbb{E}[\varepsilon \mid x_t]$. No other guess has a smaller mean
+# squared error. By Tweedie's formula (Efron 2011) it is the score up to a factor:
 #
 # $$ \mathbb{E}[\varepsilon \mid x_t] = -\sqrt{1 - \bar\alpha}\; \nabla \log p(x_t). \tag{0.7} $$
 #
@@ -341,6 +377,9 @@ for alpha_bar, ax in zip(levels, plots.axes_row(5, size=1.9), strict=True):
 # </details>
 #
 # The library has the score as a formula. Automatic differentiation of the log density must give the same.
+# `torch.autograd.grad(y, x)` gives the slope of one number `y` with respect to `x`, as a tuple with one entry. Here
+# there are five points and five log densities. Each depends on its own point only, so the slope of their sum holds the
+# slopes of all. And `requires_grad_()` tells PyTorch beforehand to keep track of what depends on `xt`.
 
 # %%
 alpha_bar = 0.8
@@ -392,8 +431,9 @@ checks.noise_guess(my_noise_guess)
 # </details>
 
 # %% [markdown]
-# Seen as arrows, the score is a wind that blows towards the data. With much noise it blows towards the middle.
-# With little noise it blows towards the nearest arm. A diffusion model that generates follows it from noise to data.
+# Seen as arrows, the score is a wind that blows towards the data. With much noise, on the left, it blows towards the
+# middle. With little noise, on the right, it blows towards the nearest arm. A diffusion model that generates follows it
+# from noise to data.
 
 # %% mystnb={"image": {"alt": "Three panels with arrows over the density. At low signal all arrows point to the centre; at intermediate levels they begin to bend; at high signal they point to the nearest arm of the spiral."}}
 coarse = plots.grid(limit=2.0, n=15)
@@ -402,29 +442,41 @@ for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=T
     plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.Q, f"score at ᾱ = {alpha_bar}")
 
 # %% [markdown]
-# The entropy, too, is known at every level. It rises from $H$ to that of $N(0, I)$, the number in (0.4).
+# The entropy, too, is known at every level. The levels from clean to noise are best told apart by the *signal-to-noise
+# ratio* $\mathrm{SNR} = \bar\alpha/(1 - \bar\alpha)$, and more evenly by its log. Solved for $\bar\alpha$ it is the
+# sigmoid function, $\bar\alpha = 1/(1 + e^{-\log \mathrm{SNR}})$. Read the figure from right to left, from clean to noisy:
+# the entropy rises from $H$ to that of $N(0, I)$, the number in (0.4).
 
 # %% mystnb={"image": {"alt": "Entropy of the noisy roll against log SNR: a smooth curve that falls from the unit Gaussian's 2.838 nats at low SNR to the data's 1.351 nats at high SNR."}}
 log_snr = torch.linspace(-6, 10, 17, dtype=torch.float64)
 entropies = [roll.entropy(a.item()) for a in log_snr.sigmoid()]
-ax = plots.truth(log_snr, entropies)
-ax.axhline(H, color=plots.DATA, linestyle=":")
-ax.axhline(know_nothing, color=plots.DATA, linestyle=":")
-_ = ax.set(xlabel="log SNR = log ᾱ/(1 − ᾱ)", ylabel="entropy, nats")
+ax = plots.truth(log_snr, entropies, marker=".")
+ax.axhline(know_nothing, color=plots.DATA, linestyle="--", label="the unit Gaussian")
+ax.axhline(H, color=plots.DATA, linestyle=":", label="H, the clean roll")
+ax.set(xlabel="log SNR = log ᾱ/(1 − ᾱ)", ylabel="entropy, nats")
+_ = ax.legend(loc="center left")
 
 # %%
 print(f"clean {entropies[-1]:.3f}   half-way {roll.entropy(0.5):.3f}   noise {entropies[0]:.3f} nats")
-assert all(a > b for a, b in zip(entropies[:-1], entropies[1:], strict=True)), "noise only ever adds entropy"
+assert all(a > b for a, b in zip(entropies[:-1], entropies[1:], strict=True)), "it falls from each SNR to the next"
 assert abs(entropies[0] - know_nothing) < 0.001
 
 # %% [markdown]
 # ## Comparing samples, and the noise floor
 #
-# A model that only gives samples has no score in nats. Then one compares two clouds of points. Three distances
-# are common: the energy distance (Székely & Rizzo 2013), the maximum mean discrepancy MMD² (Gretton et al. 2012) and the
-# sliced Wasserstein distance (Bonneel et al. 2015). All three are zero in the limit of many points if and only if the
-# distributions are equal. With a finite number they are not zero even for two samples of the *same* distribution.
-# That value is the *noise floor*. A distance without its floor says nothing.
+# A model that gives samples but no density has no mark in nats. Then one compares two clouds of points. Three distances
+# are common:
+#
+# - the *energy distance* (Székely & Rizzo 2013): how much further two points are from each other if they come from
+#   different clouds than if they come from the same,
+# - the *maximum mean discrepancy*, MMD² (Gretton et al. 2012): the same with a bump of each point in place of distances,
+#   so that only near neighbours count,
+# - the *sliced Wasserstein distance* $W_2$ (Bonneel et al. 2015): project both clouds onto a line, sort them, take the
+#   root mean square of the differences; over many lines.
+#
+# In the limit of many points each is zero if and only if the distributions are equal. With a finite number they are
+# not zero even for two samples of the *same* distribution. That value is the *noise floor*. A distance without its
+# floor says nothing.
 #
 # **Predict first.** Two true samples of 1,000 points, or of 4,000: which pair is further apart, and by how much?
 
@@ -449,19 +501,20 @@ assert seen["share off"] > 0.05 and seen["energy distance"] < 2
 
 # %% [markdown]
 # The first three numbers are multiples of the floor. The last two are better witnesses, and only a known density can
-# give them. *Mean log p* is the exact log density of the samples; for true points it is $-H$. *Share off* is the
-# share of samples where the true density is lower than at 999 of 1,000 true points; for true points it is one in a
-# thousand. A tenth of the blurred points lie off the roll, a hundred times too many, and the energy distance of 2,000
-# of them is still below twice its floor.
+# give them. *Mean log p* is the mean of the exact log density over the samples; for true points it is $-H$, up to the
+# error of the mean. *Share off* is the share of samples where the true density is lower than at 999 of 1,000 true
+# points; for true points it is one in a thousand on average. A tenth of the blurred points lie off the roll, a hundred
+# times too many, and the energy distance of 2,000 of them is still below twice its floor.
 #
 # ## The ruler
 #
-# From now on every model gets one number, $-\text{bound}$ in nats, and a place between the two ends. The bound of
-# notebook 01 replaces the log likelihood where that cannot be computed.
+# For most models of this course $\log p_\theta(x)$ cannot be computed, only a number that it is never below: a lower
+# *bound*, which notebook 01 derives. So from now on every model gets one number, the mean of $-\text{bound}$ in nats, and
+# a place between the two ends of the ruler.
 #
-# One last trick makes the ruler sharp. To estimate a model's distance to $H$, do not subtract $H$ from a mean. Subtract
-# the exact $\log p(x)$ *of the same points*. The points' own spread cancels. Take a model that is nearly right, with a
-# fifth too much noise:
+# One last trick makes the ruler sharp. To estimate a model's distance to $H$, do not subtract $H$ from the mean of
+# $-\log p_\theta(x)$. Take the difference to the exact $\log p(x)$ *of the same points*, point by point, as the
+# expectation in (0.3) is written. The points' own spread cancels.
 
 # %% [markdown]
 # **Exercise: a sharp ruler.** *8 minutes, easy.*
@@ -501,6 +554,9 @@ checks.paired_gap(my_paired_gap)
 # ```
 #
 # </details>
+
+# %% [markdown]
+# How much does it help? Take a model that is nearly right, with a fifth too much noise.
 
 # %%
 nearly = Mixture(roll.weights, roll.means, 1.2**2 * roll.variances)
@@ -656,7 +712,7 @@ assert paired.std() < 0.5 * from_H.std()
 # - A model's mean $-\log p_\theta(x)$ is at least the data's entropy $H$; the excess is a KL divergence (0.3).
 # - For the swiss roll, $p$, $H$, the score and $\mathbb{E}[\varepsilon \mid x_t]$ are exact at every noise level
 #   (0.2), (0.6), (0.7).
-# - Sample distances need a noise floor. They saturate long before the nats do.
+# - Sample distances need a noise floor, and flaws of tenths of a nat hide in it.
 #
 # | symbol | code | file |
 # | --- | --- | --- |

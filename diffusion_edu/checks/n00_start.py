@@ -43,17 +43,15 @@ log_normal = Exercise(
     minutes=8,
     difficulty=1,
     text=r"""
-Write $\log N(x; m, s^2 I)$ in nats, from the density of a Gaussian in one dimension. `x` has the shape (..., D),
-`mean` (D,), and `std` is the number $s$. A data point is a vector: return one number for each, of the shape (...).""",
+Write $\log N(x; m, s^2 I)$ in nats, from (0.3a). `x` has the shape (..., D), `mean` (D,), and `std` is $s$, a tensor
+that holds one number. A data point is a vector: return one number for each, of the shape (...).""",
     stub='''def my_log_normal(x, mean, std):
     """log N(x; mean, std² I) in nats, one number per data point."""
     return ...''',
     hints=(
-        r"In one dimension the density is $\frac{1}{\sqrt{2\pi}\, s} \exp\!\big({-\tfrac{(x - m)^2}{2 "
-        r"s^2}}\big)$. Take "
-        r"its log.",
-        r"The dimensions are independent, so densities multiply and logs add: each of the three terms is summed over "
-        r"the last axis.",
+        r"First one dimension. The log of (0.3a) has no exponential left. Which three terms does it have?",
+        r"$-\tfrac12 \log 2\pi$, $-\log s$ and $-\tfrac{(x - m)^2}{2 s^2}$. The logs of the dimensions add: each of "
+        r"the three terms is summed over the last axis, so the first two count $D$ times.",
     ),
     solution='''def my_log_normal(x, mean, std):
     """log N(x; mean, std² I) in nats, one number per data point."""
@@ -64,29 +62,29 @@ Write $\log N(x; m, s^2 I)$ in nats, from the density of a Gaussian in one dimen
         Property("agrees with torch.distributions",
                  lambda f, x, m, s: (f(x, m, s), Independent(Normal(m, s), 1).log_prob(x))),
         Property("is the log of a density that integrates to one", _total_on_a_line),
-        Property("is −½ D log 2π at the mean for s = 1 (0.4)",
+        Property("is −½ D log 2π at the mean for s = 1",
                  lambda f, x, m, s: (f(m + 0 * x, m, s / s), -0.5 * x.shape[-1] * LOG_2PI + 0 * x[..., 0])),
     ),
     mistakes=(
-        Mistake("the negative of it", "That is the surprise, −log p. The log density falls with the distance.", "0.4",
+        Mistake("the negative of it", "That is the surprise, −log p. The log density falls with the distance.", "0.3a",
                 lambda *a: -_log_normal(*a).sum(-1)),
-        Mistake("the log density of each dimension", "A data point is a vector: sum over the last axis.", "0.4",
+        Mistake("the log density of each dimension", "A data point is a vector: sum over the last axis.", "0.3a",
                 _log_normal),
-        Mistake("the mean over the dimensions", "Logs of independent dimensions add up: a sum, not a mean.", "0.4",
+        Mistake("the mean over the dimensions", "Logs of independent dimensions add up: a sum, not a mean.", "0.3a",
                 lambda *a: _log_normal(*a).mean(-1)),
-        Mistake("log N with the constant counted once", "Each of the D dimensions has its own −½ log 2πs².", "0.4",
+        Mistake("log N with the constant counted once", "Each of the D dimensions has its own −½ log 2πs².", "0.3a",
                 lambda x, m, s: -((x - m) ** 2 / (2 * s**2)).sum(-1) - 0.5 * (2 * math.pi * s**2).log()),
-        Mistake("log N with (x − m)²/2s", "The square is measured in variances: 2s², not 2s.", "0.4",
+        Mistake("log N with (x − m)²/2s", "The square is measured in variances: 2s², not 2s.", "0.3a",
                 lambda x, m, s: _log_normal(x, m, s, square=(x - m) ** 2 / (2 * s)).sum(-1)),
-        Mistake("log N with (x − m)²/s²", "The factor ½ in the exponent is missing.", "0.4",
+        Mistake("log N with (x − m)²/s²", "The factor ½ in the exponent is missing.", "0.3a",
                 lambda x, m, s: _log_normal(x, m, s, square=(x - m) ** 2 / s**2).sum(-1)),
-        Mistake("log N with |x − m|", "The distance is not squared.", "0.4",
+        Mistake("log N with |x − m|", "The distance is not squared.", "0.3a",
                 lambda x, m, s: _log_normal(x, m, s, square=(x - m).abs() / (2 * s**2)).sum(-1)),
         Mistake("log N without log s", "A wide density is low: −log s per dimension is missing, and it does not "
-                "integrate to one.", "0.4", lambda x, m, s: _log_normal(x, m, s, log=0).sum(-1)),
-        Mistake("log N with log s² in place of log s", "log √(2πs²) is ½ log 2π + log s.", "0.4",
+                "integrate to one.", "0.3a", lambda x, m, s: _log_normal(x, m, s, log=0).sum(-1)),
+        Mistake("log N with log s² in place of log s", "log √(2πs²) is ½ log 2π + log s.", "0.3a",
                 lambda x, m, s: _log_normal(x, m, s, log=2 * s.log()).sum(-1)),
-        Mistake("the density itself", "The log is missing.", "0.4", lambda *a: _log_normal(*a).sum(-1).exp()),
+        Mistake("the density itself", "The log is missing.", "0.3a", lambda *a: _log_normal(*a).sum(-1).exp()),
     ),
 )  # fmt: skip
 
@@ -190,7 +188,7 @@ plus noise of variance `var` (a number). `alpha_bar` is $\bar\alpha$. Return $\l
     """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
     return ...''',
     hints=(
-        r"Where does each place go, and how wide does its cloud become? Put (0.1) into (0.5).",
+        r"Compare with (0.6), letter by letter. What stands for $c(u)$, for the average over $u$, and for $s^2$?",
         r"Make all distances with `xt.unsqueeze(-2) - ...`, of the shape (..., K, D). The log of a weighted sum of "
         r"exponentials is `torch.logsumexp(log_weights + log_densities, -1)`.",
     ),
@@ -207,7 +205,7 @@ plus noise of variance `var` (a number). `alpha_bar` is $\bar\alpha$. Return $\l
                  lambda f, x, w, m, v, a: (f(x, w, m, v, a / a), _noisy(x, w, m, v, a / a))),
         Property("is N(0, I) at ᾱ = 0, whatever the data",
                  lambda f, x, w, m, v, a: (f(x, w, m, v, 0 * a), Independent(Normal(0 * x, 0 * x + 1), 1).log_prob(x))),
-        Property("stays finite far from the data",
+        Property("stays finite far from the data, at xt + 100",
                  lambda f, x, w, m, v, a: (f(100 + x, w, m, v, a), _noisy((100 + x).double(), w, m, v, a)),
                  hint="Far away every density is zero in the computer, and log 0 is −∞. Add the logs with "
                  "torch.logsumexp."),
