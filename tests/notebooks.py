@@ -3,6 +3,7 @@
 python tests/notebooks.py write [NN ...]   execute notebooks/NN_*.py (all without NN) into notebooks/NN_*.ipynb
 python tests/notebooks.py check [NN ...]   say what is wrong with the stored notebooks
 python tests/notebooks.py scripts [NN ...] give the stored widgets the library's scripts of today, executing nothing
+python tests/notebooks.py prose [NN ...]   give the stored notebooks the Markdown of their texts, executing nothing
 
 Executed twice, a notebook comes out the same to the byte: ids are numbered and timings dropped. A cell that
 fails leaves the stored notebook as it was.
@@ -220,6 +221,19 @@ def renew_scripts(path: Path) -> None:
     store(notebook, path)
 
 
+def renew_prose(path: Path) -> None:
+    """Puts the Markdown of a text into its stored notebook. Raises ValueError if its code is another one."""
+    stored, notebook = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"), fmt="py:percent")
+    old, new = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (stored, notebook))
+    differ = [cell.source for cell, other in zip(new, old, strict=False) if cell.source.strip() != other.source.strip()]
+    if differ or len(old) != len(new):
+        raise ValueError(f"{path.name}: its code changed too, use write: {(differ or ['cells added or gone'])[0]}")
+    for cell, other in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = other.outputs, other.execution_count
+    notebook.metadata["widgets"] = stored.metadata.get("widgets", {})
+    store(normalised(notebook), path)
+
+
 def cells(notebook: nbformat.NotebookNode) -> list[tuple]:
     """What the text and the notebook must agree on, cell by cell."""
     return [(c.cell_type, c.source.strip(), json.dumps(c.metadata, sort_keys=True)) for c in notebook.cells]
@@ -230,7 +244,7 @@ def is_image(output: nbformat.NotebookNode) -> bool:
 
 
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] not in ("write", "check", "scripts"):
+    if not argv or argv[0] not in ("write", "check", "scripts", "prose"):
         print(__doc__)
         return 2
     chosen, status = texts(argv[1:]), 0
@@ -238,8 +252,8 @@ def main(argv: list[str]) -> int:
         print(f"no notebooks/{' or '.join(argv[1:])}*.py")
         return 2
     for text in chosen:
-        if argv[0] == "scripts":
-            renew_scripts(text.with_suffix(".ipynb"))
+        if argv[0] in ("scripts", "prose"):
+            {"scripts": renew_scripts, "prose": renew_prose}[argv[0]](text.with_suffix(".ipynb"))
         if argv[0] == "write":
             start = time.monotonic()
             try:

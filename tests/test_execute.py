@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from notebooks import WIDGET_STATE, renew_scripts, widget_problems, write
+from notebooks import WIDGET_STATE, renew_prose, renew_scripts, widget_problems, write
 
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     name: python3\n#     display_name: Python 3\n# ---\n"
 MOVING = """
@@ -47,6 +47,20 @@ def test_an_old_script_is_a_problem_and_is_renewed_without_executing(tmp_path):
     renew_scripts(path)
     assert path.read_bytes() == once
     assert not widget_problems(nbformat.read(path, as_version=4))
+
+
+def test_prose_is_renewed_without_executing_and_code_is_not(tmp_path):
+    prose, path = "\n# %% [markdown]\n# Some words.\n", tmp_path / "99_try.ipynb"
+    once = written(tmp_path, MOVING)
+    path.with_suffix(".py").write_text(HEADER + prose + MOVING, encoding="utf-8")
+    renew_prose(path)
+    without_executing = path.read_bytes()
+    assert without_executing != once
+    assert written(tmp_path, prose + MOVING) == without_executing
+    path.with_suffix(".py").write_text(HEADER + prose + MOVING.replace("cosine(10)", "cosine(9)"), encoding="utf-8")
+    with pytest.raises(ValueError, match="cosine\\(9\\)"):
+        renew_prose(path)
+    assert path.read_bytes() == without_executing
 
 
 def test_a_cell_that_fails_leaves_the_notebook_as_it_was(tmp_path):
