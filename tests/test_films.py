@@ -1,5 +1,6 @@
 """Films are decoded again and compared with the points they were made of; files are whole, or the old ones."""
 
+import base64
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -448,3 +449,29 @@ def test_a_video_waits_for_its_viewer():
 def test_a_video_that_a_page_cannot_show_is_refused(sources, text, poster, message):
     with pytest.raises(ValueError, match=message):
         films.video_html(sources, text, poster)
+
+
+def test_an_embedded_film_holds_the_files_bytes(tmp_path):
+    pictures = [np.full((40, 60, 3), shade, dtype=np.uint8) for shade in (0, 128, 255)]
+    films.write(pictures, out := tmp_path / "a.mp4", fps=5, still=pictures[1], progress=False)
+    (tag, video), (_, source) = Tags(films.embedded_html(out, "grey & light")).found
+    assert tag == "video"
+    assert (video["width"], video["height"], video["aria-label"]) == ("60", "40", "grey & light")
+    assert "autoplay" not in video
+    for address, kind, file in (
+        (source["src"], "video/mp4", out),
+        (video["poster"], "image/png", films.poster_of(out)),
+    ):
+        start, _, held = address.partition(",")
+        assert start == f"data:{kind};base64"
+        assert base64.b64decode(held) == file.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.gif", "a film"), ("b.mp4", "a film"), ("a.mp4", " "), ("c.mp4", "x")])
+def test_only_a_finished_film_with_its_poster_and_a_text_is_embedded(tmp_path, name, text):
+    picture = np.zeros((40, 60, 3), dtype=np.uint8)
+    films.write([picture], tmp_path / "a.mp4", fps=5, still=picture, progress=False)
+    films.write([picture], tmp_path / "a.gif", fps=5, progress=False)
+    films.write([picture], tmp_path / "c.mp4", fps=5, progress=False)  # without a poster
+    with pytest.raises(ValueError, match="embedding needs an"):
+        films.embedded_html(tmp_path / name, text)
