@@ -56,11 +56,13 @@ class Draw:
 @dataclass(frozen=True)
 class Property:
     """What a correct answer has. `sides(f, *inputs)` returns what f gives and what it should give, and, for a Monte
-    Carlo mean, how far apart they may lie. `hint` is shown if no mistake could be named."""
+    Carlo mean, how far apart they may lie. `hint` is shown if no mistake could be named. `instead` says what f was
+    given in the place of some inputs, such as "alpha_bar = 0; eps = 1"."""
 
     claim: str
     sides: Callable[..., tuple]
     hint: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,9 @@ class Exercise(Item):
         difference = differs(got, expected, precision(case), *atol)
         if difference:
             why = self.diagnosis(attempt) or p.hint
-            where = "; ".join(f"{name} = {shown(value)}" for name, value in case.items() if not callable(value))
+            inputs = {name: shown(value) for name, value in case.items() if not callable(value)}
+            inputs |= dict(part.split(" = ") for part in p.instead.split("; ") if part)
+            where = "; ".join(f"{name} = {value}" for name, value in inputs.items())
             raise Stop(
                 WRONG,
                 f"A correct answer {p.claim}.\nWith {where}\n{difference[0].upper()}{difference[1:]}.\n{why}".strip(),

@@ -85,6 +85,7 @@ that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise
         Property(
             "preserves the variance: the squared factors add up to one",
             lambda f, b, t, x, e: (f(b, t, 0 * x + 1, 0 * e) ** 2 + f(b, t, 0 * x, 0 * e + 1) ** 2, 0 * x + 1),
+            instead="x0 = 1, then 0; eps = 0, then 1",
         ),
     ),
     mistakes=(
@@ -160,7 +161,10 @@ need for 0.01 nats in the plane? And for 784 pixels?""",
     T = 1
     while -dim / 2 * math.log(1 - (1 - beta) ** T) >= nats:
         T += 1
-    return T''',
+    return T
+
+
+# 459 steps of 0.01 for 0.01 nats in the plane; 1,053 for 784 pixels''',
     cases=_length_cases,
     properties=(
         Property("is the first T at which KL(q(x_T|x₀) ‖ N(0, I)) is small enough",
@@ -195,10 +199,17 @@ def _posterior_cases(draw: Draw) -> list[dict]:
     ]
 
 
+def _at_the_first_step(f, beta, t, xt, x0):
+    """At t = 1 the posterior is the point x₀ itself."""
+    if t > 1:
+        return torch.zeros(()), torch.zeros(())
+    return f(beta, t, xt, x0), (x0, torch.zeros(()))
+
+
 def _by_bayes(f, beta, t, xt, x0):
-    """Prior times likelihood, by precisions; at t = 1 the point itself."""
+    """Prior times likelihood, by precisions, for t ≥ 2."""
     if t == 1:
-        return f(beta, t, xt, x0), (x0, torch.zeros(()))
+        return torch.zeros(()), torch.zeros(())
     alpha, before, _, _ = _bars(beta.double(), t)
     x = x0.double()
     exact = gaussian.condition(Gaussian(before.sqrt() * x, (1 - before) + 0 * x), alpha.sqrt(), beta[t], xt)
@@ -263,7 +274,10 @@ $\beta_t$. **Predict first:** what must it return at $t = 1$?""",
     return c0 * x0 + ct * xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]''',
     cases=_posterior_cases,
     properties=(
-        Property("is prior times likelihood, and x₀ itself with variance 0 at t = 1", _by_bayes),
+        Property("is x₀ itself with variance 0 at t = 1", _at_the_first_step,
+                 hint="At t = 1 the prior is a point. A sum of precisions divides by its variance 1 − ᾱ_0 = 0 there; "
+                 "multiplied out, as in (3.9), it does not."),
+        Property("is prior times likelihood at t ≥ 2", _by_bayes),
         Property("satisfies Bayes' rule (3.13) at an arbitrary point", _bayes_identity),
     ),
     mistakes=(
@@ -368,7 +382,7 @@ and write it: nats for each data point, constant included. `sigma2` is the numbe
     cases=_kl_cases,
     properties=(
         Property("agrees with torch.distributions at any x_t", _kl_by_torch),
-        Property("is ½ (SNR(t−1) − SNR(t)) |x₀ − x̂₀|² for σ² = β̃_t (3.18)", _snr_form),
+        Property("is ½ (SNR(t−1) − SNR(t)) |x₀ − x̂₀|² for σ² = β̃_t (3.18)", _snr_form, instead="sigma2 = β̃_t"),
     ),
     mistakes=(
         Mistake("the KL with a norm that is not squared", "001 and 002 print it so; the KL has |x₀ − x̂₀|².", "3.17",
@@ -379,6 +393,8 @@ and write it: nats for each data point, constant included. `sigma2` is the numbe
                 "sum.", "3.17", _kl_like(distance=lambda d: d.square().mean(-1))),
         Mistake("the KL with the constant of one dimension", "Each of the D dimensions pays the constant: the factor "
                 "is D/2.", "3.17", _kl_like(constant=lambda r, D: 0.5 * (r - 1 - r.log()))),
+        Mistake("the KL with the constant of two dimensions", "The factor D/2 is 1 in the plane only. D is the length "
+                "of a point, x0.shape[-1].", "3.17", _kl_like(constant=lambda r, D: r - 1 - r.log())),
         Mistake("the KL with c_t in place of c_t²", "The distance of the means is c_t |x₀ − x̂₀|, and it is squared "
                 "as a whole.", "3.17", _kl_like(weight=lambda c, s, b, bar: c / (2 * s))),
         Mistake("the KL with √ᾱ_t in c_t", "The factor of x₀ in the mean has the root of ᾱ_{t−1}.", "3.9",
@@ -479,8 +495,9 @@ best_variance = Exercise(
     difficulty=2,
     text=r"""
 Step $t$ of the reverse process has a denoiser with mean squared error $\mathrm{mse}_t$ per dimension. Which
-$\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero, and write the result with the help of
-(3.9). It must hold at $t = 1$, too.""",
+$\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero. Then write the result with $\beta_t$,
+$\bar\alpha_t$ and $\mathrm{mse}_t$: (3.9) says where $x_{t-1}$ lies, given $x_t$ and $x_0$. It must hold at $t = 1$,
+too.""",
     stub='''def my_best_variance(beta, t, mse):
     """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
     return ...''',
@@ -498,10 +515,12 @@ $\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero, and wr
     cases=_variance_cases,
     properties=(
         Property("is the mean square that (3.21) asks for", _by_moment),
-        Property("is the true reverse variance for Gaussian data", _on_gaussian_data),
+        Property("is the true reverse variance for Gaussian data", _on_gaussian_data,
+                 instead="mse = that of the best denoiser"),
         Property("is β̃_t for a denoiser without error",
-                 lambda f, b, t, mse: (f(b, t, 0 * mse), _bars(b.double(), t)[3])),
-        Property("is β_t if the error is 1 − ᾱ_t", lambda f, b, t, mse: (f(b, t, 1 - _bars(b, t)[2]), b[t])),
+                 lambda f, b, t, mse: (f(b, t, 0 * mse), _bars(b.double(), t)[3]), instead="mse = 0"),
+        Property("is β_t if the error is 1 − ᾱ_t", lambda f, b, t, mse: (f(b, t, 1 - _bars(b, t)[2]), b[t]),
+                 instead="mse = 1 − ᾱ_t"),
     ),
     mistakes=(
         Mistake("β̃_t", "That is right only if x₀ is known. The denoiser's error comes on top.", "3.21",
