@@ -104,7 +104,7 @@ assert nothing == 8 and 1 < packed < 2
 
 # %%
 def my_honest_bits(log_p, dim, width):
-    """Bits per dimension claimed by a log density of `dim` pixels with levels `width` apart."""
+    """Bits per dimension that a log density of images claims."""
     return ...
 
 
@@ -127,12 +127,13 @@ checks.honest_bits(my_honest_bits)
 #
 # ```python
 # def my_honest_bits(log_p, dim, width):
-#     """Bits per dimension claimed by a log density of `dim` pixels with levels `width` apart."""
+#     """Bits per dimension that a log density of images claims."""
 #     return -(log_p + dim * math.log(width)) / (dim * math.log(2))
 #
 #
-# # my_honest_bits(8.29, 1, 2 / 255) is −5.0 bits, and no code is shorter than nothing. Within that pixel's
-# # cell the density is a spike and far from even: its integral over the cell is 1, and the true cost 0 bits.
+# # my_honest_bits(8.29, 1, 2 / 255) is −5.0: no code is shorter than nothing.
+# # The density is a spike inside the cell, and far from even. Its integral
+# # over the cell is 1, so that in truth the pixel costs 0 bits.
 # ```
 #
 # </details>
@@ -145,10 +146,10 @@ checks.honest_bits(my_honest_bits)
 # $$ \log P(x \mid z) = \sum_d \big[ x_d \log \pi_d + (1 - x_d) \log(1 - \pi_d) \big], \tag{5.2} $$
 #
 # the cross-entropy that many codes use. For 256 grey levels it is a continuous law, cut into bins of width
-# $2h = 2/255$ around the levels; the first and the last bin take all that lies beyond (Salimans et al. 2017):
+# $2h = 2/255$ around the levels; the first and the last bin take all that lies beyond (Salimans et al. 2017). With the
+# *logistic* law, $F(u) = 1/(1 + e^{-u})$, of centre $\mu_d$ and width $s_d$,
 #
-# $$ P(x_d \mid z) = F\!\left(\tfrac{x_d + h - \mu_d}{s_d}\right) - F\!\left(\tfrac{x_d - h - \mu_d}{s_d}\right),
-#    \qquad F(u) = \frac{1}{1 + e^{-u}}. \tag{5.3} $$
+# $$ P(x_d \mid z) = F\!\left(\frac{x_d + h - \mu_d}{s_d}\right) - F\!\left(\frac{x_d - h - \mu_d}{s_d}\right). \tag{5.3} $$
 #
 # A sum over the levels telescopes to 1, wherever $\mu$ is and however small $s$.
 
@@ -162,7 +163,7 @@ checks.honest_bits(my_honest_bits)
 
 # %%
 def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels in [−1, 1] under discretised logistic laws, (n,)."""
+    """log P(x) of grey levels under discretised logistic laws, (n,)."""
     return ...
 
 
@@ -188,7 +189,7 @@ checks.grey_log_prob(my_grey_log_prob)
 #
 # ```python
 # def my_grey_log_prob(x, mean, scale):
-#     """log P(x) of grey levels in [−1, 1] under discretised logistic laws, (n,)."""
+#     """log P(x) of grey levels under discretised logistic laws, (n,)."""
 #     low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
 #     high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
 #     log_F = torch.nn.functional.logsigmoid
@@ -284,9 +285,9 @@ assert latents < 0
 
 # %% [markdown]
 # A single term is no cost, as notebook 02 found: the first is even positive, because $z_2$ is made from $z_1$ and knows it
-# better than $x$ does. The sum of the three is one. Beside the VAE of section 3 the hierarchy spends a few nats more on its
-# latents and gets them back in the reconstruction, but not all: on the test set its bound is the worse of the two. So
-# few passes over the images are not enough for it. In the published numbers of section 9, from long trainings, more levels win.
+# better than $x$ does. The sum of the three is one. Does a hierarchy pay? It can spend more nats on its latents than the
+# VAE of section 3, and get back more in the reconstruction, but it has more to learn. After so few passes over the images the
+# two cards lie close together. In the published numbers of section 9, from long trainings, more levels win.
 #
 # What does each level decide? Draw one image from the top down. Then keep the upper latents and draw the rest again.
 
@@ -315,7 +316,7 @@ _ = plots.image_grid(MNIST.to_images(torch.cat(noisy)), plots.axes_row(1, size=4
 # eq. 13). So its bound is one of a probability, and all three kinds of models stand on one ruler. One thing had to be
 # added. Notebook 03 chose one variance $\sigma_t^2$ for each step. But pixels differ: one that is surely black needs
 # hardly any, one on an edge needs all. So here $\sigma_t^2$ depends on the prediction $\hat x_0$ of the pixel itself,
-# by a table of 14 ranges $r$, each with the variance that is optimal for it, (3.21) range by range:
+# by a table of 14 ranges $r$, each with the variance that is optimal for it, (3.21) range by range, and $c_t$ as in (3.17):
 #
 # $$ \sigma_t^2(r) = \tilde\beta_t + c_t^2\, \mathbb{E}\big[ (x_0 - \hat x_0)^2 \mid \hat x_0 \in r \big]. \tag{5.4} $$
 
@@ -324,8 +325,8 @@ _ = plots.image_grid(MNIST.to_images(torch.cat(noisy)), plots.axes_row(1, size=4
 #
 # Write (5.4) for one step $t$. `x0` and `x0_hat` (n, D) hold pixels and what the network believes them to be.
 # `edges` are the borders between the ranges $r$, in rising order, and `beta_tilde` and `c` are the numbers
-# $\tilde\beta_t$ and $c_t$. Return a variance for each range, one more than there are edges; in each lies at least
-# one pixel. It is counting, and nothing is trained.
+# $\tilde\beta_t$ and $c_t$ of this step. Return a variance for each range, one more than there are edges; in each
+# lies at least one pixel. It is counting, and nothing is trained.
 
 # %%
 def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
@@ -533,7 +534,8 @@ print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.6)
 # of the real ones (on average over ten choices).
 
 # %%
-my_same_n = [...]  # '1,000 real', '1,000 shifted', '1,000 blurred', '100 real'
+my_same_n = [...]  # the smallest first, of
+# '1,000 real', '1,000 shifted', '1,000 blurred', '100 real'
 checks.same_n(my_same_n)
 
 # %% [markdown]
@@ -552,7 +554,7 @@ checks.same_n(my_same_n)
 # <details><summary>Solution: which images are farthest from real ones?</summary>
 #
 # ```python
-# my_same_n = ['1,000 real', '1,000 shifted', '1,000 blurred', '100 real']  # the smallest first
+# my_same_n = ['1,000 real', '1,000 shifted', '1,000 blurred', '100 real']
 # ```
 #
 # </details>
@@ -561,7 +563,7 @@ checks.same_n(my_same_n)
 # The 1,000 images are one draw, the floor is the mean over many such draws. They differ by the luck of the draw. The
 # floor of the Fréchet distance is far from zero, and it depends on how many images there are:
 
-# %% mystnb={"image": {"alt": "The Fréchet distance of n unseen real images from the test set against n on logarithmic axes: from about 29 at a hundred images it falls as 1/n, then flattens towards about 1 at ten thousand."}}
+# %% mystnb={"image": {"alt": "The Fréchet distance of n unseen real images from the test set against n on logarithmic axes: from about 30 at a hundred images it falls as 1/n, then flattens towards about 1 at ten thousand."}}
 floors = scores.reference().card["floors"]
 n, F = np.array(floors["n"]), np.array(floors["frechet"])
 a, b = np.polyfit(1 / n, F, 1, w=n**0.5)[::-1]
@@ -639,10 +641,10 @@ for name, card in grey.items():
 assert grey["ddpm"]["scores"]["frechet_ratio"] < min(grey[n]["scores"]["frechet_ratio"] for n in ("vae", "hvae"))
 
 # %% [markdown]
-# The DDPM is the best of the three, and still far from the floor. About half of the test images have no sample nearby, and the
-# LeNet is less sure of its samples than of real digits. That is what an hour on one core gives, in which the network saw
-# each image sixteen times. The course's own aim is a ratio below 3 and coverage above 0.9. It was set for a GPU, none was at hand,
-# and so it is open.
+# The DDPM is the best of the three, and it is not at the floor. The first column says at what multiple it is, coverage how
+# many test images have a sample nearby, and confidence that the LeNet is less sure of the samples than of real digits. Section 6
+# prints how often each network saw each image, and by the standards of this field that is very little. The course's own aim, set for a
+# GPU, is a ratio below 3 and coverage above 0.9.
 #
 # ## 8. Does it copy?
 #
@@ -658,8 +660,8 @@ _ = plots.image_grid(pair, plots.axes_row(1, size=7)[0], columns=10, title="samp
 # ## 9. Beside published numbers
 #
 # All on binary MNIST with random binarisation, −log P of the test set in nats by importance weighting. The published
-# models are multilayer perceptrons, the first two trained for thousands of passes over the data. Ours took about ten, and
-# the aims of this course, 85.5 for one level and 80 for three, are open.
+# models are multilayer perceptrons, the first two trained for thousands of passes over the data. Ours
+# took far fewer, as their cards say. The aims of this course are 85.5 nats for one level and 80 for three.
 
 # %%
 published = {
@@ -678,7 +680,7 @@ for name, value in sorted((published | ours).items(), key=lambda item: -item[1])
 # looked like. On a machine with a GPU the same command takes the GPU; several processes share the work under
 # `torchrun`; `--resume` goes on where a run was cut off. The README has the details.
 
-# %% mystnb={"image": {"alt": "The DDPM's training loss against the step on logarithmic axes: it falls steeply from about two hundred in the first few hundred steps and then slowly and noisily to about fifty."}}
+# %% mystnb={"image": {"alt": "The DDPM's training loss against the step on logarithmic axes: it falls steeply in the first few hundred steps and then slowly and noisily."}}
 log = pretrained.log("mnist-ddpm")
 ax = plots.axes_row(1, size=3.2)[0]
 plots.curve(log["step"], log["loss"], ax, color=plots.MODEL)

@@ -55,19 +55,20 @@ itself. Where the density hardly changes within a cell, $P(x) \approx p(x)\, w^D
 that such a density claims. **Then use it.** At a black pixel, a Gaussian with the standard deviation 0.0001 has
 the log density 8.29. How many bits does it claim to need for that pixel, and why can that not be?""",
     stub='''def my_honest_bits(log_p, dim, width):
-    """Bits per dimension claimed by a log density of `dim` pixels with levels `width` apart."""
+    """Bits per dimension that a log density of images claims."""
     return ...''',
     hints=(
         r"(5.1) wants a probability. What is the logarithm of $p(x)\, w^D$?",
         r"$\log P(x) \approx$ `log_p + dim * math.log(width)`, in nats for the whole image. Divide by $-D \log 2$.",
     ),
     solution='''def my_honest_bits(log_p, dim, width):
-    """Bits per dimension claimed by a log density of `dim` pixels with levels `width` apart."""
+    """Bits per dimension that a log density of images claims."""
     return -(log_p + dim * math.log(width)) / (dim * math.log(2))
 
 
-# my_honest_bits(8.29, 1, 2 / 255) is −5.0 bits, and no code is shorter than nothing. Within that pixel's
-# cell the density is a spike and far from even: its integral over the cell is 1, and the true cost 0 bits.''',
+# my_honest_bits(8.29, 1, 2 / 255) is −5.0: no code is shorter than nothing.
+# The density is a spike inside the cell, and far from even. Its integral
+# over the cell is 1, so that in truth the pixel costs 0 bits.''',
     cases=_density_cases,
     properties=(
         Property("is the code length of a cell, in bits per pixel", _of_cells),
@@ -157,7 +158,7 @@ Write $\log P(x \mid z)$ for the law (5.3), for images `x` (n, D) whose pixels s
 beyond. And it has to stay finite where $F$ cannot be told from 0 or 1 any more: a model that is sure and wrong pays a
 thousand nats, but not infinitely many.""",
     stub='''def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels in [−1, 1] under discretised logistic laws, (n,)."""
+    """log P(x) of grey levels under discretised logistic laws, (n,)."""
     return ...''',
     hints=(
         r"$F$ is `torch.sigmoid`. At $x = -1$ the lower edge of the bin is at $-\infty$, at $x = 1$ the upper one at "
@@ -167,7 +168,7 @@ thousand nats, but not infinitely many.""",
         r"`torch.log(-torch.expm1(a - b))`.",
     ),
     solution='''def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels in [−1, 1] under discretised logistic laws, (n,)."""
+    """log P(x) of grey levels under discretised logistic laws, (n,)."""
     low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
     high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
     log_F = torch.nn.functional.logsigmoid
@@ -273,8 +274,8 @@ variance_table = Exercise(
     text=r"""
 Write (5.4) for one step $t$. `x0` and `x0_hat` (n, D) hold pixels and what the network believes them to be. `edges`
 are the borders between the ranges $r$, in rising order, and `beta_tilde` and `c` are the numbers $\tilde\beta_t$ and
-$c_t$. Return a variance for each range, one more than there are edges; in each lies at least one pixel. It is
-counting, and nothing is trained.""",
+$c_t$ of this step. Return a variance for each range, one more than there are edges; in each lies at least one pixel.
+It is counting, and nothing is trained.""",
     stub='''def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
     """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
     return ...''',
@@ -463,12 +464,12 @@ same_n = Ordering(
 **Predict first.** Order four sets of images by their Fréchet distance (5.5) from the test images, the smallest first:
 the thousand unseen real ones; the same, each moved by one pixel; the same, blurred a little; and a hundred of the real
 ones (on average over ten choices).""",
-    stub=f"my_same_n = [...]  # {REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}",
+    stub=f"my_same_n = [...]  # the smallest first, of\n# {REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}",
     hints=(
         r"Three sets have the same $n$, so that only their images differ. Is the fourth one like the first?",
         r"64 features have a covariance of 64 × 64 numbers. How well can a hundred images tell them?",
     ),
-    solution=f"my_same_n = [{REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}]  # the smallest first",
+    solution=f"my_same_n = [{REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}]",
     values=_distances,
     backwards="That is the order from the largest distance to the smallest. (5.5) is zero for equal Gaussians.",
     reasons={
