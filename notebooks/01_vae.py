@@ -17,19 +17,21 @@
 # # The variational autoencoder: why a bound, and how loose is it?
 #
 # Notebook 00 built a ruler: $-\log p(x)$ in nats, with the entropy $H$ of the swiss roll at its lower end. Now comes
-# the first model. Its likelihood is an integral, so it is trained on a lower bound of it.
+# the first model. Its own density of a point, the *likelihood* $p_\theta(x)$, is an integral that nobody can compute in
+# general. So it is trained on a number that is never above $\log p_\theta(x)$, a lower bound.
 #
-# **The question.** Why a bound and not the likelihood? And when a trained model scores badly, is the model wrong or
+# **The question.** Why a bound and not the likelihood? And when a trained model comes out badly, is the model wrong or
 # is only the bound loose?
 #
 # **Afterwards you can**
 # - say which of $x$, $z$, $p(x, z)$, $p(x)$ is observed, which can be evaluated, and which is an integral,
-# - derive the ELBO twice, once as an inequality and once as an identity that names the gap,
+# - derive this bound, the ELBO, twice: once as an inequality and once as an identity that names the gap,
 # - tell the two gradients of an expectation apart, and say by how much one is noisier,
 # - split a VAE's distance to $H$ into the part that is the model's and the part that is the bound's,
 # - explain why its samples fall between the arms of the roll.
 #
-# **Time** about 60 minutes, and 50 for the exercises. **You need** notebook 00.
+# **Time** about 70 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
+# lines: nobody was timed. **You need** notebook 00, and an idea of what a neural network is and how it is trained.
 
 # %%
 import math
@@ -43,7 +45,8 @@ from diffusion_edu.vae import VAE
 
 # %% [markdown]
 # Start with the training, because it takes most of a minute. What the loss means is the subject of sections 3 to 6.
-# Until then take it on trust that `vae` is a trained model.
+# Until then take it on trust that `vae` is a trained model. `trainer.run` trains and hands out the terms of the loss at
+# every step; we keep each 200th. `seeded(k)` is a source of random numbers that gives the same ones in every run.
 
 # %%
 plots.use_style()
@@ -81,10 +84,18 @@ _ = plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL,
 #
 # - $x$: a data point, two numbers here. The only thing that is observed.
 # - $z$: the latent, two numbers here as well. Never observed.
-# - $\mu_\theta, \sigma_\theta$: the outputs of a neural network with parameters $\theta$.
+# - $\mu_\theta(z)$, $\sigma^2_\theta(z)$: a mean and a variance for each coordinate of $x$. They are the outputs of a
+#   neural network with parameters $\theta$.
 #
 # Both factors are Gaussian densities, so the *joint* density of any pair that we make up can be evaluated. And a pair
-# can be drawn, first $z$, then $x$. That is all `bound.generate` does.
+# can be drawn, first $z$, then $x$. That is all `bound.generate` does. A Gaussian number with mean $m$ and standard
+# deviation $s$ is made from one with mean 0 and variance 1:
+#
+# $$ z = m + s\,\varepsilon, \qquad \varepsilon \sim N(0, 1). \tag{1.1a} $$
+#
+# In the code `vae.prior()` is $p(z)$ and `vae.p(0, z)` is $p_\theta(x \mid z)$, both as a `Gaussian` with `.mean`, `.var`,
+# `.log_prob(...)` and `.sample(...)`, which is (1.1a). The 0 is the number of the level that is made: the library counts
+# $x$ as level 0, $z$ as level 1.
 
 # %%
 g = seeded(0)
@@ -95,6 +106,9 @@ torch.testing.assert_close(x, bound.generate(vae, 3, seeded(0)))
 print("log p(x, z) of three pairs: " + ", ".join(f"≈ {value:.2f}" for value in log_joint))
 
 # %% [markdown]
+# This course grew out of four texts, which it calls 000, 001, 002 and 003; the first three are listed at the end. Where
+# one of them slips, we say so, because a careful reader trips there.
+#
 # **Where tutorials slip.** 000 says «what we could observe is the joint probability». Only $x$ is observed. The joint
 # is what we can *write down and evaluate*. 000 also calls its subject «autoregressive models». An autoregressive
 # model writes $p(x)$ as a product over the parts of $x$ and has no latent; the models here are latent-variable
@@ -102,12 +116,12 @@ print("log p(x, z) of three pairs: " + ", ".join(f"≈ {value:.2f}" for value in
 #
 # ## 2 Maximum likelihood, and an integral
 #
-# The data come without $z$, so the score of a point has to add up all causes it may have had:
+# The data come without $z$, so the density of a point has to add up all causes it may have had:
 #
 # $$ p_\theta(x) = \int p_\theta(x, z)\, dz = \int p_\theta(x \mid z)\, p(z)\, dz = \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big]. \tag{1.2} $$
 #
-# Maximum likelihood wants the parameters under which the data are least surprising. By (0.3) they are also those with
-# the smallest KL divergence from the data to the model:
+# *Maximum likelihood* wants the parameters under which the data are least surprising. By (0.3) they are also those with
+# the smallest KL divergence from the data to the model. With $\mathbb{E}_x$ for the mean over the data,
 #
 # $$ \theta^* = \arg\max_\theta\; \mathbb{E}_{x}\big[ \log p_\theta(x) \big] = \arg\max_\theta\; \mathbb{E}_x \log \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big]. \tag{1.3} $$
 #
@@ -139,8 +153,8 @@ print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, log 
 #
 # $$ \log \hat p_K(x) = \log \frac1K \sum_{k=1}^K p_\theta(x \mid z_k), \qquad z_k \sim p(z). \tag{1.4} $$
 #
-# The average is unbiased for $p_\theta(x)$. Its logarithm is too small in the mean, since the log is concave.
-# **Predict first.** How many draws does one point need in two dimensions, and in 32? The first part can be answered
+# The average is *unbiased* for $p_\theta(x)$: it is right in the mean. Its logarithm is too small in the mean, since the
+# log is concave. **Predict first.** How many draws does one point need in two dimensions, and in 32? The first part can be answered
 # on the trained decoder, against the grid.
 
 # %% [markdown]
@@ -199,11 +213,14 @@ assert naive[0][0] < -100 and naive[2][0] < -0.1 and abs(naive[-1][0]) < 0.05 an
 # %% [markdown]
 # One draw is wrong by hundreds of nats. A thousand are needed before the error is a few hundredths of a nat, and that
 # for one point in one step of training. The *effective sample size* $(\sum_k w_k)^2 / \sum_k w_k^2$, here with
-# $w_k = p_\theta(x \mid z_k)$, says how many draws do the work. It is a few in a hundred: only a small patch of the
-# plane of $z$ can have made a given $x$.
+# $w_k = p_\theta(x \mid z_k)$, says how many draws do the work: it is $K$ if all $w_k$ are equal, and 1 if one of them
+# outweighs the rest. (The code computes it from the logs.) It is a few in a hundred: only a small patch of the plane of
+# $z$ can have made a given $x$.
 #
-# For the second part of the question we need a truth in many dimensions. Linear-Gaussian models have one: if
-# $z \sim N(0, I)$ and $x \mid z \sim N(z, 0.1\, I)$, then $x \sim N(0, 1.1\, I)$.
+# For the second part of the question we need a truth in many dimensions. Linear-Gaussian models have one. If
+# $z \sim N(0, I)$ and $x \mid z \sim N(z, 0.1\, I)$, then $x$ is $z$ plus independent noise, the variances add, and
+# $x \sim N(0, 1.1\, I)$. `gaussian.marginal` does this sum. `bound.importance_weighted` is the function of the exercise;
+# section 8 explains its name.
 
 # %%
 def naive_error(d, K, var=0.1, n=64):
@@ -256,7 +273,8 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 # ## 3 The bound
 #
 # So look in the right place. Let a second distribution $q(z \mid x)$ propose causes for the given $x$. Any $q$ will
-# do that is positive wherever the joint is:
+# do that is positive wherever the joint is. (Jensen's inequality was in notebook 00: the log of a mean is at least the
+# mean of the log.)
 #
 # $$ \begin{aligned}
 # \log p_\theta(x)
@@ -278,9 +296,9 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 # &= \mathrm{ELBO}(x) + \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big) && \text{name the two parts}
 # \end{aligned} \tag{1.6} $$
 #
-# The gap is the distance from $q$ to the *true posterior* $p_\theta(z \mid x)$. It is zero if and only if they are
-# equal. So raising the ELBO in $q$ pulls $q$ towards the posterior. Raising it in $\theta$ raises the likelihood, or
-# moves the posterior towards $q$. Both happen.
+# Here $p_\theta(z \mid x)$ is the *true posterior*: how likely each cause is once $x$ is known, under the model. The gap
+# is the KL divergence from $q$ to it, zero if and only if they are equal. So raising the ELBO in $q$ pulls $q$ towards
+# the posterior. Raising it in $\theta$ raises the likelihood, or moves the posterior towards $q$, or does both.
 #
 # **Where tutorials slip.** 002 derives (1.5) in four lines whose integrals have no $dz$: read it in. 000 calls the
 # ELBO «Loss». It is maximised; the loss is its negative. The starting point of 000, $p(x) = p(x, z)/p(z \mid x)$, is
@@ -289,10 +307,11 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 # %% [markdown]
 # **Exercise: one draw of the bound.** *15 minutes, medium.*
 #
-# Write one draw of the ELBO (1.5). `vae` answers `vae.q(1, x)`, `vae.p(0, z)` and `vae.prior()` with Gaussians,
-# which have `.mean`, `.var` and `.log_prob(...)`. The noise comes in as `eps`, of the shape of $x$: make $z$ from
-# it, and return $\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your function
-# return, draw by draw, if $q$ is the exact posterior?
+# Write one draw of the ELBO (1.5): the log ratio at one $z \sim q(z \mid x)$. `vae` answers `vae.q(1, x)`, which is
+# $q(z \mid x)$, `vae.p(0, z)` and `vae.prior()` with Gaussians, which have `.mean`, `.var` and `.log_prob(...)`. The
+# noise comes in as `eps`, of the shape of $x$: make $z$ from it by (1.1a). Return $\log \frac{p(x, z)}{q(z \mid x)}$
+# for each data point. **Predict first:** what will your function return, draw by draw, if $q$ is the exact
+# posterior?
 
 # %%
 def my_elbo(x, vae, eps):
@@ -305,7 +324,8 @@ checks.elbo(my_elbo)
 # %% [markdown]
 # <details><summary>Hint 1: one draw of the bound</summary>
 #
-# $z = m + s\,\varepsilon$, with the mean and the *standard deviation* of $q(z \mid x)$.
+# In $z = m + s\,\varepsilon$ stand the mean and the *standard deviation* of $q(z \mid x)$. Which densities make up
+# the joint?
 #
 # </details>
 #
@@ -331,9 +351,11 @@ checks.elbo(my_elbo)
 # %% [markdown]
 # ### A model in which everything is exact
 #
-# Let $z \sim N(0, 1)$ and $x \mid z \sim N(2z, \tfrac12)$. The evidence and the posterior have formulas,
-# `gaussian.marginal` and `gaussian.condition`. Our $q$ is the exact posterior, moved by `shift` and with its variance
-# multiplied by `widen`.
+# Let $z \sim N(0, 1)$ and $x \mid z \sim N(2z, \tfrac12)$. Then $x \sim N(0, 4 + \tfrac12)$, since $2z$ has variance 4.
+# For the posterior, look at the log of the joint as a function of $z$. It is a parabola,
+# $-\tfrac12 z^2 - (x - 2z)^2 = -\tfrac92 \big(z - \tfrac49 x\big)^2 + \text{const}$, so the posterior is the Gaussian
+# $N(\tfrac49 x, \tfrac19)$. The functions `gaussian.marginal` and `gaussian.condition` do this for any such pair. Our
+# $q$ is the exact posterior, moved by `shift` and with its variance multiplied by `widen`.
 
 # %%
 class Toy:
@@ -371,8 +393,10 @@ torch.testing.assert_close(tight.elbo, p_x.log_prob(x_toy), rtol=1e-12, atol=1e-
 print(f"log p(x) minus one-sample ELBO: below 1e-12 at all {len(x_toy):,} points")
 
 # %% [markdown]
-# Now a $q$ that is off by a known amount. The expectation in (1.5) of a Gaussian log density of $z$ has a closed
-# form, so (1.6) can be checked exactly, and the sampled bound must agree within its standard error.
+# Now a $q$ that is off by a known amount. All expectations here have closed forms, so (1.6) can be checked exactly, and
+# the sampled bound must agree within its standard error. The cell uses two results ahead of section 5, which derives
+# them: the ELBO is $\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\|\, p(z))$, and `gaussian.kl` is the KL of two
+# Gaussians. For the first term, $\mathbb{E}_q (x - a z)^2 = (x - a m)^2 + a^2 v$ if $q = N(m, v)$.
 
 # %%
 toy = Toy(shift=0.3, widen=2.0)
@@ -426,8 +450,9 @@ _ = ax.legend()
 
 # %% [markdown]
 # The error bars vanish where the gap does. And the gap is lopsided: a $q$ ten times too wide costs far more than one
-# ten times too narrow. When a Gaussian $q$ has to approximate a posterior that is no Gaussian, it would rather cover
-# too little than too much.
+# ten times too narrow. In notebook 00 it was the narrow model that paid more. There the average was over the truth, and
+# the model was the second argument of the KL; here the average is over $q$ itself, the first argument. So when a
+# Gaussian $q$ has to approximate a posterior that is no Gaussian, it would rather cover too little than too much.
 #
 # ## 4 The gradient of an expectation
 #
@@ -435,12 +460,13 @@ _ = ax.legend()
 # $m$ and the standard deviation $s$ of $q = N(m, s^2)$. The parameters sit in the distribution that is sampled. There
 # are two ways.
 #
-# *Score function* (Williams 1992). Differentiate the density, and use $\nabla q = q\, \nabla \log q$:
+# *Score function* (Williams 1992). Differentiate the density, and use $\nabla q = q\, \nabla \log q$. (The score of
+# notebook 00 was the slope of a log density in the point. This one is the slope in the parameters.)
 #
 # $$ \nabla\, \mathbb{E}_q[f(z)] = \int f(z)\, \nabla q(z)\, dz = \mathbb{E}_q\big[ f(z)\, \nabla \log q(z) \big]. \tag{1.7} $$
 #
 # *Reparameterisation* (Kingma & Welling 2014; Rezende et al. 2014). Write $z = m + s\,\varepsilon$ with
-# $\varepsilon \sim N(0, 1)$. Now the randomness has no parameters, and the gradient goes inside:
+# $\varepsilon \sim N(0, 1)$, as in (1.1a). Now the randomness has no parameters, and the gradient goes inside:
 #
 # $$ \nabla\, \mathbb{E}_q[f(z)] = \mathbb{E}_{\varepsilon}\big[ \nabla f(m + s\,\varepsilon) \big] = \mathbb{E}_\varepsilon\big[ f'(z)\, \nabla(m + s\, \varepsilon) \big]. \tag{1.8} $$
 
@@ -484,9 +510,10 @@ checks.pathwise_gradient(my_pathwise_gradient)
 # </details>
 
 # %% [markdown]
-# For a Gaussian, $\partial_m \log q = \varepsilon/s$ and $\partial_{\log s} \log q = \varepsilon^2 - 1$, while
-# $\partial_m z = 1$ and $\partial_{\log s} z = s\,\varepsilon$. (1.7) needs only values of $f$. (1.8) needs its
-# slope.
+# A standard deviation has to stay positive, so one trains its log. By the chain rule
+# $\partial_{\log s} = s\, \partial_s$. For a Gaussian, $\partial_m \log q = \varepsilon/s$ and
+# $\partial_{\log s} \log q = \varepsilon^2 - 1$, while $\partial_m z = 1$ and $\partial_{\log s} z = s\,\varepsilon$. (1.7)
+# needs only values of $f$. (1.8) needs its slope.
 #
 # Test both on a term of the ELBO, $f(z) = \log N(x; 2z, \tfrac12 I)$ in $d$ dimensions, at the first coordinate of
 # $m$ and $\log s$. With $\mathbb{E}_q f = \text{const} - \sum_i \big[ (x_i - 2m_i)^2 + 4 s_i^2 \big]$ the true
@@ -530,13 +557,14 @@ torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))  # (1.
 # %% [markdown]
 # ## 5 The two terms
 #
-# Split the joint in (1.5) by (1.1), $p_\theta(x, z) = p_\theta(x \mid z)\, p(z)$:
+# Split the joint in (1.5) by (1.1), $p_\theta(x, z) = p_\theta(x \mid z)\, p(z)$. The log becomes
+# $\log p_\theta(x \mid z) + \log \frac{p(z)}{q(z \mid x)}$, and the mean of the second part under $q$ is minus a KL:
 #
 # $$ \mathrm{ELBO}(x) = \underbrace{\mathbb{E}_{q(z \mid x)}\big[ \log p_\theta(x \mid z) \big]}_{\text{reconstruction}} \;-\; \underbrace{\mathrm{KL}\big( q(z \mid x) \,\|\, p(z) \big)}_{\text{prior matching}}. \tag{1.9} $$
 #
 # The first asks that $x$ can be read off from $z$. The second charges for every nat by which $q$ departs from the
 # prior. A VAE takes $q_\phi(z \mid x) = N\big(z; \mu_\phi(x), \sigma_\phi^2(x)\big)$ from a second network, the
-# *encoder*. Then the KL needs no sampling. For each dimension, with $q = N(\mu, v)$ and $p = N(\nu, w)$,
+# *encoder*, with parameters $\phi$. Then the KL needs no sampling. For each dimension, with $q = N(\mu, v)$ and $p = N(\nu, w)$,
 #
 # $$ \mathrm{KL}(q \,\|\, p) = \frac12 \left[ \frac{v}{w} - 1 - \log\frac{v}{w} + \frac{(\mu - \nu)^2}{w} \right], \tag{1.10} $$
 #
@@ -606,8 +634,9 @@ assert abs(mean - by_hand) < 4 * se
 # %% [markdown]
 # ## 6 The loss in code
 #
-# `bound.bound` computes the two terms from one sample of $z$ per point. It takes any chain of latents; a VAE is the
-# chain with $T = 1$. By hand, with the same noise:
+# `bound.bound` computes the two terms from one sample of $z$ per point, and their sum, `.elbo`. It takes any chain of
+# latents $z_1, \dots, z_T$ that are made one from the other (notebook 02); a VAE is the chain with $T = 1$. By hand,
+# with the same noise:
 
 # %%
 fresh = roll.sample(10_000, seed=11)
@@ -639,8 +668,8 @@ assert sampled_kl < closed_kl
 # of all the logs is the constant $\log p_\theta(x)$. The noise of one term cancels the noise of the other. A KL in
 # closed form has no noise to cancel with. Notebook 03 meets this again.
 #
-# The training that ran at the start minimised the negative mean of `b.elbo` over batches of 512 points, with Adam.
-# This is what happened:
+# The training that ran at the start minimised the negative mean of `b.elbo` over batches of 512 points, with Adam, the
+# usual kind of gradient descent. This is what happened:
 
 # %% mystnb={"image": {"alt": "Training curves over twelve thousand steps: the negative ELBO falls towards the black line of the entropy and flattens above it; the reconstruction term and the KL both rise in the first steps and then change little."}}
 steps = list(history)
@@ -653,14 +682,16 @@ ax.set(xlabel="training step", ylabel="nats per data point", ylim=(-4, 6))
 _ = ax.legend(ncols=4)
 
 # %% [markdown]
-# The two terms are large and of opposite sign. $z$ carries several nats about $x$ at the price of as many. What is
-# left over, the sum, moves by tenths.
+# The two terms are large and of opposite sign. The KL goes up to about four nats: that is what $z$ costs. The
+# reconstruction gains more than that. It is 2.5 nats in the end, and −2.8 for the decoder of section 2 that ignores
+# $z$. What is left over, the sum, moves by tenths.
 #
 # ## 7 What if one term is missing?
 #
-# 001 asks what the regulariser is for. Leave out one term at a time and train for a short while. Beside them go a run
-# with both terms and a run whose decoder has its variance fixed to one. With that, $-\log p(x \mid z)$ is half a
-# squared error plus a constant, the reconstruction loss of many tutorials.
+# 001 asks what the KL term, the «regulariser», is for. Leave out one term at a time and train for a short while. Beside
+# them go a run with both terms and a run whose decoder has its variance fixed to one. With that, $-\log p(x \mid z)$ is
+# half a squared error plus a constant, the reconstruction loss of many tutorials. (`score_chain` is `bound.bound`
+# without gradients.)
 #
 # **Predict first.** What will $q$ look like without the KL? What without the reconstruction?
 
@@ -729,7 +760,8 @@ for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
 #
 # $$ \mathbb{E}_x[-\mathrm{ELBO}(x)] - H = \underbrace{\mathrm{KL}\big( p(x) \,\|\, p_\theta(x) \big)}_{\text{the model is wrong}} + \underbrace{\mathbb{E}_x\, \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big)}_{\text{the bound is loose}}. \tag{1.11} $$
 #
-# To tell them apart without a grid, tighten the bound: average $K$ ratios before taking the log (Burda et al. 2016),
+# To tell them apart without a grid, tighten the bound: average $K$ ratios before taking the log. This is the bound of
+# the *importance-weighted autoencoder*, IWAE (Burda et al. 2016):
 #
 # $$ \mathrm{IWAE}_K(x) = \mathbb{E}\!\left[ \log \frac1K \sum_{k=1}^K w_k \right], \qquad w_k = \frac{p_\theta(x, z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x). \tag{1.12} $$
 #
@@ -765,7 +797,7 @@ ax.set(xscale="log", xlabel="K, draws from q per point", ylabel="nats per data p
 _ = ax.legend()
 
 # %% [markdown]
-# The curve starts at the ELBO and comes down to within a few hundredths of a nat of the model's exact score, the
+# The curve starts at the ELBO and comes down to within a few hundredths of a nat of the model's exact likelihood, the
 # dashed line. Ten draws of $q$ remove most of the looseness. From there down to $H$ no bound helps: the model itself
 # is wrong.
 #
@@ -793,7 +825,8 @@ for K, (from_prior, se) in zip(iwae, naive, strict=False):
 # Follow the two stories of the pair $(x, z)$. The encoder's is $p(x)\, q(z \mid x)$, the model's is
 # $p(z)\, p_\theta(x \mid z)$. The distance to $H$ is the KL divergence between the two, and the product rule splits
 # the encoder's story either way. By $x$ first, it gives (1.11). By $z$ first,
-# $p(x)\, q(z \mid x) = q(z)\, q(x \mid z)$, it gives another split (compare Hoffman & Johnson 2016):
+# $p(x)\, q(z \mid x) = q(z)\, q(x \mid z)$, it gives another split (compare Hoffman & Johnson 2016). Here $q(x \mid z)$
+# says which data points were encoded to this $z$, and how often:
 #
 # $$ \mathbb{E}_x[-\mathrm{ELBO}(x)] - H = \mathbb{E}_{p(x)\, q(z \mid x)}\!\left[ \log \frac{p(x)\, q(z \mid x)}{p(z)\, p_\theta(x \mid z)} \right] = \underbrace{\mathrm{KL}\big( q(z) \,\|\, p(z) \big)}_{\text{prior mismatch}} + \underbrace{\mathbb{E}_{q(z)}\, \mathrm{KL}\big( q(x \mid z) \,\|\, p_\theta(x \mid z) \big)}_{\text{the decoder's own error}}. \tag{1.14} $$
 #
@@ -1080,6 +1113,10 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 #
 # **References**
 #
+# - 000: *Deep Learning 21: Diffusion Models (1)*, blog,
+#   [ireneli.eu](https://ireneli.eu/2022/11/08/deep-learning-21-diffusion-models-1/)
+# - 001: *Diffusion Models*, lecture slides
+# - 002: Turner (2021), *Diffusion models as a kind of VAE*, blog
 # - Burda, Grosse, Salakhutdinov (2016), *Importance weighted autoencoders*,
 #   [arXiv:1509.00519](https://arxiv.org/abs/1509.00519)
 # - Child (2021), *Very deep VAEs generalize autoregressive models and can outperform them on images*,
@@ -1093,6 +1130,5 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # - Rybkin, Daniilidis, Levine (2021), *Simple and effective VAE training with calibrated decoders*,
 #   [arXiv:2006.13202](https://arxiv.org/abs/2006.13202)
 # - Tomczak, Welling (2018), *VAE with a VampPrior*, [arXiv:1705.07120](https://arxiv.org/abs/1705.07120)
-# - Turner (2021), *Diffusion models as a kind of VAE* (002)
 # - Williams (1992), *Simple statistical gradient-following algorithms for connectionist reinforcement learning*,
 #   [doi:10.1007/BF00992696](https://doi.org/10.1007/BF00992696)

@@ -303,6 +303,7 @@ SLIPS = {
         (" - q.log_prob(z)", "", "denominator log q(z|x) is missing"),
         (" + vae.prior().log_prob(z)", "", "the prior is missing"),
         ("q.var.sqrt()", "q.var", "standard deviation"),
+        ("q.mean + q.var.sqrt() * eps", "eps", "a draw of the prior"),
         ("q.mean + q.var.sqrt() * eps", "q.mean", "noise is not used"),
         ("vae.prior().log_prob(z) - q.log_prob(z)", "0.5 * (1 - q.var - q.mean**2 + q.var.log()).sum(-1)",
          "nothing to cancel with"),

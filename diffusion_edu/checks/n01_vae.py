@@ -160,15 +160,17 @@ elbo = Exercise(
     minutes=15,
     difficulty=2,
     text=r"""
-Write one draw of the ELBO (1.5). `vae` answers `vae.q(1, x)`, `vae.p(0, z)` and `vae.prior()` with Gaussians, which
-have `.mean`, `.var` and `.log_prob(...)`. The noise comes in as `eps`, of the shape of $x$: make $z$ from it, and
-return $\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your function return,
-draw by draw, if $q$ is the exact posterior?""",
+Write one draw of the ELBO (1.5): the log ratio at one $z \sim q(z \mid x)$. `vae` answers `vae.q(1, x)`, which is
+$q(z \mid x)$, `vae.p(0, z)` and `vae.prior()` with Gaussians, which have `.mean`, `.var` and `.log_prob(...)`. The
+noise comes in as `eps`, of the shape of $x$: make $z$ from it by (1.1a). Return
+$\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your function return, draw by
+draw, if $q$ is the exact posterior?""",
     stub='''def my_elbo(x, vae, eps):
     """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
     return ...''',
     hints=(
-        r"$z = m + s\,\varepsilon$, with the mean and the *standard deviation* of $q(z \mid x)$.",
+        r"In $z = m + s\,\varepsilon$ stand the mean and the *standard deviation* of $q(z \mid x)$. Which densities "
+        r"make up the joint?",
         r"By (1.1) the joint is the decoder's density of $x$ times the prior's of $z$. So three logs are added, one of "
         r"them with a minus sign, all at the same $z$.",
     ),
@@ -193,15 +195,19 @@ draw by draw, if $q$ is the exact posterior?""",
                 lambda *a: _elbo(*a, weights=(1, 1, 0))),
         Mistake("log p(x|z) − log q(z|x)", "The joint is p(x|z) p(z): the prior is missing.", "1.1",
                 lambda *a: _elbo(*a, weights=(1, 0, -1))),
-        Mistake("log p(x|z)", "That is the reconstruction alone.", "1.9", lambda *a: _elbo(*a, weights=(1, 0, 0))),
+        Mistake("log p(x|z)", "The joint is p(x|z) p(z), and q is missing too.", "1.5",
+                lambda *a: _elbo(*a, weights=(1, 0, 0))),
         Mistake("the ratio at z = m + v ε", "The noise is multiplied by the standard deviation, the root of the "
-                "variance.", "1.8", lambda *a: _elbo(*a, power=1)),
+                "variance.", "1.1a", lambda *a: _elbo(*a, power=1)),
+        Mistake("the ratio at z = ε", "That is a draw of the prior. The expectation is under q(z|x), so z is drawn "
+                "from q.", "1.5", lambda x, vae, eps: vae.p(0, eps).log_prob(x) + vae.prior().log_prob(eps)
+                - vae.q(1, x).log_prob(eps)),
         Mistake("the ratio at z = m", "The noise is not used: an expectation needs a draw, not the mean.", "1.5",
                 lambda x, vae, eps: _elbo(x, vae, 0 * eps)),
         Mistake("the negative of the bound", "That is the loss. The bound is maximised.", "1.5",
                 lambda *a: -_elbo(*a)),
         Mistake("log p(x|z) − KL(q ‖ prior) with the KL in closed form", "Right on average, but the noise of its first "
-                "term has nothing to cancel with, and with an exact q it is not log p(x).", "1.9", _with_closed_kl),
+                "term has nothing to cancel with, and with an exact q it is not log p(x).", "1.6", _with_closed_kl),
     ),
 )  # fmt: skip
 
