@@ -164,7 +164,7 @@ def peers(width: int) -> dict[str, torch.nn.Module]:
     try:
         from diffusers import UNet2DModel
     except ImportError:
-        print("diffusers is not installed: pip install diffusers", file=sys.stderr)
+        print("diffusers is not installed: pip install -e '.[peers]'", file=sys.stderr)
         return nets
     nets["diffusers' UNet2DModel"] = UNet2DModel(
         sample_size=28,
