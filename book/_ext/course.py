@@ -13,6 +13,7 @@ import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
 from course_parts import ROLES, Film, add_downloads
+from course_sheet import Sheet
 from PIL import Image
 from sphinx.highlighting import PygmentsBridge
 
@@ -165,6 +166,7 @@ def setup(app) -> dict:
     for name, role in ROLES.items():
         app.add_role(name, role())
     app.add_directive("film", Film)
+    app.add_directive("sheet", Sheet)
     app.add_directive("ideas-map", IdeasMap)
     app.add_directive("ideas-list", IdeasList)
     app.connect("builder-inited", add_widgets_script)

@@ -45,6 +45,11 @@ class Notebook:
         """The numbers of its equations."""
         return TAG.findall(self.text)
 
+    def formulas(self) -> dict[str, str]:
+        """Number of each equation → its LaTeX, with the \\tag."""
+        blocks = re.findall(r"\$\$(.*?)\$\$", self.text, flags=re.S)
+        return {tag: block.strip() for block in blocks for tag in TAG.findall(block)}
+
     def slips(self) -> list[tuple[str, str, str]]:
         """(anchor, title of the section, text) of each paragraph on a tutorial's slip."""
         found, section = [], ""
