@@ -330,6 +330,7 @@ SLIPS = {
         ("ratio - 1 -", "ratio -", "−1 makes it zero"),
     ],
     "spoilt_gap": [
+        ("(factors - 1 - factors.log())", "(factors - 1 - factors.log())[1:]", "factors[0] to level 1"),
         ("factors - 1 - factors.log()", "1 / factors - 1 + factors.log()", "turned round"),
         ("dim / 2", "1 / 2", "Each of the D dimensions"),
         (".sum()", ".mean()", "sum over its levels"),
@@ -709,6 +710,30 @@ def test_a_mistake_beyond_the_collection_is_shown_with_the_input():
     assert "With mean_q = [" in result.text
     assert re.search(r"It gives [\d.]+; right is [\d.]+", result.text)
     assert "This equals" not in result.text
+
+
+def test_parts_may_come_stacked_in_one_tensor():
+    right = lambda slope, m, s, eps: torch.stack([slope(m + s * eps).mean(), (slope(m + s * eps) * eps).mean()])  # noqa: E731
+    assert checks.pathwise_gradient.judge(right).status == CORRECT
+    wrong = checks.pathwise_gradient.judge(lambda slope, m, s, eps: right(slope, m, s, eps * s / s**2))
+    assert wrong.status == WRONG
+    log_s = checks.pathwise_gradient.judge(lambda slope, m, s, eps: right(slope, m, s, eps) * torch.stack([s / s, s]))
+    assert "Part 2 equals the gradient with respect to log s. " in log_s.text
+    assert "returns 1 part" in checks.pathwise_gradient.judge(lambda slope, m, s, eps: torch.zeros(3)).text
+
+
+def test_a_long_list_of_latents_is_shown_by_its_shape():
+    z = [torch.zeros(3, 2)] * 4
+    assert core.shown(z) == "(4 tensors of shape (3, 2))"
+    assert core.shown(z[:1]) == "[[[0, 0], [0, 0], [0, 0]]]"
+    assert core.shown([0.5, "a", torch.zeros(2)]) == "[0.5, 'a', [0, 0]]"
+
+
+def test_a_message_shows_the_input_that_the_property_asks_for():
+    far = checks.noisy_log_prob.judge(
+        lambda xt, w, m, v, a: (w * torch.exp(Mixture(w, m, v).log_prob(xt, a.item()).unsqueeze(-1))).sum(-1).log()
+    )
+    assert "With xt = about 100 in each coordinate; weights" in far.text
 
 
 # --- texts ---

@@ -75,7 +75,9 @@ class Mistake:
     wrong: Callable
 
     def __str__(self) -> str:
-        return f"This equals {self.formula}. {self.sentence} See ({self.equation})."
+        formula, _, part = self.formula.removesuffix(")").partition(" (part ")
+        what = f"Part {part} equals {formula}" if part else f"This equals {self.formula}"
+        return f"{what}. {self.sentence} See ({self.equation})."
 
 
 @dataclass(frozen=True)
@@ -337,6 +339,7 @@ def precision(case: dict) -> torch.dtype:
 def differs(got, expected, dtype: torch.dtype, atol: float | Tensor = 0.0) -> str:
     """How the answer differs from what it should be, in words; nothing if it does not."""
     if isinstance(expected, tuple):
+        got = in_parts(got, len(expected))
         if not isinstance(got, tuple) or len(got) != len(expected):
             parts = len(got) if isinstance(got, tuple) else 1
             return f"it returns {parts} {'part' if parts == 1 else 'parts'}, and {len(expected)} are wanted"
@@ -359,11 +362,17 @@ def differs(got, expected, dtype: torch.dtype, atol: float | Tensor = 0.0) -> st
     return f"it gives {shown(g)}; right is {shown(expected)}{note}"
 
 
+def in_parts(got, count: int):
+    """A tensor that stacks as many parts as are wanted, as a tuple of these; anything else as it is."""
+    return tuple(got) if isinstance(got, Tensor) and got.ndim and len(got) == count else got
+
+
 def same(got, wrong: Callable, case: dict) -> bool:
     """Whether an answer is the one that the wrong formula gives."""
     with contextlib.suppress(Exception):
         other = wrong(*case.values())
         if isinstance(other, tuple):
+            got = in_parts(got, len(other))
             pairs = [(g, o) for g, o in zip(got, other, strict=True) if o is not None]
             return isinstance(got, tuple) and not any(differs(g, o, torch.float64) for g, o in pairs)
         return not differs(got, other, torch.float64)
@@ -388,6 +397,8 @@ def plain_mistake(got: list, cases: list[dict]) -> str:
 def shown(value) -> str:
     """A small value in full, a large one by its shape."""
     if isinstance(value, tuple | list):
+        if sum(part.numel() for part in tensors(list(value))) > 10:
+            return f"({len(value)} tensors of shape {tuple(value[0].shape)})"
         return ", ".join(map(shown, value)).join("()" if isinstance(value, tuple) else "[]")
     if not isinstance(value, Tensor):
         return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else repr(value)[:80]

@@ -63,7 +63,8 @@ that holds one number. A data point is a vector: return one number for each, of 
                  lambda f, x, m, s: (f(x, m, s), Independent(Normal(m, s), 1).log_prob(x))),
         Property("is the log of a density that integrates to one", _total_on_a_line),
         Property("is −½ D log 2π at the mean for s = 1",
-                 lambda f, x, m, s: (f(m + 0 * x, m, s / s), -0.5 * x.shape[-1] * LOG_2PI + 0 * x[..., 0])),
+                 lambda f, x, m, s: (f(m + 0 * x, m, s / s), -0.5 * x.shape[-1] * LOG_2PI + 0 * x[..., 0]),
+                 instead="x = mean; std = 1"),
     ),
     mistakes=(
         Mistake("the negative of it", "That is the surprise, −log p. The log density falls with the distance.", "0.3a",
@@ -202,13 +203,14 @@ plus noise of variance `var` (a number). `alpha_bar` is $\bar\alpha$. Return $\l
     properties=(
         Property("agrees with torch.distributions", _noisy_by_torch),
         Property("is the clean density at ᾱ = 1",
-                 lambda f, x, w, m, v, a: (f(x, w, m, v, a / a), _noisy(x, w, m, v, a / a))),
+                 lambda f, x, w, m, v, a: (f(x, w, m, v, a / a), _noisy(x, w, m, v, a / a)), instead="alpha_bar = 1"),
         Property("is N(0, I) at ᾱ = 0, whatever the data",
-                 lambda f, x, w, m, v, a: (f(x, w, m, v, 0 * a), Independent(Normal(0 * x, 0 * x + 1), 1).log_prob(x))),
-        Property("stays finite far from the data, at xt + 100",
+                 lambda f, x, w, m, v, a: (f(x, w, m, v, 0 * a), Independent(Normal(0 * x, 0 * x + 1), 1).log_prob(x)),
+                 instead="alpha_bar = 0"),
+        Property("stays finite far from the data",
                  lambda f, x, w, m, v, a: (f(100 + x, w, m, v, a), _noisy((100 + x).double(), w, m, v, a)),
                  hint="Far away every density is zero in the computer, and log 0 is −∞. Add the logs with "
-                 "torch.logsumexp."),
+                 "torch.logsumexp.", instead="xt = about 100 in each coordinate"),
     ),
     mistakes=(
         Mistake("the density with means ᾱ m", "The curve shrinks by the root of ᾱ.", "0.6",

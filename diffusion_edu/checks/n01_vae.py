@@ -49,6 +49,7 @@ far below the smallest number that a computer can hold.""",
         Property(
             "stays finite at −3,000 nats",
             lambda f, a: (f(a - 3000), a.double().logsumexp(0) - math.log(len(a)) - 3000),
+            instead="log_p = numbers near −3,000",
             hint="exp(−3000) is zero in the computer, and its log is −∞. Take the largest value out before exp, as "
             "torch.logsumexp does.",
         ),

@@ -60,6 +60,8 @@ is wrong. Return the gap of the bound in nats, by (2.6), and foretell the four n
         Mistake("the gap with 1/r in place of r", "The KL is turned round: q comes first, and r = variance of q over "
                 "variance of the posterior.", "2.6", lambda r, D: D * _cost(1 / r).sum()),
         Mistake("the gap of one dimension", "Each of the D dimensions pays.", "1.10", lambda r, D: _cost(r).sum()),
+        Mistake("the gap without the first factor", "factors[t − 1] belongs to level t, so factors[0] to level 1.",
+                "2.6", lambda r, D: D * _cost(r[1:]).sum()),
         Mistake("the mean over the levels", "The KL of a chain is the sum over its levels.", "2.6",
                 lambda r, D: D * _cost(r).mean()),
         Mistake("twice the gap", "The factor ½ is missing.", "1.10", lambda r, D: 2 * D * _cost(r).sum()),
@@ -400,7 +402,7 @@ the aggregate posterior $q(z_t)$. Return one number, in nats.""",
         Property("is zero if every encoder says the same",
                  lambda f, m: (f(m[:1].expand(m.shape)), torch.zeros(()))),
         Property("is near ½ log(1 + a²/v) for a linear Gaussian pair", _linear_pair),
-        Property("stays finite at −2,000 nats", lambda f, m: (f(m - 2000), f(m)),
+        Property("stays finite at −2,000 nats", lambda f, m: (f(m - 2000), f(m)), instead="log_q = numbers near −2,000",
                  hint="exp(−2000) is zero in the computer. Take the largest value out first, as torch.logsumexp does."),
     ),
     mistakes=(
