@@ -71,7 +71,9 @@ the log density 8.29. How many bits does it claim to need for that pixel, and wh
 # over the cell is 1, so that in truth the pixel costs 0 bits.''',
     cases=_density_cases,
     properties=(
-        Property("is the code length of a cell, in bits per pixel", _of_cells),
+        Property("is the code length of a cell, in bits per pixel", _of_cells,
+                 hint="In which unit is each part? And p and w^D themselves are too large or too small for a computer: "
+                 "stay with their logarithms. See (5.1)."),
         Property("is 8 bits for a density that is even over 256 levels", _of_nothing),
         Property("does not depend on the unit in which the pixels are measured", _other_unit),
     ),
@@ -180,8 +182,9 @@ thousand nats, but not infinitely many.""",
                  hint="F grows: it is the value at the upper edge minus the one at the lower. See (5.3)."),
         Property("gives the 256 levels of a pixel probabilities that add up to 1", _adds_up),
         Property("is finite a thousand widths from the centre", _far_out,
-                 hint="There F rounds to 0 or to 1 and the difference is lost. A small number added under the log only "
-                 "hides that. Take the log of a product, as the second hint has it. See (5.3)."),
+                 hint="Here s is 300 times smaller, and x = −0.69 and 0.57 stand far from μ = 1 and −1. F rounds to 0 "
+                 "or to 1 and the difference is lost. A small number added under the log only hides that. Take the log "
+                 "of a product, as the second hint has it. See (5.3)."),
     ),
     mistakes=(
         Mistake("the law without open ends", "The first bin begins at −∞ and the last ends at +∞, or the levels do not "
@@ -298,6 +301,10 @@ It is counting, and nothing is trained.""",
     mistakes=(
         Mistake("one variance in every range", "That is the step's mean error, (3.21). The mean of (5.4) goes over the "
                 "pixels of the range only.", "5.4", _ranged(lambda _, e: e.square().mean())),
+        Mistake("the one variance of the whole step", "That is (3.21). In (5.4) each range has a mean of its own.",
+                "5.4", lambda x0, x0_hat, edges, tilde, c: tilde + c**2 * (x0 - x0_hat).square().mean()),
+        Mistake("a variance for each pixel", "The expectation is missing: the mean over the pixels of a range.", "5.4",
+                lambda x0, x0_hat, edges, tilde, c: tilde + c**2 * (x0 - x0_hat).square()),
         Mistake("the table with the ranges of x₀", "The range is that of the prediction x̂₀: when the model draws, "
                 "nobody knows x₀.", "5.4", _ranged(binned=lambda x0, x0_hat: x0)),
         Mistake("the table with a sum of squares", "An expectation is a mean: divide by the number of pixels in the "
@@ -451,7 +458,7 @@ def _distances() -> dict[str, float]:
     }
 
 
-_FEW = "The covariance of so few images is off, and (5.5) counts that as distance. It falls as 1/n: "
+_FEW = "The covariance of so few images is off, by a part that falls as 1/n, and (5.5) counts it as distance: "
 
 same_n = Ordering(
     name="same_n",
