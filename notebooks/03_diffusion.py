@@ -226,7 +226,8 @@ widgets.forward_film(x, cosine)
 
 # %% [markdown]
 # Every frame is an exact draw from (3.4). The points keep their own $\varepsilon$ from frame to frame, so that you can follow one. The eye
-# loses the roll long before the nats do. At $t = 600$ the cloud looks round, but someone who knows $x_0$ still gains nats by it:
+# loses the roll long before the nats do. At $t = 600$ the cloud looks round, but someone who knows $x_0$ still gains nats by it
+# (`q_marginal` is (3.4) in the library):
 
 # %%
 nats_600 = gaussian.kl(diffusion.q_marginal(cosine, 600, x), gaussian.Gaussian(torch.zeros(2), torch.ones(2))).mean()
@@ -348,8 +349,9 @@ print(f"linear is below 0.001 nats from T = {enough} on, cosine already at T = 1
 # To sample, draw $x_T$ from $N(0, I)$ and go down level by level. `samplers.sample` does that with the reverse steps of the next
 # section; take it on trust for one more page.
 #
-# What counts for the samples is the marginal $q(x_T) = \mathbb{E}_{x_0} q(x_T \mid x_0)$: is *that* $N(0, I)$? Its KL from the prior
-# is exact too, because the entropy of $x_T$ is known at every noise level (notebook 00):
+# What counts for the samples is the marginal $q(x_T) = \mathbb{E}_{x_0} q(x_T \mid x_0)$: is *that* $N(0, I)$? By (0.3) its KL
+# divergence from the prior is the mean of $-\log N(x_T; 0, I)$, as in (0.4), minus the entropy $H(x_T)$, which is known at every
+# noise level (notebook 00):
 #
 # $$ \mathrm{KL}\big(q(x_T) \,\|\, N(0, I)\big) = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x_T|^2 - H(x_T), \qquad \mathbb{E}|x_T|^2 = \bar\alpha_T\, \mathbb{E}|x_0|^2 + (1 - \bar\alpha_T) D. \tag{3.8} $$
 
@@ -379,7 +381,7 @@ assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 # *smaller*, and the samples are almost eight floors away, four times as far as with a full schedule. So it is not $L_T$ that the
 # samples see, but (3.8), the marginal. The reverse process starts at a point of $N(0, I)$ that belongs to no $x_0$ in particular. All that counts is whether the
 # cloud of all $x_T$ looks like the prior. The standardised roll has mean 0 and variance 1 per axis, so after a little blurring it does. The small
-# roll has variance below one half, its $x_T$ is narrower than the prior and off the centre, so too many samples start far out.
+# roll has a variance below one half per axis, its $x_T$ is narrower than the prior and off the centre, so too many samples start far out.
 # The picture hardly shows it. The points lie on the curve, but not in the right shares along it.
 #
 # Two lessons: standardise the data, and make $\bar\alpha_T$ so small that it would not matter. What the rest of $L_T$ is, section 9 will say.
@@ -623,17 +625,15 @@ assert abs(mean) < 4 * se  # of the last one, the difference
 # %% [markdown]
 # One number. How large the errors are, and why, comes in section 7.
 #
-# The variances of both Gaussians in $L_{t-1}$ are fixed numbers, so the KL is a squared distance of the means plus a constant. The means (3.9) and (3.10) differ
-# only in $x_0$ against $\hat x_0$, with the factor $c_t = \sqrt{\bar\alpha_{t-1}}\, \beta_t / (1 - \bar\alpha_t)$:
-#
-# $$ \mathrm{KL} = \frac{c_t^2}{2\sigma_t^2} \big|x_0 - \hat x_0\big|^2 + \frac{D}{2} \Big( \frac{\tilde\beta_t}{\sigma_t^2} - 1 - \log \frac{\tilde\beta_t}{\sigma_t^2} \Big). \tag{3.17} $$
+# The variances of both Gaussians in $L_{t-1}$ are fixed numbers, so the KL is a squared distance of the means plus a constant. Which?
 
 # %% [markdown]
 # **Exercise: what one step costs.** *15 minutes, medium.*
 #
 # The KL of step $t \ge 2$ in (3.16), as a function of the guess $\hat x_0$. Both Gaussians have the mean
-# $\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive (3.17) from
-# (1.10) and write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.
+# $\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive it from (1.10)
+# before you read (3.17), and write it: nats for each data point, constant included. `sigma2` is the number
+# $\sigma_t^2$.
 
 # %%
 def my_kl_term(beta, t, x0, x0_hat, sigma2):
@@ -652,8 +652,8 @@ checks.kl_term(my_kl_term)
 #
 # <details><summary>Hint 2: what one step costs</summary>
 #
-# Put the variances $\tilde\beta_t$ and $\sigma_t^2$ and the distance $c_t (x_0 - \hat x_0)$ into (1.10). Its first
-# three terms are the same in each of the $D$ dimensions.
+# With $c_t$ for the factor of $x_0$ in (3.9), put the variances $\tilde\beta_t$ and $\sigma_t^2$ and the distance
+# $c_t (x_0 - \hat x_0)$ into (1.10). Its first three terms are the same in each dimension.
 #
 # </details>
 #
@@ -672,6 +672,11 @@ checks.kl_term(my_kl_term)
 # </details>
 
 # %% [markdown]
+# The means (3.9) and (3.10) differ only in $x_0$ against $\hat x_0$. Call the factor that both have there
+# $c_t = \sqrt{\bar\alpha_{t-1}}\, \beta_t / (1 - \bar\alpha_t)$. Then (1.10) gives
+#
+# $$ \mathrm{KL} = \frac{c_t^2}{2\sigma_t^2} \big|x_0 - \hat x_0\big|^2 + \frac{D}{2} \Big( \frac{\tilde\beta_t}{\sigma_t^2} - 1 - \log \frac{\tilde\beta_t}{\sigma_t^2} \Big). \tag{3.17} $$
+#
 # With $\sigma_t^2 = \tilde\beta_t$ the constant is zero, and the factor has a beautiful form (Kingma et al. 2021):
 #
 # $$ \mathrm{KL} = \tfrac12 \big( \mathrm{SNR}(t-1) - \mathrm{SNR}(t) \big) \big|x_0 - \hat x_0\big|^2 \qquad (\sigma_t^2 = \tilde\beta_t). \tag{3.18} $$

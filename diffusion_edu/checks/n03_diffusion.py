@@ -362,15 +362,15 @@ kl_term = Exercise(
     difficulty=2,
     text=r"""
 The KL of step $t \ge 2$ in (3.16), as a function of the guess $\hat x_0$. Both Gaussians have the mean
-$\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive (3.17) from (1.10)
-and write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.""",
+$\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive it from (1.10) before
+you read (3.17), and write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.""",
     stub='''def my_kl_term(beta, t, x0, x0_hat, sigma2):
     """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
     return ...''',
     hints=(
         r"By how much do the two means differ? Only the factor of $x_0$ in (3.9) matters.",
-        r"Put the variances $\tilde\beta_t$ and $\sigma_t^2$ and the distance $c_t (x_0 - \hat x_0)$ into (1.10). Its "
-        r"first three terms are the same in each of the $D$ dimensions.",
+        r"With $c_t$ for the factor of $x_0$ in (3.9), put the variances $\tilde\beta_t$ and $\sigma_t^2$ and the "
+        r"distance $c_t (x_0 - \hat x_0)$ into (1.10). Its first three terms are the same in each dimension.",
     ),
     solution='''def my_kl_term(beta, t, x0, x0_hat, sigma2):
     """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
