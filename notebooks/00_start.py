@@ -27,7 +27,7 @@
 # - compute the exact density, its slope and its entropy for our data set at every noise level,
 # - tell a sample distance that means something from one that is noise.
 #
-# **Time** about 30 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
+# **Time** about 35 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
 # lines: nobody was timed. **You need** Python with PyTorch's tensors, and from mathematics: a probability density, an
 # expectation, a variance, an integral and a gradient.
 

@@ -28,7 +28,8 @@
 # - say why the "consistency KL" of many tutorials is not the term it stands for, and by how much it is off,
 # - find out which levels of a trained model are used, and what each of them is worth.
 #
-# **Time** about 60 minutes, and 50 for the exercises. **You need** notebooks 00 and 01.
+# **Time** about 75 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
+# lines: nobody was timed. **You need** notebooks 00 and 01.
 
 # %%
 import torch
@@ -67,7 +68,9 @@ hvae = train(HVAE(levels=3))
 # %% [markdown]
 # The upper row below is the way up. Each data point $x$, coloured by its place $u$ along the roll, is given a latent
 # $z_1$, that one a latent $z_2$, and that one a latent $z_3$. The lower row is the way down: noise becomes a roll in
-# three steps. Read it from right to left. In a perfect model the two clouds of each column would agree.
+# three steps. Read it from right to left. In a perfect model the two clouds of each column would agree. In the code
+# `hvae.q(t, z)` makes level $t$ from the level below it, and `hvae.p(t, z)` makes level $t$ from the level above.
+# Level 0 is $x$.
 
 # %% mystnb={"image": {"alt": "Two rows of four scatter plots. Upper row, left to right: the swiss roll coloured by place, then its latents on levels one, two and three, which look more and more like a round blob. Lower row, right to left: a round Gaussian blob that becomes a spiral in three steps."}}
 x_u, u = roll.sample_with_u(4000, seed=3)
@@ -97,6 +100,8 @@ for t, name in enumerate(["x", "z₁", "z₂", "z₃"]):
 # - $p(z_2) = N(0, I)$: the prior of the top level. It has no parameters.
 # - $p(z_1 \mid z_2)$, $p(x \mid z_1)$: two decoders. Each is a Gaussian whose mean and variance come from a network.
 # - $q(z_1 \mid x)$, $q(z_2 \mid z_1)$: two encoders, made in the same way.
+#
+# All have parameters, $\theta$ in $p$ and $\phi$ in $q$. From here on we do not write them.
 #
 # This is the *Markov* choice: each variable speaks only with its neighbours. It is Turner's choice (source 002), and
 # we make it because diffusion makes it. Others condition more. The ladder VAE (Sønderby et al. 2016) and its large
@@ -196,8 +201,8 @@ torch.testing.assert_close(terms.elbo, by_hand[0] + sum(by_hand[1]) + by_hand[2]
 # ## 4 A check against an exact likelihood
 #
 # What does the inequality (2.5) lose? The identity (1.6) holds for any set of latents, so here too the gap is the KL
-# from $q$ to the model's own posterior. In a Markov chain that posterior is $\prod_t p(z_t \mid z_{t-1})$, and the KL
-# splits level by level:
+# from $q$ to the model's own posterior. Write $z_{1:T}$ for all the latents $z_1, \dots, z_T$. In a Markov chain their
+# posterior is $\prod_t p(z_t \mid z_{t-1})$, and the KL splits level by level:
 #
 # $$ \log p(x) - \mathrm{ELBO}(x) = \mathrm{KL}\big( q(z_{1:T} \mid x) \,\|\, p(z_{1:T} \mid x) \big)
 # = \sum_{t=1}^{T} \mathbb{E}_{q(z_{t-1} \mid x)}\, \mathrm{KL}\big( q(z_t \mid z_{t-1}) \,\|\, p(z_t \mid z_{t-1}) \big). \tag{2.6} $$
@@ -215,8 +220,9 @@ torch.testing.assert_close(terms.elbo, by_hand[0] + sum(by_hand[1]) + by_hand[2]
 # If every $q(z_t \mid z_{t-1})$ is the exact posterior, the gap is zero. More than that: then
 # $\frac{p(x, z_{1:T})}{q(z_{1:T} \mid x)} = p(x)$ for *every* $z$, so a single draw of the terms must add up to
 # $\log p(x)$. We need a chain whose posteriors are known. Let $p(z_T) = N(0, I)$ and
-# $p(z_t \mid z_{t+1}) = N(0.8\, z_{t+1}, 0.5\, I)$. Every marginal is Gaussian, and so is every posterior;
-# `gaussian.marginal` and `gaussian.condition` give them.
+# $p(z_t \mid z_{t+1}) = N(0.8\, z_{t+1}, 0.5\, I)$. Every marginal is Gaussian, and so is every posterior. As in notebook
+# 01, with $z \sim$ `prior` and $y \mid z \sim N(a z, v)$, `gaussian.marginal(prior, a, v)` is the distribution of $y$ and
+# `gaussian.condition(prior, a, v, y)` that of $z$ once $y$ is known.
 
 
 # %%
@@ -248,6 +254,10 @@ for T in (1, 2, 3):
     log_px, one_draw = chain.marginals[0].log_prob(x), bound.bound(x, chain, seeded(7)).elbo
     print(f"T = {T}: mean log p(x) {log_px.mean():.6f}, mean bound {one_draw.mean():.6f} nats")
     torch.testing.assert_close(one_draw, log_px, rtol=0, atol=1e-10)  # for every point, not only on average
+
+# %% [markdown]
+# The bound is the exact log likelihood, draw by draw, to rounding error. Any implementation of (2.5) has to pass this
+# test. One with a swapped index or a forgotten level does not.
 
 # %% [markdown]
 # **Exercise: the price of wrong posteriors.** *8 minutes, easy.*
@@ -289,9 +299,6 @@ checks.spoilt_gap(my_spoilt_gap)
 # </details>
 
 # %% [markdown]
-# The bound is the exact log likelihood, draw by draw, to rounding error. Any implementation of (2.5) has to pass this
-# test. One with a swapped index or a forgotten level does not.
-#
 # Now make one posterior wrong on purpose, with a variance twice too large. By (1.10) the KL in (2.6) is then
 # $\tfrac12(2 - 1 - \log 2)$ per dimension, whichever level is spoilt, and two spoilt levels cost twice as much.
 
@@ -307,8 +314,9 @@ for spoil in ({1: 2.0}, {2: 2.0}, {3: 2.0}, {1: 2.0, 3: 2.0}):
 # ### A VAE with a learned prior
 #
 # Read (2.5) once more, from the first level's point of view. Everything above $z_1$ is a model of $z_1$ with a density
-# of its own, $p(z_1) = \int p(z_1 \mid z_2) \cdots p(z_T)\, dz_{2:T}$. Apply (1.6) to *that* model, with $z_1$ as its
-# data:
+# of its own, $p(z_1) = \int p(z_1 \mid z_2) \cdots p(z_T)\, dz_{2:T}$. In (2.5) set the reconstruction and
+# $-\log q(z_1 \mid x)$ aside. What is left is the bound of *that* model on $\log p(z_1)$, and by (1.6) it is
+# $\log p(z_1)$ less a KL:
 #
 # $$ \mathrm{ELBO}(x) = \mathbb{E}_q\big[ \log p(x \mid z_1) \big] - \mathrm{KL}\big( q(z_1 \mid x) \,\|\, p(z_1) \big)
 # - \mathbb{E}_{q(z_1 \mid x)}\, \mathrm{KL}\big( q(z_{2:T} \mid z_1) \,\|\, p(z_{2:T} \mid z_1) \big). \tag{2.7} $$
@@ -410,7 +418,7 @@ class ScalarChain:
 
 
 # %% [markdown]
-# Predict first: both are averages over a million draws of the same chain. Will they differ by a hundredth of a nat, a
+# **Predict first.** Both are averages over a million draws of the same chain. Will they differ by a hundredth of a nat, a
 # tenth, or more?
 
 # %%
@@ -449,8 +457,9 @@ for cost, exact in ((true, exact_true), (printed, exact_printed)):
 torch.testing.assert_close(exact_printed - exact_true, torch.tensor(0.8 * 0.7**0.5, dtype=torch.float64))  # (2.11)
 
 # %% [markdown]
-# The difference has a closed form too. Only the product of $z_1$ and $z_2$ in $\log p(z_1 \mid z_2)$ can notice
-# whether the two were drawn together, and it does so through their covariance given $x$:
+# The difference has a closed form too. Only the product of $z_1$ and $z_2$ in
+# $\log p(z_1 \mid z_2) = -\frac{(z_1 - 0.8\, z_2)^2}{2 \cdot 0.3} + \text{const}$ can notice whether the two were drawn
+# together, and it does so through their covariance given $x$:
 #
 # $$ C_1' - C_1 = \frac{0.8}{0.3}\, \mathrm{Cov}_q(z_1, z_2 \mid x) = \frac{0.8}{0.3}\, \sqrt\alpha\, (1 - \alpha) = 0.8 \sqrt{0.7}. \tag{2.11} $$
 #
@@ -517,7 +526,8 @@ checks.middle(my_middle)
 # </details>
 
 # %% [markdown]
-# Insert it into the KL and compare with (2.8). For the first level
+# Now solve (2.12), with $t = 1$, for $q(z_1 \mid x)$. Its log is
+# $\log q(z_1 \mid z_2, x) - \log q(z_2 \mid z_1) + \log q(z_2 \mid x)$. Put this into (2.8):
 #
 # $$ C_1 = \underbrace{\mathbb{E}_{q(z_2 \mid x)}\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big)}_{\text{a true KL}}
 # - \underbrace{\mathbb{E}_q\left[ \log \frac{q(z_2 \mid z_1)}{q(z_2 \mid x)} \right]}_{I_q(z_1;\, z_2 \mid x)}. \tag{2.13} $$
@@ -563,7 +573,8 @@ assert abs(difference) < 4 * se
 # three: the true term (2.8), the printed KL (2.9), and a pairing that is easy to write by accident when encoders and
 # decoders sit in two lists, $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$: the densities of two *different*
 # latents. We also let the first encoder's variance $v$ vary, $q(z_1 \mid x) = N(\sqrt\alpha\, x, v)$. Everything is
-# exact, by coefficients as above.
+# exact, by coefficients as above. The decoder stays the exact reverse of the first encoder. By the exercise before,
+# $x$ given $z_1$ has the precision $4 + \alpha/v$, since its precision is 4 before $z_1$ is seen.
 
 # %% [markdown]
 # **Exercise: which wrong term breaks the bound?** *5 minutes, medium.*
@@ -696,7 +707,7 @@ assert excess > 1.0
 # Now the question of the title. We train chains of 1, 2, 3 and 5 levels. All have latents in two dimensions, and all
 # get the same work. One level is a VAE. The gap is $\mathbb{E}[\log p(x) - \mathrm{ELBO}(x)]$ over the same 10,000
 # fresh points for all, paired with the exact $\log p(x)$ (notebook 00). Beside it stands the gap of the
-# importance-weighted bound (1.12) with $K = 100$. Predict first: does the gap fall with every level? By how much?
+# importance-weighted bound (1.12) with $K = 100$. **Predict first.** Does the gap fall with every level? By how much?
 
 # %%
 models = {3: hvae}
@@ -885,7 +896,8 @@ _ = ax.legend()
 # ## 8 Samples, and the top of the chain
 #
 # Notebook 01 found that VAE samples fall between the arms because the decoder is asked about $z$ that it never saw:
-# the prior is not the aggregate posterior. The prior term of the chain splits as (1.14) did:
+# the prior is not the aggregate posterior. In the prior term of the chain, add $\log q(z_T)$ and subtract it again. The
+# term splits in two:
 #
 # $$ \mathbb{E}_q\, \mathrm{KL}\big( q(z_T \mid z_{T-1}) \,\|\, p(z_T) \big) = I_q(z_{T-1}; z_T) + \mathrm{KL}\big( q(z_T) \,\|\, p(z_T) \big). \tag{2.17} $$
 #
