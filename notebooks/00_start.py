@@ -17,8 +17,9 @@
 # # Start here: what would a perfect model score?
 #
 # A *generative model* sees examples and learns to make more of the same kind. This course trains three kinds on one
-# data set: the variational autoencoder, the hierarchical variational autoencoder, and the diffusion model. They turn
-# out to be one kind. To see that, and to believe it, we need to measure. This notebook builds the ruler.
+# small data set, and at the end on images: the variational autoencoder, the hierarchical variational autoencoder, and
+# the diffusion model. They turn out to be one kind. To see that, and to believe it, we need to measure. This notebook
+# builds the ruler.
 #
 # **The question.** A model of some data gets a mark, a number. How good could that number be at all?
 #
@@ -48,7 +49,7 @@ from diffusion_edu.oracles import Mixture
 #
 # Our data are points in the plane. `scikit-learn` draws them along a spiral, the *swiss roll*, and adds a
 # little Gaussian noise. We keep two of its three columns, subtract the mean, and divide by one number, the *scale*.
-# Every notebook uses these points.
+# All notebooks up to 04 use these points.
 
 # %% mystnb={"image": {"alt": "Three thousand grey points along a spiral of one and a half turns, with the exact curve drawn over them as a thin black line."}}
 plots.use_style()
@@ -236,7 +237,7 @@ print(f"between knowing nothing and perfection: {know_nothing - H:.3f} nats")
 assert abs(-unit.log_prob(big).mean().item() - know_nothing) < 0.01
 
 # %% [markdown]
-# These two numbers are the ends of the ruler. Every model of this course lies between them, or has something
+# These two numbers are the ends of the ruler. Every model of these points lies between them, or has something
 # wrong with it. How much is a nat? Take a model that knows the curve exactly but believes in too much noise, or in too
 # little. It is a mixture like our data, with other variances.
 
@@ -406,15 +407,14 @@ checks.noise_guess(my_noise_guess)
 # %% [markdown]
 # <details><summary>Hint 1: the best guess of the noise</summary>
 #
-# `torch.autograd.grad(y, x)` wants one number $y$. Each point's log density depends on that point only, so the sum
-# over all points has the right slope for each.
+# The slope is made as in the cell above. Which factor does (0.7) put in front of it, and with which sign?
 #
 # </details>
 #
 # <details><summary>Hint 2: the best guess of the noise</summary>
 #
-# `xt = xt.clone().requires_grad_()`, then `(score,) = torch.autograd.grad(log_prob(xt).sum(), xt)`. Which factor
-# does (0.7) put in front, and with which sign?
+# `xt = xt.clone().requires_grad_()`, then `(score,) = torch.autograd.grad(log_prob(xt).sum(), xt)`. The factor is
+# minus the standard deviation of the noise in (0.5).
 #
 # </details>
 #
@@ -442,10 +442,10 @@ for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=T
     plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.Q, f"score at ᾱ = {alpha_bar}")
 
 # %% [markdown]
-# The entropy, too, is known at every level. The levels from clean to noise are best told apart by the *signal-to-noise
-# ratio* $\mathrm{SNR} = \bar\alpha/(1 - \bar\alpha)$, and more evenly by its log. Solved for $\bar\alpha$ it is the
-# sigmoid function, $\bar\alpha = 1/(1 + e^{-\log \mathrm{SNR}})$. Read the figure from right to left, from clean to noisy:
-# the entropy rises from $H$ to that of $N(0, I)$, the number in (0.4).
+# The entropy, too, is known at every level. Another way to say how noisy a level is, is the *signal-to-noise ratio*
+# $\mathrm{SNR} = \bar\alpha/(1 - \bar\alpha)$, or its log. Solved for $\bar\alpha$ the log gives the sigmoid function,
+# $\bar\alpha = 1/(1 + e^{-\log \mathrm{SNR}})$. Read the figure from right to left, from clean to noisy: the entropy
+# rises from $H$ to that of $N(0, I)$, the number in (0.4).
 
 # %% mystnb={"image": {"alt": "Entropy of the noisy roll against log SNR: a smooth curve that falls from the unit Gaussian's 2.838 nats at low SNR to the data's 1.351 nats at high SNR."}}
 log_snr = torch.linspace(-6, 10, 17, dtype=torch.float64)

@@ -344,7 +344,7 @@ torch.testing.assert_close(terms.consistency.sum(0) + terms.prior, as_a_vae)
 #
 # $$ C_t' = \mathbb{E}_{q(z_{t-1}, z_{t+1} \mid x)}\, \mathrm{KL}\big( q(z_t \mid z_{t-1}) \,\|\, p(z_t \mid z_{t+1}) \big). \tag{2.9} $$
 #
-# It looks like the same thing with the inner expectation carried out. Look at where $z_t$ comes from. In (2.8) the
+# It looks like (2.8) with the inner expectation carried out. Look at where $z_t$ comes from. In (2.8) the
 # three latents are one draw of the chain: $z_{t+1}$ was made *from this* $z_t$. The KL in (2.9) draws its own $z_t$
 # from $q(z_t \mid z_{t-1})$, without looking at $z_{t+1}$. That would be right if $z_t$ and $z_{t+1}$ were independent
 # given $z_{t-1}$. Under $q$ they are neighbours, and they are not.
@@ -978,7 +978,9 @@ widgets.hvae_ladder(hvae, x[:400])
 
 # %% [markdown]
 # The fan narrows from level to level. (To hold $z_3$ beside $z_2$ changes nothing: $x$ sees $z_3$ only through $z_2$.)
-# How the decision is shared out can be counted. By the law of total variance, with variances summed over both axes,
+# How the decision is shared out can be counted. The *law of total variance* says that a variance is the mean of the
+# variance once $z$ is known, plus the variance of the mean once $z$ is known. Applied level by level, with variances
+# summed over both axes, it gives
 #
 # $$ \begin{aligned}
 # \mathrm{Var}(x) &= (V_4 - V_3) + (V_3 - V_2) + (V_2 - V_1) + V_1, \\

@@ -295,12 +295,9 @@ take its slope with automatic differentiation. Return $\mathbb{E}[\varepsilon \m
     """E[ε|x_t] from the log density of x_t."""
     return ...''',
     hints=(
-        r"`torch.autograd.grad(y, x)` wants one number $y$. Each point's log density depends on that point "
-        r"only, so the "
-        r"sum over all points has the right slope for each.",
-        r"`xt = xt.clone().requires_grad_()`, then `(score,) = torch.autograd.grad(log_prob(xt).sum(), xt)`. "
-        r"Which factor "
-        r"does (0.7) put in front, and with which sign?",
+        r"The slope is made as in the cell above. Which factor does (0.7) put in front of it, and with which sign?",
+        r"`xt = xt.clone().requires_grad_()`, then `(score,) = torch.autograd.grad(log_prob(xt).sum(), xt)`. The "
+        r"factor is minus the standard deviation of the noise in (0.5).",
     ),
     solution='''def my_noise_guess(log_prob, xt, alpha_bar):
     """E[ε|x_t] from the log density of x_t."""
