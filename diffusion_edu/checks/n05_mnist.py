@@ -20,10 +20,9 @@ def _density_cases(draw: Draw) -> list[dict]:
     ]
 
 
-def _of_cells(f, log_p, dim, width):
-    """A density that is even within each cell, so that its cells' probabilities are known."""
-    P = Draw(5).uniform(0.01, 1, 3, dim).double()
-    return f((P.log() - math.log(width)).sum(-1).to(log_p), dim, width), -P.log2().mean(-1)
+def _pixel_share(f, log_p, dim, width):
+    """A pixel's share in P(x) is its root of degree D."""
+    return f(log_p, dim, width), -torch.log2((log_p.double() / dim).exp() * width)
 
 
 def _of_nothing(f, log_p, dim, width):
@@ -71,11 +70,13 @@ the log density 8.29. How many bits does it claim to need for that pixel, and wh
 # over the cell is 1, so that in truth the pixel costs 0 bits.''',
     cases=_density_cases,
     properties=(
-        Property("is the code length of a cell, in bits per pixel", _of_cells,
+        Property("is −log₂ of a pixel's share in P(x), which is its root of degree D", _pixel_share,
                  hint="In which unit is each part? And p and w^D themselves are too large or too small for a computer: "
                  "stay with their logarithms. See (5.1)."),
-        Property("is 8 bits for a density that is even over 256 levels", _of_nothing),
-        Property("does not depend on the unit in which the pixels are measured", _other_unit),
+        Property("is 8 bits for a density that is even over 256 levels", _of_nothing,
+                 instead="log_p = −dim log(256 width)"),
+        Property("does not depend on the unit in which the pixels are measured", _other_unit,
+                 instead="log_p = this less dim log 3; width = three times this"),
     ),
     mistakes=(
         Mistake("nats per dimension", "A bit is log 2 nats: divide by log 2.", "5.1",
@@ -88,6 +89,10 @@ the log density 8.29. How many bits does it claim to need for that pixel, and wh
                 _bits(lambda p, D, log_w: p + log_w)),
         Mistake("the bits of p/w^D", "The density is multiplied by the volume of the cell, not divided.", "5.1",
                 _bits(lambda p, D, log_w: p - D * log_w)),
+        Mistake("−log p per dimension", "That is a density's, in nats: the cell w^D and the division by log 2 are "
+                "missing.", "5.1", lambda p, D, w: -p / D),
+        Mistake("log p per dimension", "A code length is −log P in bits: the sign, the cell w^D and the division by "
+                "log 2 are missing.", "5.1", lambda p, D, w: p / D),
         Mistake("minus the bits", "The log of a probability is negative, and a code length is −log P.", "5.1",
                 _bits(lambda p, D, log_w: -(p + D * log_w))),
         Mistake("bits of p with the cell in nats", "Both parts of log P are in nats: divide the sum by log 2, not the "
@@ -131,7 +136,7 @@ def _adds_up(f, x, mean, scale):
 
 def _far_out(f, x, mean, scale):
     """Two pixels a thousand widths away from the centre of their law, one on each side."""
-    s, centre = scale.reshape(-1)[:1].expand(2, 1) / 300, torch.tensor([[1.0], [-1.0]]).to(x)
+    s, centre = torch.full((2, 1), 0.001).to(x), torch.tensor([[1.0], [-1.0]]).to(x)
     far = (torch.tensor([[40.0], [200.0]], dtype=torch.float64) / 127.5 - 1).to(x)
     edge, width = ((far - centre).abs() - HALF).double() / s, 2 * HALF / s.double()
     return f(far, centre, s), (-edge + torch.log(-torch.expm1(-width))).sum(-1)
@@ -180,11 +185,12 @@ thousand nats, but not infinitely many.""",
         Property("is the log of the law's probability between the edges of the bins",
                  lambda f, *case: (f(*case), _pixels(*case).sum(-1)),
                  hint="F grows: it is the value at the upper edge minus the one at the lower. See (5.3)."),
-        Property("gives the 256 levels of a pixel probabilities that add up to 1", _adds_up),
+        Property("gives the 256 levels of a pixel probabilities that add up to 1", _adds_up,
+                 instead="x = each of the 256 levels in the place of the first pixel"),
         Property("is finite a thousand widths from the centre", _far_out,
-                 hint="Here s is 300 times smaller, and x = −0.69 and 0.57 stand far from μ = 1 and −1. F rounds to 0 "
-                 "or to 1 and the difference is lost. A small number added under the log only hides that. Take the log "
-                 "of a product, as the second hint has it. See (5.3)."),
+                 hint="There F rounds to 0 or to 1 and the difference is lost. A small number added under the log only "
+                 "hides that. Take the log of a product, as the second hint has it. See (5.3).",
+                 instead="x = [[-0.6863], [0.5686]]; mean = [[1], [-1]]; scale = [[0.001], [0.001]]"),
     ),
     mistakes=(
         Mistake("the law without open ends", "The first bin begins at −∞ and the last ends at +∞, or the levels do not "
@@ -295,8 +301,8 @@ It is counting, and nothing is trained.""",
     cases=_table_cases,
     properties=(
         Property("has the mean squared error of the pixels whose prediction lies in the range", _pixel_by_pixel),
-        Property("is (3.21), one variance for all, if there are no edges", _one_range),
-        Property("is β̃_t in every range if all predictions are right", _no_error),
+        Property("is (3.21), one variance for all, if there are no edges", _one_range, instead="edges = []"),
+        Property("is β̃_t in every range if all predictions are right", _no_error, instead="x0 = x0_hat"),
     ),
     mistakes=(
         Mistake("one variance in every range", "That is the step's mean error, (3.21). The mean of (5.4) goes over the "
@@ -408,8 +414,10 @@ left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?""",
     properties=(
         Property("has the trace of the root of the symmetric matrix C^½ C' C^½", _symmetric,
                  hint="Is it the root of the matrix, and then the trace? See (5.5)."),
-        Property("is the mean squared way of the cheapest map from one Gaussian to the other", _moved),
-        Property("is zero from a Gaussian to itself", lambda f, m, C, m2, C2: (f(m, C, m, C), torch.zeros(()))),
+        Property("is the mean squared way of the cheapest map from one Gaussian to the other", _moved,
+                 instead="cov_2 = A cov A with a symmetric A"),
+        Property("is zero from a Gaussian to itself", lambda f, m, C, m2, C2: (f(m, C, m, C), torch.zeros(())),
+                 instead="mean_2 = mean; cov_2 = cov"),
     ),
     mistakes=(
         Mistake("F with |m − m'| not squared", "The distance of the means is squared, like all of F.", "5.5",
