@@ -30,7 +30,8 @@
 # - say where a network loses nats, and how many, and which part no network could win back,
 # - say in which respects a diffusion model is a VAE.
 #
-# **Time** about 75 minutes, and 50 for the exercises. **You need** notebooks 00 and 03.
+# **Time** about 70 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
+# lines: nobody was timed. **You need** notebooks 00 to 03.
 
 # %%
 import torch
@@ -44,12 +45,13 @@ plots.use_style()
 
 # %% [markdown]
 # The training takes most of a minute, so it comes first. Until section 5 take it on trust that `net` is a network
-# trained to predict noise.
+# trained to predict noise: `net.eps_hat(xt, t)` is its guess $\hat\varepsilon$ of the noise in $x_t$, and `net.x0_hat(xt, t)` the
+# denoiser that follows from it.
 
 # %%
 roll, S = SwissRoll(), schedules.cosine(1000)
 H, points = roll.entropy(), roll.sample(200_000, seed=1).float()
-ab = S.alpha_bar  # ᾱ_t, t = 0 … T
+ab = S.alpha_bar  # ᾱ_t, t = 0 … T; the number T = 1000 is S.T
 
 
 def seeded(seed):
@@ -78,7 +80,7 @@ net = fit(fresh(), training.eps_loss(), steps=7000)
 x_T = torch.randn(5000, 2, generator=seeded(3))
 film = dict(samplers.reverse_path(net.x0_hat, S, x_T, steps=200, generator=seeded(4)))
 for t, ax in zip([1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), strict=True):
-    plots.points(film[t][:2000], ax, color=[plots.TIME(0.2 + 0.8 * t / S.T)], title=f"t = {t}", size=1.5)
+    plots.points(film[t][:1200], ax, color=[plots.TIME(0.2 + 0.8 * t / S.T)], title=f"t = {t}", size=1.5)
 
 # %% [markdown]
 # ## 1. Four predictions, one loss
@@ -92,7 +94,7 @@ for t, ax in zip([1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), stri
 # $$ v = \sqrt{\bar\alpha_t}\; \varepsilon - \sqrt{1 - \bar\alpha_t}\; x_0, \qquad
 #    s = \nabla_{x_t} \log q(x_t \mid x_0) = -\frac{\varepsilon}{\sqrt{1 - \bar\alpha_t}}. \tag{4.2} $$
 #
-# $s$ is the slope of the log density of $x_t$ if $x_0$ were known. $v$ (Salimans & Ho 2022) has a picture. Write
+# $s$ is the slope of the log density of $x_t$ if $x_0$ were known, by (3.4). $v$ (Salimans & Ho 2022) has a picture. Write
 # $\sqrt{\bar\alpha_t} = \cos\varphi$ and $\sqrt{1 - \bar\alpha_t} = \sin\varphi$. As $\varphi$ turns from 0 to a right
 # angle, $x_t = \cos\varphi\, x_0 + \sin\varphi\, \varepsilon$ walks along an arc from data to noise, and $v$ is its
 # velocity $dx_t / d\varphi$. So $v$ is about $\varepsilon$ when $x_t$ is nearly clean, and about $-x_0$ when
@@ -152,8 +154,9 @@ for t in (1, 300, 999):
     torch.testing.assert_close(ddpm.eps_from_score(ddpm.score_from_eps(eps, ab[t]), ab[t]), eps)
 
 # %% [markdown]
-# Now let a network predict one of the four, with some error, and convert. Each conversion is linear, with the same $x_t$
-# on both sides, so the errors are proportional:
+# Now let a network predict one of the four, with some error, and convert. The prediction and the truth satisfy (4.1) with
+# the same $x_t$. Subtract: $\sqrt{\bar\alpha_t}\, (x_0 - \hat x_0) = -\sqrt{1 - \bar\alpha_t}\, (\varepsilon - \hat\varepsilon)$. So
+# the errors are proportional, and in the same way for $v$ and $s$:
 #
 # $$ |\varepsilon - \hat\varepsilon|^2 \;=\; \mathrm{SNR}(t)\, |x_0 - \hat x_0|^2 \;=\; \bar\alpha_t\, |v - \hat v|^2
 #    \;=\; (1 - \bar\alpha_t)\, |s - \hat s|^2, \qquad \mathrm{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t}. \tag{4.3} $$
@@ -162,8 +165,11 @@ for t in (1, 300, 999):
 # network to say. We check (4.3) with a made-up prediction.
 
 # %%
+def square(a):
+    return a.square().sum(-1)  # |a|² of each point
+
+
 eps_hat = eps + 0.1 * torch.randn(1000, 2, dtype=torch.float64, generator=seeded(1))
-square = lambda a: a.square().sum(-1)  # noqa: E731
 for t in (1, 300, 999):
     xt, a = ddpm.noised(x0, eps, ab[t]), ab[t]
     error = square(eps - eps_hat)
@@ -175,8 +181,8 @@ for t in (1, 300, 999):
 
 # %% [markdown]
 # Our `EpsNet` uses this freedom. Seen from outside it answers with $\hat\varepsilon$. Inside, its last layer says $\hat v$,
-# and (4.2) turns it into $\hat\varepsilon = \sqrt{1 - \bar\alpha_t}\, x_t + \sqrt{\bar\alpha_t}\, \hat v$. Section 3
-# says what that is good for.
+# and (4.1) with (4.2) turns it into $\hat\varepsilon = \sqrt{1 - \bar\alpha_t}\, x_t + \sqrt{\bar\alpha_t}\, \hat v$.
+# Section 3 says what that is good for.
 #
 # ## 2. From the KL to the noise
 #
@@ -271,7 +277,8 @@ assert off > 0.1
 # **Exercise: the weight of the noise error.** *12 minutes, medium.*
 #
 # The bound's term at step $t$ is $w_t |\varepsilon - \hat\varepsilon|^2$ plus a constant. Derive $w_t$ from (4.6)
-# and (4.8) before you read (4.10), and write it for any $t$ from 1 to $T$. `sigma2` is the number $\sigma_t^2$.
+# and (4.8) before you read (4.10), and write it for any $t$ from 1 to $T$: the same $w_t$ comes out at $t = 1$.
+# `sigma2` is the number $\sigma_t^2$.
 
 # %%
 def my_noise_weight(beta, t, sigma2):
@@ -323,7 +330,8 @@ checks.noise_weight(my_noise_weight)
 # The claim is strong: for each data point and each $t$, the squared error in the noise *is* the bound's term. So we
 # check it term by term, at all $T$ times, for three choices of $\sigma_t^2$. For the optimal one we need the exact denoiser's
 # error. We draw points at all times at once, since we shall need them again. `unsqueeze(-1)` makes the times (T,) a
-# column (T, 1): each time then goes with a whole row of points.
+# column (T, 1): each time then goes with a whole row of points. And `.at(eps)` is the point of a Gaussian that the noise
+# `eps` leads to, mean plus standard deviation times `eps`.
 
 # %%
 n, times = 300, torch.arange(1, S.T + 1).unsqueeze(-1)  # (T, 1)
@@ -434,16 +442,16 @@ checks.simple_loss(my_simple_loss)
 # %%
 by_snr = 0.5 * (S.snr[1:-1] / S.snr[2:] - 1)
 torch.testing.assert_close(ddpm.eps_weight(S, sigmas["β̃"])[2:], by_snr)  # (4.13)
-middle = slice(50, 801)
-small_steps = 0.5 * -S.log_snr.diff()[middle.start - 1 : middle.stop - 1]
+t = torch.arange(50, 801)
+small_steps = 0.5 * (S.log_snr[t - 1] - S.log_snr[t])  # (4.14)
 for name in ("β", "β̃"):
-    ratio = ddpm.eps_weight(S, sigmas[name])[middle] / small_steps
+    ratio = ddpm.eps_weight(S, sigmas[name])[t] / small_steps
     print(f"σ² = {name:2}: w_t over (4.14), t = 50 … 800: {ratio.min():.3f} to {ratio.max():.3f}")
     assert 0.95 < ratio.min() and ratio.max() < 1.05
 
 # %% [markdown]
 # On the left the weights. On the right what each step costs in nats, with the exact denoiser: $w_t\, \mathbb{E}|\varepsilon -
-# \mathbb{E}[\varepsilon|x_t]|^2 + C_t$. No network can have less.
+# \mathbb{E}[\varepsilon|x_t]|^2 + C_t$. With the same $\sigma_t^2$ no network has less on average.
 
 # %% mystnb={"image": {"alt": "Left, log axes: the weight of the noise error against t falls from about one half at t = 1 to a few thousandths in the middle and climbs steeply to several hundred at t = 1000; with the small variance it starts higher. Right, log axes: the exact denoiser's nats per step fall from about one at t = 2 to almost nothing at t = 1000; with the small variance the first steps cost a little more."}}
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.4))
@@ -516,6 +524,7 @@ for name, bend in {"× 0.9": lambda e: 0.9 * e, "+ 0.1": lambda e: e + 0.1, "tur
 
 # %%
 def train(eps_net, steps, until, batch=512, peak=5e-3):
+    """The first `until` of `steps` training steps."""
     optimiser = torch.optim.Adam(eps_net.parameters(), lr=peak, betas=(0.9, 0.99), fused=True)
     signal, noise = ab.sqrt().float(), (1 - ab).sqrt().float()
     for step in range(until):
@@ -565,15 +574,16 @@ simple = ddpm.DDPM(train(fresh().eps_net, steps=2000, until=2000), S, dim=2).req
 #
 # ## 6. Learned against exact
 #
-# What should the network have learned? (4.16), which we have. Black is the exact $\mathbb{E}[\varepsilon|x_t]$ at points drawn from
+# What should the network have learned? (4.16), which we have. Each arrow is the mean noise in the point at its foot, so it
+# points away from the data. Black is the exact $\mathbb{E}[\varepsilon|x_t]$ at points drawn from
 # $q(x_t)$, orange is `net`'s answer over it. Where you see no black, the two agree.
 
-# %% mystnb={"image": {"alt": "Four panels, t = 30, 100, 300, 700: arrows of the exact noise in black with the learned ones in orange over them, on the grey density. At t = 300 and 700 the orange hides the black; at t = 30 and 100 thin black edges show at some points."}}
+# %% mystnb={"image": {"alt": "Four panels, t = 30, 100, 300, 700: arrows of the exact noise in black with the learned ones in orange over them, on the pale grey density. At t = 300 and 700 the orange hides the black; at t = 30 and 100 thin black edges show at some points."}}
 for t, ax in zip([30, 100, 300, 700], plots.axes_row(4, size=2.5), strict=True):
-    where = xt_all[t - 1][:120]
-    plots.density(roll.log_prob(plots.grid(n=100), float(ab[t])), ax)
-    plots.field(where, exact_all[t - 1][:120], ax, plots.TRUTH, scale=18)
-    plots.field(where, net.eps_hat(where.float(), t), ax, plots.MODEL, title=f"t = {t}", scale=18)
+    where = xt_all[t - 1][:70]
+    plots.density(roll.log_prob(plots.grid(n=100), float(ab[t])), ax).images[0].set_alpha(0.4)
+    plots.field(where, exact_all[t - 1][:70], ax, plots.TRUTH, scale=14)
+    plots.field(where, net.eps_hat(where.float(), t), ax, plots.MODEL, title=f"t = {t}", scale=14)
 
 # %% [markdown]
 # The eye finds little. The excess of (4.15) can be measured at every $t$, without the noise of $\varepsilon$, because the exact answer is known.
@@ -623,11 +633,11 @@ _ = left.legend(loc="lower left")
 # | log SNR | uniform in $\log$ SNR, from $-2$ up | 1, which by (4.14) is about the bound too |
 # | mixed | half uniform in $t$, half in $\log$ SNR: `training.mixed_t`, as for `net` | 1 |
 #
-# **Predict first.** Which one has the fewest nats, and which the best samples?
+# **Predict first.** Which one adds the fewest nats to the bound, and which has the best samples?
 
 # %%
 def by_log_snr(schedule, n, generator):
-    return training.mixed_t(schedule, 2 * n, generator)[n:]
+    return training.mixed_t(schedule, 2 * n, generator)[n:]  # its first half is uniform in t, its second in log SNR
 
 
 def bound_loss(model, x0, generator):
@@ -649,7 +659,7 @@ for name, model in rivals.items():
     print(f"{name:9} adds ≈ {nats:.3f} ± {se:.3f} nats   off the roll ≈ {100 * found[name][1]:.1f} %   energy distance ≈ {found[name][2]:.1f} floors")
 assert found["weighted"][0] > 3 * found["simple"][0] and found["weighted"][1] > 3 * found["simple"][1]
 
-# %% mystnb={"image": {"alt": "Log axes: nats that each of the three networks adds at each t. The weighted network is the best at the last steps, where the others are already good, and a hundred times worse than the others between t = 10 and 300. The other three are close to each other, log SNR lowest at the first steps."}}
+# %% mystnb={"image": {"alt": "Log axes: nats that each of the four networks adds at each t. The weighted network is the best at the last steps, where the others are already good, and a hundred times worse than the others between t = 10 and 300. The other three are close to each other, log SNR lowest at the first steps."}}
 for (name, model), colour in zip(rivals.items(), (plots.MODEL, plots.ERROR, plots.Q, plots.EXTRA[0]), strict=True):
     ax = plots.curve(ticks, network_adds(model, S.beta)[0], None, colour, label=name, linewidth=1)
 ax.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-9, 1))
@@ -672,7 +682,8 @@ _ = ax.legend(ncols=2, loc="lower left")
 # ## 8. The gap, split
 #
 # Now the ruler. A model's distance to $H$ has two parts. The chain has $T$ steps and Gaussian reverse
-# steps, and even the exact denoiser pays for that. The rest is the network's:
+# steps, and even the exact denoiser pays for that. Its bound is $\mathrm{ELBO}_*$ here, the network's $\mathrm{ELBO}_\theta$. The rest
+# of the gap is the network's:
 #
 # $$ \underbrace{\mathbb{E}[\log p(x) - \mathrm{ELBO}_\theta]}_{\text{gap}} =
 #    \underbrace{\mathbb{E}[\log p(x) - \mathrm{ELBO}_*]}_{T \text{ steps, } \sigma_t^2} +
@@ -684,7 +695,7 @@ _ = ax.legend(ncols=2, loc="lower left")
 # %%
 from diffusion_edu.oracles import exact_denoiser
 
-training.fit_sigma2(net, points)
+training.fit_sigma2(net, points)  # puts them in net.sigma2
 
 
 def learned(xt, t):
@@ -823,7 +834,9 @@ assert off < 0.03
 #
 # To take fewer steps is to skip times. Which noise levels are skipped is the schedule's doing. So here are three networks like `net`,
 # one per schedule, that come with the library, each trained for 16,000 steps. `cosine` and `linear` have $T = 1000$. `short` is a
-# schedule of many public toy models: a hundred small steps that stop at $\bar\alpha_T = 0.6$, long before $x_T$ is noise.
+# schedule of many public toy models: a hundred small steps that stop at $\bar\alpha_T = 0.6$, long before $x_T$ is noise. Its $\beta_t$
+# rises along a sigmoid from $10^{-5}$ to $10^{-2}$. (The short schedule of notebook 03 ends at the same $\bar\alpha_T$ with a constant
+# $\beta$.)
 #
 # The film shows runs of the reverse process (4.19) with 5, 10, 30 and 100 steps. On the left the network, on the right the exact denoiser,
 # from the same $x_T$ and with the same noise in each step. Nothing in it is drawn by hand: every frame is a state of a real run, and to move a
@@ -836,10 +849,11 @@ assert off < 0.03
 # %% [markdown]
 # **Exercise: which schedule stands five steps best?** *6 minutes, medium.*
 #
-# **Predict first.** Five evenly spaced steps, with the exact denoiser. `linear` and `cosine` have $T = 1000$;
-# `short` has a hundred small steps and stops at $\bar\alpha_T = 0.6$. Order the three by the share of samples off
-# the roll, the best first. To reason it out, compute for each the width $\sqrt{(1 - \bar\alpha)/\bar\alpha}$ of the
-# noise before the last of the five strides.
+# **Predict first.** Five evenly spaced steps, with the exact denoiser. The schedules are `schedules.linear(1000)`,
+# `schedules.cosine(1000)` and, as `short`, `schedules.sigmoid(100, 1e-5, 1e-2)`, which stops at
+# $\bar\alpha_T = 0.6$. Order the three by the share of samples off the roll, the best first. To reason it out,
+# compute for each the width $\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t}$ of the noise before the last of the five
+# strides, at $t = T/5$.
 
 # %%
 my_five_steps = [...]  # 'linear', 'cosine', 'short', the fewest off the roll first
@@ -871,7 +885,7 @@ checks.five_steps(my_five_steps)
 from diffusion_edu import pretrained, widgets
 
 trained = {name: pretrained.load(name) for name in pretrained.NAMES}
-reverse = widgets.reverse_film(trained, roll)
+reverse = widgets.reverse_film(trained, roll, shown=200)
 reverse
 
 # %% [markdown]
@@ -879,7 +893,7 @@ reverse
 # field switched on, stop between log SNR 0 and 5, where the roll appears. Near the points the arrows of both sides agree. Far from the roll, where
 # no training point ever was, they need not.
 #
-# Here are all twelve ends. The width is $\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t} = e^{-\log \mathrm{SNR}/2}$ at the last step's $t$: how much noise,
+# Here are all twelve ends, of 500 points each. The width is $\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t} = e^{-\log \mathrm{SNR}/2}$ at the last step's $t$: how much noise,
 # in units of the data, is left for one stride. The gaps at the bottom are on the cards of the three models, measured on 10,000 fresh points.
 
 # %%
@@ -942,7 +956,7 @@ _ = plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()}
 #
 # **It is one**, in three respects. There is a generative model that turns latents into data with a network: the film at the top. There is
 # an inference model that turns data into latents: (4.1). And the objective is the ELBO, by the very function that scored
-# the VAE: section 10 calls `score_chain` on all five.
+# the VAE: `score_chain` has scored all five rows of the ruler.
 #
 # **It is not one**, in four.
 #
@@ -954,8 +968,11 @@ _ = plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()}
 # - *All levels share one network*, told apart by $t$. The HVAE has a pair of networks per level.
 
 # %%
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
 L_T = S.L_T(roll.sample(1000, seed=12)).mean()
-count = lambda model: sum(p.numel() for p in model.parameters())  # noqa: E731
 print(f"L_T {L_T:.1e} nats:  what x_T still knows of x_0")
 print(f"parameters: HVAE {count(HVAE(levels=3)):,} for 3 levels, DDPM {count(net):,} for {S.T} levels")
 assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
@@ -1091,8 +1108,8 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 #
 # With ten steps a twentieth or more of the network's samples lies off the roll. Bring that below one in a hundred,
 # with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$, another
-# $\sigma_t^2$ for long strides, no fresh noise (DDIM, `samplers.ddim`), a correction that uses two calls per stride.
-# Then say what your sampler does to the bound, if it has one.
+# $\sigma_t^2$ for long strides, no fresh noise (Song, Meng & Ermon 2021; `samplers.ddim`), a correction that uses
+# two calls per stride. Then say what your sampler does to the bound, if it has one.
 #
 # - The sampler is a `step` or a choice of times that `samplers.reverse_path` can run, with its equation.
 # - With all T steps it gives samples as good as the notebook's: nothing was broken on the way.
@@ -1138,7 +1155,8 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 # | $t \sim$ | `uniform_t`, `mixed_t` | `training.py` |
 # | (4.19) | `ancestral_step`, `reverse_path` | `ddpm.py`, `samplers.py` |
 #
-# **The way on.** The score (4.16) leads to Langevin dynamics and to stochastic differential equations, log SNR (4.14) to variational diffusion models
+# **The way on.** Notebook 05 takes the three models of this course to images, and the bound with them. Beyond the course the score (4.16)
+# leads to Langevin dynamics and to stochastic differential equations, log SNR (4.14) to variational diffusion models
 # with a learned schedule, and the few steps of section 9 to faster samplers. Each of them ends on the same ruler.
 #
 # **References**
@@ -1154,6 +1172,7 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 # - Rombach, Blattmann, Lorenz, Esser, Ommer (2022), *High-resolution image synthesis with latent diffusion models*,
 #   [arXiv:2112.10752](https://arxiv.org/abs/2112.10752)
 # - Salimans, Ho (2022), *Progressive distillation for fast sampling of diffusion models*, [arXiv:2202.00512](https://arxiv.org/abs/2202.00512)
+# - Song, Meng, Ermon (2021), *Denoising diffusion implicit models*, [arXiv:2010.02502](https://arxiv.org/abs/2010.02502)
 # - Vahdat, Kreis, Kautz (2021), *Score-based generative modeling in latent space*, [arXiv:2106.05931](https://arxiv.org/abs/2106.05931)
 # - Vincent (2011), *A connection between score matching and denoising autoencoders*,
 #   [doi:10.1162/NECO_a_00142](https://doi.org/10.1162/NECO_a_00142)

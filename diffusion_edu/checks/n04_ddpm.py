@@ -53,9 +53,9 @@ answer must hold at every noise level, $\bar\alpha_t = 0$ and $1$ included: divi
     properties=(
         Property("leads back to x₀ from the x_t and the v of (4.1) and (4.2)", _round_trip),
         Property("is x_t where there is no noise", lambda f, xt, v, a: (f(xt, v, torch.ones_like(a)), xt),
-                 hint="It divides by something that is zero there."),
+                 hint="It divides by something that is zero there.", instead="alpha_bar = 1"),
         Property("is −v where there is no signal", lambda f, xt, v, a: (f(xt, v, torch.zeros_like(a)), -v),
-                 hint="It divides by something that is zero there."),
+                 hint="It divides by something that is zero there.", instead="alpha_bar = 0"),
     ),
     mistakes=(
         Mistake("√ᾱ x_t + √(1 − ᾱ) v", "The sign of v: where x_t is nearly noise, v is about −x₀.", "4.2",
@@ -111,7 +111,8 @@ noise_weight = Exercise(
     difficulty=2,
     text=r"""
 The bound's term at step $t$ is $w_t |\varepsilon - \hat\varepsilon|^2$ plus a constant. Derive $w_t$ from (4.6) and
-(4.8) before you read (4.10), and write it for any $t$ from 1 to $T$. `sigma2` is the number $\sigma_t^2$.""",
+(4.8) before you read (4.10), and write it for any $t$ from 1 to $T$: the same $w_t$ comes out at $t = 1$. `sigma2` is
+the number $\sigma_t^2$.""",
     stub='''def my_noise_weight(beta, t, sigma2):
     """The factor w_t of |ε − ε̂|² in the bound's term at t."""
     return ...''',
@@ -127,7 +128,7 @@ The bound's term at step $t$ is $w_t |\varepsilon - \hat\varepsilon|^2$ plus a c
     cases=_weight_cases,
     properties=(
         Property("is what a noise error adds to L_{t−1} or L₀, per square", _against_the_bound),
-        Property("is ½ (SNR(t−1)/SNR(t) − 1) for σ² = β̃_t (4.13)", _snr_ratio),
+        Property("is ½ (SNR(t−1)/SNR(t) − 1) for σ² = β̃_t (4.13)", _snr_ratio, instead="sigma2 = β̃_t"),
     ),
     mistakes=(
         Mistake("w_t with β_t in place of β_t²", "The difference of the means has β_t, and it is squared.", "4.10",
@@ -368,10 +369,10 @@ five_steps = Ordering(
     minutes=6,
     difficulty=2,
     text=r"""
-**Predict first.** Five evenly spaced steps, with the exact denoiser. `linear` and `cosine` have $T = 1000$; `short`
-has a hundred small steps and stops at $\bar\alpha_T = 0.6$. Order the three by the share of samples off the roll,
-the best first. To reason it out, compute for each the width $\sqrt{(1 - \bar\alpha)/\bar\alpha}$ of the noise
-before the last of the five strides.""",
+**Predict first.** Five evenly spaced steps, with the exact denoiser. The schedules are `schedules.linear(1000)`,
+`schedules.cosine(1000)` and, as `short`, `schedules.sigmoid(100, 1e-5, 1e-2)`, which stops at $\bar\alpha_T = 0.6$.
+Order the three by the share of samples off the roll, the best first. To reason it out, compute for each the width
+$\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t}$ of the noise before the last of the five strides, at $t = T/5$.""",
     stub="my_five_steps = [...]  # 'linear', 'cosine', 'short', the fewest off the roll first",
     hints=(
         r"After the last stride no step can repair anything. How much noise has it to remove?",
@@ -399,8 +400,8 @@ PROJECT = Project(
     text=r"""
 With ten steps a twentieth or more of the network's samples lies off the roll. Bring that below one in a hundred,
 with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$, another
-$\sigma_t^2$ for long strides, no fresh noise (DDIM, `samplers.ddim`), a correction that uses two calls per stride.
-Then say what your sampler does to the bound, if it has one.""",
+$\sigma_t^2$ for long strides, no fresh noise (Song, Meng & Ermon 2021; `samplers.ddim`), a correction that uses two
+calls per stride. Then say what your sampler does to the bound, if it has one.""",
     rubric=(
         "The sampler is a `step` or a choice of times that `samplers.reverse_path` can run, with its equation.",
         "With all T steps it gives samples as good as the notebook's: nothing was broken on the way.",
