@@ -5,10 +5,15 @@ of WCAG 2.2 AA that axe-core knows: on a phone and on a desktop, in light and da
 """
 
 import re
+import sys
 
 import pytest
-from build_book import HTML
+from build_book import BOOK, HTML
 from site_tools import NARROW, OPEN, THEME, WIDE, loaded, nothing, served, site_pages, violations, widgets_of
+
+sys.path.insert(0, str(BOOK / "_ext"))
+from course_ideas import IDEAS, STEPS
+from course_links import anchor
 
 EACH = pytest.mark.parametrize("name", site_pages())
 # Formulas as empty boxes of their size: the first run of axe has seen them, the others are twice as fast without.
@@ -126,3 +131,69 @@ def test_the_theme_button_turns_the_page_dark(tab, address):
         seen.add(tab.evaluate(ground))
     assert len(seen) > 1
     tab.evaluate("localStorage.clear()")
+
+
+# Of the map that is shown: text that leaves its card, labels on cards or on each other, and the sizes of letters.
+MAP = """() => {
+  const [map] = [...document.querySelectorAll("svg.ideas")].filter((svg) => svg.getClientRects().length);
+  const all = (what, where = map) => [...where.querySelectorAll(what)], box = (e) => e.getBoundingClientRect();
+  const within = (a, b) => a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+  const apart = (a, b) => a.right < b.left || b.right < a.left || a.bottom < b.top || b.bottom < a.top;
+  const cards = all("rect"), labels = all("g text"), scale = box(map).width / map.viewBox.baseVal.width;
+  const large = cards.flatMap((card) => all("text", card.parentNode).filter((e) => !within(box(e), box(card))));
+  const on = (label, i) => [...cards, ...labels.slice(0, i)].some((other) => !apart(box(label), box(other)));
+  return {
+    untidy: [...large, ...labels.filter(on)].map((e) => e.textContent), cards: cards.length, labels: labels.length,
+    letters: Math.min(...all("text").map((e) => scale * parseFloat(getComputedStyle(e).fontSize))),
+  };
+}"""
+
+
+@pytest.mark.parametrize("size", [NARROW, {"width": 620, "height": 900}, WIDE], ids=lambda s: s["width"])
+def test_the_map_of_ideas_is_readable_and_its_cards_are_links(tab, address, size):
+    tab.set_viewport_size(size)
+    loaded(tab, address + "map.html")
+    seen = tab.evaluate(MAP)
+    assert (seen["untidy"], seen["cards"]) == ([], len(IDEAS))
+    assert seen["labels"] == (0 if size == NARROW else len(STEPS))  # in the column they stand in the cards
+    assert seen["letters"] >= 11
+    for idea in IDEAS:
+        link = tab.get_by_role("link", name=re.compile(re.escape(f"{idea.name} ({idea.tag})")))
+        assert link.count() == 1
+    link.focus()
+    tab.keyboard.press("Shift+Tab")
+    assert tab.evaluate("document.activeElement.textContent").strip().startswith(IDEAS[-2].name)
+    tab.keyboard.press("Enter")
+    tab.wait_for_url(f"**/notebooks/*.html#{anchor(IDEAS[-2].tag)}")
+
+
+CUT = """() => [...document.querySelectorAll(".equation, .equation :is(p, .math, mjx-container)")]
+  .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map((e) => e.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_summary_is_two_pages_of_paper_and_nothing_is_cut(tab, address, theme):
+    loaded(tab, address + "summary.html")
+    tab.evaluate(THEME, theme)
+    pdf = tab.pdf(prefer_css_page_size=True)
+    sheets = re.findall(rb"/Type /Page\b.*?/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf, flags=re.S)
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == len(sheets) == 2
+    width, height = map(float, sheets[0])
+    assert (round(width / 72 * 25.4), round(height / 72 * 25.4)) == (210, 297)
+    printed = re.findall(rb"/Rect \[([-\d. ]+)\]\s*/A <<.*?/URI \((.*?)\)", pdf, flags=re.S)
+    wanted = tab.evaluate("[...document.querySelectorAll('.equation a')].map((a) => a.href)")
+    assert len(wanted) > 80
+    assert [url for url in set(wanted) if url.encode() not in {uri for _, uri in printed}] == []
+    for corners, uri in printed:
+        x, y, to_x, to_y = map(float, corners.split())
+        assert 0 < x < to_x < width, uri
+        assert 0 < y < to_y < height, uri
+
+    tab.set_viewport_size({"width": 725, "height": 1000})  # as wide as the paper without its margins
+    tab.emulate_media(media="print")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 725
+    assert tab.evaluate(CUT) == []
+    assert tab.evaluate("document.body.innerText").strip().startswith("Summary of equations")
+    ink = tab.evaluate("getComputedStyle(document.querySelector('.equation mjx-container')).color")
+    assert max(map(int, re.findall(r"\d+", ink)[:3])) < 80, ink
+    tab.emulate_media(media="screen")

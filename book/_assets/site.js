@@ -87,7 +87,7 @@ function unshare() {
 
 // A formula wider than the page scrolls sideways. The keyboard can only scroll what it can reach.
 function scrollingFormulas() {
-  const number = (formula) => { const tag = /\(\d+\.\d+\w?\)/.exec(formula.textContent); return tag ? " " + tag[0] : ""; };
+  const number = (formula) => { const tag = /\(\d+\.\d+\w?\)/.exec((formula.closest(".equation") || formula).textContent); return tag ? " " + tag[0] : ""; };
   const look = (formula) => {
     const wide = formula.scrollWidth > formula.clientWidth + 1;
     if (wide === formula.hasAttribute("tabindex")) return;

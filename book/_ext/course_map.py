@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable
 from html import escape
 
+import course_ideas
 from course_ideas import IDEAS, STEPS, Idea, Step
 from course_links import Linker, anchor
 from docutils import nodes
@@ -164,6 +165,8 @@ class IdeasMap(SphinxDirective):
         return linker.reference(self.env.docname, linker.equations[tag], anchor(tag))["refuri"]
 
     def run(self):
+        for file in (__file__, course_ideas.__file__):  # when they change, the page is built again
+            self.env.note_dependency(file)
         return [nodes.raw("", wide(self.address) + narrow(self.address), format="html")]
 
 
