@@ -27,6 +27,10 @@ WIDER = """() => {
   const found = [...document.querySelectorAll("body *")].filter((e) => e.clientWidth && spills(e));
   return found.filter((e) => ![...e.children].some((c) => found.includes(c))).map((e) => e.outerHTML.slice(0, 120));
 }"""
+SQUEEZED = """() => [...document.querySelectorAll("img[width][height]")].filter((image) => {
+  const { width, height } = image.getBoundingClientRect();
+  return width && Math.abs((width / height) * (image.getAttribute("height") / image.getAttribute("width")) - 1) > 0.02;
+}).map((image) => image.alt)"""
 WITHOUT_ALT = "[...document.images].filter((i) => !i.hasAttribute('alt')).map((i) => i.src)"
 COLOURS = ["color-contrast", "link-in-text-block"]  # the rules that a change of theme can break
 MENUS = "header .dropdown-menu, .bd-header-article .dropdown-menu"
@@ -47,6 +51,7 @@ def test_over_http_without_errors_and_accessible(tab, address, name):
     tab.wait_for_timeout(600)  # the theme waits 0.3 s before it makes what scrolls now reachable by keyboard
     if (wide := tab.evaluate("document.documentElement.scrollWidth")) > NARROW["width"]:
         found.append(f"{wide} px wide on a screen of {NARROW['width']}: {tab.evaluate(WIDER)}")
+    found += [f"another shape than its file: {alt}" for alt in tab.evaluate(SQUEEZED)]
     found += [f"narrow, light: {line}" for line in violations(tab)]
     tab.evaluate(EMPTY_FORMULAS)
     tab.evaluate(THEME, "dark")
