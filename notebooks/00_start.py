@@ -28,7 +28,7 @@
 # - compute the exact density, its slope and its entropy for our data set at every noise level,
 # - tell a sample distance that means something from one that is noise.
 #
-# **Time** about 35 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
+# **Time** about 30 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
 # lines: nobody was timed. **You need** Python with PyTorch's tensors, and from mathematics: a probability density, an
 # expectation, a variance, an integral and a gradient.
 
@@ -225,7 +225,10 @@ checks.log_normal(my_log_normal)
 # How does a model fare that knows almost nothing? Take the Gaussian with the right mean and variance, $N(0, I)$. Only
 # $\mathbb{E}|x|^2$ is needed, the mean of $x_1^2 + x_2^2$. It is 2, since the variance is one per axis:
 #
-# $$ \mathbb{E}[-\log N(x; 0, I)] = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x|^2 = \log 2\pi + 1 \qquad (D = 2). \tag{0.4} $$
+# $$ \begin{aligned}
+# \mathbb{E}[-\log N(x; 0, I)] &= \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x|^2 \\
+# &= \log 2\pi + 1 \qquad (D = 2).
+# \end{aligned} \tag{0.4} $$
 
 # %%
 from diffusion_edu.gaussian import Gaussian

@@ -80,7 +80,11 @@ _ = plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL,
 # A *latent-variable model* explains a point $x$ by a cause $z$ that nobody sees. It draws the cause from a fixed
 # *prior* and turns it into a point by a *decoder*:
 #
-# $$ p_\theta(x, z) = p(z)\, p_\theta(x \mid z), \qquad p(z) = N(z; 0, I), \quad p_\theta(x \mid z) = N\big(x; \mu_\theta(z), \sigma^2_\theta(z)\big). \tag{1.1} $$
+# $$ \begin{aligned}
+# p_\theta(x, z) &= p(z)\, p_\theta(x \mid z), \\
+# p(z) &= N(z; 0, I), \\
+# p_\theta(x \mid z) &= N\big(x; \mu_\theta(z), \sigma^2_\theta(z)\big).
+# \end{aligned} \tag{1.1} $$
 #
 # - $x$: a data point, two numbers here. The only thing that is observed.
 # - $z$: the latent, two numbers here as well. Never observed.
@@ -118,12 +122,18 @@ print("log p(x, z) of three pairs: " + ", ".join(f"≈ {value:.2f}" for value in
 #
 # The data come without $z$, so the density of a point has to add up all causes it may have had:
 #
-# $$ p_\theta(x) = \int p_\theta(x, z)\, dz = \int p_\theta(x \mid z)\, p(z)\, dz = \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big]. \tag{1.2} $$
+# $$ \begin{aligned}
+# p_\theta(x) &= \int p_\theta(x, z)\, dz = \int p_\theta(x \mid z)\, p(z)\, dz \\
+# &= \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big].
+# \end{aligned} \tag{1.2} $$
 #
 # *Maximum likelihood* wants the parameters under which the data are least surprising. By (0.3) they are also those with
 # the smallest KL divergence from the data to the model. With $\mathbb{E}_x$ for the mean over the data,
 #
-# $$ \theta^* = \arg\max_\theta\; \mathbb{E}_{x}\big[ \log p_\theta(x) \big] = \arg\max_\theta\; \mathbb{E}_x \log \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big]. \tag{1.3} $$
+# $$ \begin{aligned}
+# \theta^* &= \arg\max_\theta\; \mathbb{E}_{x}\big[ \log p_\theta(x) \big] \\
+# &= \arg\max_\theta\; \mathbb{E}_x \log \mathbb{E}_{p(z)}\big[ p_\theta(x \mid z) \big].
+# \end{aligned} \tag{1.3} $$
 #
 # The integrand contains a neural network, so there is no formula for the integral. In two dimensions a grid does it:
 # sum (1.2) over $300^2$ values of $z$, each weighted by its prior density. In $d$ dimensions the same grid has
@@ -277,24 +287,26 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 # mean of the log.)
 #
 # $$ \begin{aligned}
-# \log p_\theta(x)
-# &= \log \int p_\theta(x, z)\, dz && \text{by (1.2)} \\
-# &= \log \int q(z \mid x)\, \frac{p_\theta(x, z)}{q(z \mid x)}\, dz && \text{multiply and divide by } q \\
-# &= \log \mathbb{E}_{q(z \mid x)}\!\left[ \frac{p_\theta(x, z)}{q(z \mid x)} \right] && \text{an integral against } q \text{ is an expectation} \\
-# &\ge \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{q(z \mid x)} \right] =: \mathrm{ELBO}(x) && \text{Jensen: the log is concave}
+# \log p_\theta(x) &= \log \int p_\theta(x, z)\, dz \\
+# &= \log \int q(z \mid x)\, \frac{p_\theta(x, z)}{q(z \mid x)}\, dz \\
+# &= \log \mathbb{E}_{q(z \mid x)}\!\left[ \frac{p_\theta(x, z)}{q(z \mid x)} \right] \\
+# &\ge \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{q(z \mid x)} \right] =: \mathrm{ELBO}(x).
 # \end{aligned} \tag{1.5} $$
 #
-# This is the *evidence lower bound*, ELBO; the evidence is $\log p_\theta(x)$. Now the log is inside, and rightly so:
+# Line by line: this is (1.2); multiply and divide by $q$; an integral against $q$ is an expectation; Jensen, since the
+# log is concave. What comes out is the *evidence lower bound*, ELBO; the evidence is $\log p_\theta(x)$. Now the log is inside, and rightly so:
 # the ratio is the same for all $z$ if $q$ is well chosen, and the average of a constant commutes with the log. Jensen
 # does not say how much is lost. A second derivation does. It has no inequality in it:
 #
 # $$ \begin{aligned}
-# \log p_\theta(x)
-# &= \mathbb{E}_{q(z \mid x)}\big[ \log p_\theta(x) \big] && \text{a constant is its own expectation} \\
-# &= \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{p_\theta(z \mid x)} \right] && \text{product rule } p(x, z) = p(z \mid x)\, p(x) \\
-# &= \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{q(z \mid x)} \right] + \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{q(z \mid x)}{p_\theta(z \mid x)} \right] && \text{multiply and divide by } q \\
-# &= \mathrm{ELBO}(x) + \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big) && \text{name the two parts}
+# \log p_\theta(x) &= \mathbb{E}_{q(z \mid x)}\big[ \log p_\theta(x) \big] \\
+# &= \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{p_\theta(z \mid x)} \right] \\
+# &= \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{p_\theta(x, z)}{q(z \mid x)} \right] + \mathbb{E}_{q(z \mid x)}\!\left[ \log \frac{q(z \mid x)}{p_\theta(z \mid x)} \right] \\
+# &= \mathrm{ELBO}(x) + \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big).
 # \end{aligned} \tag{1.6} $$
+#
+# Line by line: a constant is its own expectation; the product rule, $p(x, z) = p(z \mid x)\, p(x)$; multiply and divide
+# by $q$; name the two parts.
 #
 # Here $p_\theta(z \mid x)$ is the *true posterior*: how likely each cause is once $x$ is known, under the model. The gap
 # is the KL divergence from $q$ to it, zero if and only if they are equal. So raising the ELBO in $q$ pulls $q$ towards
@@ -758,12 +770,18 @@ for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
 # Back to the `vae` that was trained for longer. Its negative ELBO lies above $H$. By (0.3) and (1.6) the distance has
 # two parts:
 #
-# $$ \mathbb{E}_x[-\mathrm{ELBO}(x)] - H = \underbrace{\mathrm{KL}\big( p(x) \,\|\, p_\theta(x) \big)}_{\text{the model is wrong}} + \underbrace{\mathbb{E}_x\, \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big)}_{\text{the bound is loose}}. \tag{1.11} $$
+# $$ \begin{aligned}
+# \mathbb{E}_x[-\mathrm{ELBO}(x)] - H &= \underbrace{\mathrm{KL}\big( p(x) \,\|\, p_\theta(x) \big)}_{\text{the model is wrong}} \\
+# &\quad + \underbrace{\mathbb{E}_x\, \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big)}_{\text{the bound is loose}}.
+# \end{aligned} \tag{1.11} $$
 #
 # To tell them apart without a grid, tighten the bound: average $K$ ratios before taking the log. This is the bound of
 # the *importance-weighted autoencoder*, IWAE (Burda et al. 2016):
 #
-# $$ \mathrm{IWAE}_K(x) = \mathbb{E}\!\left[ \log \frac1K \sum_{k=1}^K w_k \right], \qquad w_k = \frac{p_\theta(x, z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x). \tag{1.12} $$
+# $$ \begin{aligned}
+# \mathrm{IWAE}_K(x) &= \mathbb{E}\!\left[ \log \frac1K \sum_{k=1}^K w_k \right], \\
+# w_k &= \frac{p_\theta(x, z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x).
+# \end{aligned} \tag{1.12} $$
 #
 # - $w_k$: the importance weights. Their mean is unbiased for $p_\theta(x)$, so Jensen makes (1.12) a lower bound for
 #   each $K$.
@@ -828,7 +846,11 @@ for K, (from_prior, se) in zip(iwae, naive, strict=False):
 # $p(x)\, q(z \mid x) = q(z)\, q(x \mid z)$, it gives another split (compare Hoffman & Johnson 2016). Here $q(x \mid z)$
 # says which data points were encoded to this $z$, and how often:
 #
-# $$ \mathbb{E}_x[-\mathrm{ELBO}(x)] - H = \mathbb{E}_{p(x)\, q(z \mid x)}\!\left[ \log \frac{p(x)\, q(z \mid x)}{p(z)\, p_\theta(x \mid z)} \right] = \underbrace{\mathrm{KL}\big( q(z) \,\|\, p(z) \big)}_{\text{prior mismatch}} + \underbrace{\mathbb{E}_{q(z)}\, \mathrm{KL}\big( q(x \mid z) \,\|\, p_\theta(x \mid z) \big)}_{\text{the decoder's own error}}. \tag{1.14} $$
+# $$ \begin{aligned}
+# \mathbb{E}_x[-\mathrm{ELBO}(x)] - H &= \mathbb{E}_{p(x)\, q(z \mid x)}\!\left[ \log \frac{p(x)\, q(z \mid x)}{p(z)\, p_\theta(x \mid z)} \right] \\
+# &= \underbrace{\mathrm{KL}\big( q(z) \,\|\, p(z) \big)}_{\text{prior mismatch}} \\
+# &\quad + \underbrace{\mathbb{E}_{q(z)}\, \mathrm{KL}\big( q(x \mid z) \,\|\, p_\theta(x \mid z) \big)}_{\text{the decoder's own error}}.
+# \end{aligned} \tag{1.14} $$
 #
 # A finite average as in (1.13) is a mixture of Gaussians, so its density is known.
 

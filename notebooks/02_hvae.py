@@ -115,8 +115,8 @@ for t, name in enumerate(["x", "z₁", "z₂", "z₃"]):
 #
 # $$ \begin{aligned}
 # \log p(x) &= \log \iint p(x, z_1, z_2)\, dz_1\, dz_2 \\
-# &= \log\, \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \frac{p(x, z_1, z_2)}{q(z_1, z_2 \mid x)} \right]
-# \;\ge\; \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \log \frac{p(x, z_1, z_2)}{q(z_1, z_2 \mid x)} \right].
+# &= \log\, \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \frac{p(x, z_1, z_2)}{q(z_1, z_2 \mid x)} \right] \\
+# &\ge \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \log \frac{p(x, z_1, z_2)}{q(z_1, z_2 \mid x)} \right].
 # \end{aligned} \tag{2.3} $$
 #
 # So far no factorisation was used: (2.3) holds for every one. Now insert (2.1) and (2.2). The fraction is a product,
@@ -124,9 +124,8 @@ for t, name in enumerate(["x", "z₁", "z₂", "z₃"]):
 #
 # $$ \begin{aligned}
 # \mathrm{ELBO}(x) &= \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \log \frac{p(x \mid z_1)\, p(z_1 \mid z_2)\, p(z_2)}{q(z_1 \mid x)\, q(z_2 \mid z_1)} \right] \\
-# &= \underbrace{\mathbb{E}_q\big[ \log p(x \mid z_1) \big]}_{\text{reconstruction}}
-# + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_1 \mid z_2)}{q(z_1 \mid x)} \right]}_{\text{consistency}}
-# + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_2)}{q(z_2 \mid z_1)} \right]}_{\text{prior matching}}.
+# &= \underbrace{\mathbb{E}_q\big[ \log p(x \mid z_1) \big]}_{\text{reconstruction}} + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_1 \mid z_2)}{q(z_1 \mid x)} \right]}_{\text{consistency}} \\
+# &\quad + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_2)}{q(z_2 \mid z_1)} \right]}_{\text{prior matching}}.
 # \end{aligned} \tag{2.4} $$
 #
 # All three expectations are under $q(z_1, z_2 \mid x)$. The middle one asks whether the two ways to make $z_1$ agree:
@@ -158,9 +157,11 @@ torch.testing.assert_close(reconstruction + consistency + prior, log_p - log_q) 
 # $\prod_{t=1}^{T} q(z_t \mid z_{t-1})$. The steps of (2.3) and (2.4) do not change. Every latent between the ends
 # gives one consistency term:
 #
-# $$ \log p(x) \;\ge\; \underbrace{\mathbb{E}_q\big[ \log p(x \mid z_1) \big]}_{\text{reconstruction}}
-# + \sum_{t=1}^{T-1} \underbrace{\mathbb{E}_q\big[ \log p(z_t \mid z_{t+1}) - \log q(z_t \mid z_{t-1}) \big]}_{\text{consistency } t}
-# + \underbrace{\mathbb{E}_q\big[ \log p(z_T) - \log q(z_T \mid z_{T-1}) \big]}_{\text{prior matching}}. \tag{2.5} $$
+# $$ \begin{aligned}
+# \log p(x) \;\ge\; & \underbrace{\mathbb{E}_q\big[ \log p(x \mid z_1) \big]}_{\text{reconstruction}} \\
+# &+ \sum_{t=1}^{T-1} \underbrace{\mathbb{E}_q\big[ \log p(z_t \mid z_{t+1}) - \log q(z_t \mid z_{t-1}) \big]}_{\text{consistency } t} \\
+# &+ \underbrace{\mathbb{E}_q\big[ \log p(z_T) - \log q(z_T \mid z_{T-1}) \big]}_{\text{prior matching}}.
+# \end{aligned} \tag{2.5} $$
 #
 # This is the one bound of the course. With $T = 1$ the sum is empty, and what is left is the ELBO (1.9) of the VAE.
 #
@@ -204,8 +205,11 @@ torch.testing.assert_close(terms.elbo, by_hand[0] + sum(by_hand[1]) + by_hand[2]
 # from $q$ to the model's own posterior. Write $z_{1:T}$ for all the latents $z_1, \dots, z_T$. In a Markov chain their
 # posterior is $\prod_t p(z_t \mid z_{t-1})$, and the KL splits level by level:
 #
-# $$ \log p(x) - \mathrm{ELBO}(x) = \mathrm{KL}\big( q(z_{1:T} \mid x) \,\|\, p(z_{1:T} \mid x) \big)
-# = \sum_{t=1}^{T} \mathbb{E}_{q(z_{t-1} \mid x)}\, \mathrm{KL}\big( q(z_t \mid z_{t-1}) \,\|\, p(z_t \mid z_{t-1}) \big). \tag{2.6} $$
+# $$ \begin{aligned}
+# & \log p(x) - \mathrm{ELBO}(x) \\
+# & \quad = \mathrm{KL}\big( q(z_{1:T} \mid x) \,\|\, p(z_{1:T} \mid x) \big) \\
+# & \quad = \sum_{t=1}^{T} \mathbb{E}_{q(z_{t-1} \mid x)}\, \mathrm{KL}\big( q(z_t \mid z_{t-1}) \,\|\, p(z_t \mid z_{t-1}) \big).
+# \end{aligned} \tag{2.6} $$
 #
 # <details><summary>Why the posterior is a chain, and the KL a sum</summary>
 #
@@ -318,8 +322,10 @@ for spoil in ({1: 2.0}, {2: 2.0}, {3: 2.0}, {1: 2.0, 3: 2.0}):
 # $-\log q(z_1 \mid x)$ aside. What is left is the bound of *that* model on $\log p(z_1)$, and by (1.6) it is
 # $\log p(z_1)$ less a KL:
 #
-# $$ \mathrm{ELBO}(x) = \mathbb{E}_q\big[ \log p(x \mid z_1) \big] - \mathrm{KL}\big( q(z_1 \mid x) \,\|\, p(z_1) \big)
-# - \mathbb{E}_{q(z_1 \mid x)}\, \mathrm{KL}\big( q(z_{2:T} \mid z_1) \,\|\, p(z_{2:T} \mid z_1) \big). \tag{2.7} $$
+# $$ \begin{aligned}
+# \mathrm{ELBO}(x) = {} & \mathbb{E}_q\big[ \log p(x \mid z_1) \big] - \mathrm{KL}\big( q(z_1 \mid x) \,\|\, p(z_1) \big) \\
+# & - \mathbb{E}_{q(z_1 \mid x)}\, \mathrm{KL}\big( q(z_{2:T} \mid z_1) \,\|\, p(z_{2:T} \mid z_1) \big).
+# \end{aligned} \tag{2.7} $$
 #
 # The first two terms are the ELBO (1.9) of a VAE whose prior is $p(z_1)$. So this is what more levels can buy: *a VAE
 # with a learned prior in place of* $N(0, I)$. Notebook 01 ended with the mismatch between the prior and the aggregate
@@ -392,7 +398,10 @@ checks.consistency(my_consistency)
 # %% [markdown]
 # A chain of three scalars shows the size of it. Let $\alpha = 0.7$ and
 #
-# $$ x \sim N(1, \tfrac14), \quad q(z_t \mid z_{t-1}) = N(\sqrt\alpha\, z_{t-1}, 1 - \alpha), \quad p(z_1 \mid z_2) = N(0.8\, z_2, 0.3), \quad p(z_2) = N(0, 1). \tag{2.10} $$
+# $$ \begin{aligned}
+# x &\sim N(1, \tfrac14), & q(z_t \mid z_{t-1}) &= N(\sqrt\alpha\, z_{t-1}, 1 - \alpha), \\
+# p(z_2) &= N(0, 1), & p(z_1 \mid z_2) &= N(0.8\, z_2, 0.3).
+# \end{aligned} \tag{2.10} $$
 #
 # The decoder $p(x \mid z_1)$ shall be the best possible one, the exact reverse of the first encoder. Here is the
 # chain.
@@ -461,7 +470,10 @@ torch.testing.assert_close(exact_printed - exact_true, torch.tensor(0.8 * 0.7**0
 # $\log p(z_1 \mid z_2) = -\frac{(z_1 - 0.8\, z_2)^2}{2 \cdot 0.3} + \text{const}$ can notice whether the two were drawn
 # together, and it does so through their covariance given $x$:
 #
-# $$ C_1' - C_1 = \frac{0.8}{0.3}\, \mathrm{Cov}_q(z_1, z_2 \mid x) = \frac{0.8}{0.3}\, \sqrt\alpha\, (1 - \alpha) = 0.8 \sqrt{0.7}. \tag{2.11} $$
+# $$ \begin{aligned}
+# C_1' - C_1 &= \frac{0.8}{0.3}\, \mathrm{Cov}_q(z_1, z_2 \mid x) \\
+# &= \frac{0.8}{0.3}\, \sqrt\alpha\, (1 - \alpha) = 0.8 \sqrt{0.7}.
+# \end{aligned} \tag{2.11} $$
 #
 # There is a shorter argument that $C_t$ cannot be a KL: a KL is never negative, and $C_t$ can be. Take the best
 # decoder there is, $p(z_1 \mid z_2) = q(z_1 \mid z_2)$. It is surer of $z_1$ than the encoder is, because the encoder
@@ -529,19 +541,27 @@ checks.middle(my_middle)
 # Now solve (2.12), with $t = 1$, for $q(z_1 \mid x)$. Its log is
 # $\log q(z_1 \mid z_2, x) - \log q(z_2 \mid z_1) + \log q(z_2 \mid x)$. Put this into (2.8):
 #
-# $$ C_1 = \underbrace{\mathbb{E}_{q(z_2 \mid x)}\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big)}_{\text{a true KL}}
-# - \underbrace{\mathbb{E}_q\left[ \log \frac{q(z_2 \mid z_1)}{q(z_2 \mid x)} \right]}_{I_q(z_1;\, z_2 \mid x)}. \tag{2.13} $$
+# $$ \begin{aligned}
+# C_1 = {} & \underbrace{\mathbb{E}_{q(z_2 \mid x)}\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big)}_{\text{a true KL}} \\
+# & - \underbrace{\mathbb{E}_q\left[ \log \frac{q(z_2 \mid z_1)}{q(z_2 \mid x)} \right]}_{I_q(z_1;\, z_2 \mid x)}.
+# \end{aligned} \tag{2.13} $$
 #
 # The second part is a mutual information: what $z_2$ still tells about $z_1$ when $x$ is known. It is zero only if the
 # two are independent given $x$. It does not vanish from the bound; it moves up into the prior term. There it turns
 # $q(z_2 \mid z_1)$ into $q(z_2 \mid x)$, so that the *sum* has a form made of KLs alone:
 #
-# $$ C_1 + \mathbb{E}_q\, \mathrm{KL}\big( q(z_2 \mid z_1) \,\|\, p(z_2) \big)
-# = \mathbb{E}_q\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big) + \mathrm{KL}\big( q(z_2 \mid x) \,\|\, p(z_2) \big). \tag{2.14} $$
+# $$ \begin{aligned}
+# & C_1 + \mathbb{E}_q\, \mathrm{KL}\big( q(z_2 \mid z_1) \,\|\, p(z_2) \big) \\
+# & \quad = \mathbb{E}_q\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big) \\
+# & \qquad + \mathrm{KL}\big( q(z_2 \mid x) \,\|\, p(z_2) \big).
+# \end{aligned} \tag{2.14} $$
 #
 # For $T$ levels the same regrouping gives one KL for each middle level and one at the top,
 #
-# $$ \sum_{t=1}^{T-1} \mathbb{E}_q\, \mathrm{KL}\big( q(z_t \mid z_{t+1}, x) \,\|\, p(z_t \mid z_{t+1}) \big) + \mathrm{KL}\big( q(z_T \mid x) \,\|\, p(z_T) \big). \tag{2.15} $$
+# $$ \begin{aligned}
+# & \sum_{t=1}^{T-1} \mathbb{E}_q\, \mathrm{KL}\big( q(z_t \mid z_{t+1}, x) \,\|\, p(z_t \mid z_{t+1}) \big) \\
+# & \quad + \mathrm{KL}\big( q(z_T \mid x) \,\|\, p(z_T) \big).
+# \end{aligned} \tag{2.15} $$
 #
 # Check (2.13) and (2.14) on the scalar chain. Given $x$, $z_1$ is a Gaussian "prior" with the "observation" $z_2$, so
 # `gaussian.condition` is (2.12).
@@ -671,7 +691,10 @@ assert curves["two different latents"][0] > best_possible + 1
 # Take the other guess $\tilde q = q(z_1 \mid x)\, q(z_2 \mid x)$, which has the same marginals and treats the latents
 # as independent. It is a density, so by (2.3)
 #
-# $$ \log p(x) \ge \mathbb{E}_{\tilde q}\big[ \log p(x \mid z_1) + \log p(z_1 \mid z_2) + \log p(z_2) \big] - \mathbb{E}_q \log q(z_1 \mid x) - \mathbb{E}_q \log q(z_2 \mid x). $$
+# $$ \begin{aligned}
+# \log p(x) \ge {} & \mathbb{E}_{\tilde q}\big[ \log p(x \mid z_1) + \log p(z_1 \mid z_2) + \log p(z_2) \big] \\
+# & - \mathbb{E}_q \log q(z_1 \mid x) - \mathbb{E}_q \log q(z_2 \mid x).
+# \end{aligned} $$
 #
 # The bound with $C_1'$ in it has the same terms except the last, where it has $-\mathbb{E}_q \log q(z_2 \mid z_1)$
 # instead. That is smaller by $I_q(z_1; z_2 \mid x) \ge 0$. So the printed sum is the ELBO of $\tilde q$ less a mutual
@@ -764,7 +787,10 @@ _ = plots.ruler(entries, H)
 #
 # The first is what a level knows about the one below, the mutual information
 #
-# $$ I_q(z_{t-1}; z_t) = \mathbb{E}_q\big[ \log q(z_t \mid z_{t-1}) - \log q(z_t) \big], \qquad q(z_t) = \mathbb{E}_{q(z_{t-1})}\big[ q(z_t \mid z_{t-1}) \big]. \tag{2.16} $$
+# $$ \begin{aligned}
+# I_q(z_{t-1}; z_t) &= \mathbb{E}_q\big[ \log q(z_t \mid z_{t-1}) - \log q(z_t) \big], \\
+# q(z_t) &= \mathbb{E}_{q(z_{t-1})}\big[ q(z_t \mid z_{t-1}) \big].
+# \end{aligned} \tag{2.16} $$
 #
 # $q(z_t)$ is the aggregate posterior (1.13) of level $t$, a mixture over many draws of $z_{t-1}$. A level is collapsed
 # if and only if its information is zero.
@@ -899,7 +925,10 @@ _ = ax.legend()
 # the prior is not the aggregate posterior. In the prior term of the chain, add $\log q(z_T)$ and subtract it again. The
 # term splits in two:
 #
-# $$ \mathbb{E}_q\, \mathrm{KL}\big( q(z_T \mid z_{T-1}) \,\|\, p(z_T) \big) = I_q(z_{T-1}; z_T) + \mathrm{KL}\big( q(z_T) \,\|\, p(z_T) \big). \tag{2.17} $$
+# $$ \begin{aligned}
+# & \mathbb{E}_q\, \mathrm{KL}\big( q(z_T \mid z_{T-1}) \,\|\, p(z_T) \big) \\
+# & \quad = I_q(z_{T-1}; z_T) + \mathrm{KL}\big( q(z_T) \,\|\, p(z_T) \big).
+# \end{aligned} \tag{2.17} $$
 #
 # The last part is the mismatch, now at the top level. More levels have a better chance to make it small.
 
@@ -984,7 +1013,8 @@ widgets.hvae_ladder(hvae, x[:400])
 #
 # $$ \begin{aligned}
 # \mathrm{Var}(x) &= (V_4 - V_3) + (V_3 - V_2) + (V_2 - V_1) + V_1, \\
-# V_4 &= \mathrm{Var}(x), \qquad V_t = \mathbb{E}_{p(z_t)} \mathrm{Var}(x \mid z_t) \quad (t = 1, 2, 3),
+# V_4 &= \mathrm{Var}(x), \\
+# V_t &= \mathbb{E}_{p(z_t)} \mathrm{Var}(x \mid z_t) \quad (t = 1, 2, 3),
 # \end{aligned} \tag{2.18} $$
 #
 # and no summand is negative. $V_{t+1} - V_t$ is what $z_t$ decides, $V_1$ the noise of the last decoder. We estimate

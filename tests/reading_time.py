@@ -15,7 +15,7 @@ import jupytext
 from diffusion_edu import checks
 from notebooks import texts
 
-SECONDS = {"words": 0.3, "formulas": 2, "equation lines": 30, "code lines": 6, "printed lines": 4, "figures": 30}
+SECONDS = {"words": 0.3, "formulas": 2, "equation lines": 20, "code lines": 6, "printed lines": 4, "figures": 30}
 SECONDS |= {"widgets": 120}
 DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.S)
 INLINE = re.compile(r"\$[^$]+\$")
