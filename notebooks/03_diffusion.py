@@ -86,7 +86,10 @@ for t, ax in zip(times, plots.axes_row(6, size=1.7), strict=True):
 #
 # **Second, the encoder is not learned.** Each level shrinks the point a little and adds Gaussian noise:
 #
-# $$ q(x_t \mid x_{t-1}) = N\big(x_t;\, \sqrt{\alpha_t}\, x_{t-1},\, \beta_t I\big), \qquad \alpha_t = 1 - \beta_t, \quad 0 < \beta_t < 1. \tag{3.2} $$
+# $$ \begin{aligned}
+# q(x_t \mid x_{t-1}) &= N\big(x_t;\, \sqrt{\alpha_t}\, x_{t-1},\, \beta_t I\big), \\
+# \alpha_t &= 1 - \beta_t, \quad 0 < \beta_t < 1.
+# \end{aligned} \tag{3.2} $$
 #
 # - $\beta_t$: the variance of the noise added at step $t$. The list $\beta_1, \dots, \beta_T$ is the *schedule*.
 # - $\alpha_t$: the share of the variance that is kept. If $x_{t-1}$ has variance one per axis, so has $x_t$, because
@@ -115,7 +118,10 @@ torch.testing.assert_close(step.var, cosine.beta[300])
 #
 # *Claim.* To get $x_t$ from $x_0$ the $t$ steps need not be taken. With $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$,
 #
-# $$ q(x_t \mid x_0) = N\big(x_t;\, \sqrt{\bar\alpha_t}\, x_0,\, (1 - \bar\alpha_t) I\big), \qquad x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\;\varepsilon. \tag{3.4} $$
+# $$ \begin{aligned}
+# q(x_t \mid x_0) &= N\big(x_t;\, \sqrt{\bar\alpha_t}\, x_0,\, (1 - \bar\alpha_t) I\big), \\
+# x_t &= \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\;\varepsilon.
+# \end{aligned} \tag{3.4} $$
 #
 # <details><summary>Proof: a sum of independent Gaussians</summary>
 #
@@ -241,7 +247,10 @@ assert nats_600 > 0.3
 #
 # Restriction (3.3) is an approximation. Its error has a name and a unit:
 #
-# $$ L_T = \mathrm{KL}\big(q(x_T \mid x_0) \,\|\, N(0, I)\big) = \tfrac12 \Big[ \bar\alpha_T |x_0|^2 - D\, \bar\alpha_T - D \log(1 - \bar\alpha_T) \Big]. \tag{3.6} $$
+# $$ \begin{aligned}
+# L_T &= \mathrm{KL}\big(q(x_T \mid x_0) \,\|\, N(0, I)\big) \\
+# &= \tfrac12 \Big[ \bar\alpha_T |x_0|^2 - D\, \bar\alpha_T - D \log(1 - \bar\alpha_T) \Big].
+# \end{aligned} \tag{3.6} $$
 #
 # It is the KL of two Gaussians (1.10) with variances $1 - \bar\alpha_T$ and 1. Our data are standardised: $\mathbb{E}|x_0|^2 = D$.
 # So the first two terms cancel on average:
@@ -353,7 +362,10 @@ print(f"linear is below 0.001 nats from T = {enough} on, cosine already at T = 1
 # divergence from the prior is the mean of $-\log N(x_T; 0, I)$, as in (0.4), minus the entropy $H(x_T)$, which is known at every
 # noise level (notebook 00):
 #
-# $$ \mathrm{KL}\big(q(x_T) \,\|\, N(0, I)\big) = \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x_T|^2 - H(x_T), \qquad \mathbb{E}|x_T|^2 = \bar\alpha_T\, \mathbb{E}|x_0|^2 + (1 - \bar\alpha_T) D. \tag{3.8} $$
+# $$ \begin{aligned}
+# \mathrm{KL}\big(q(x_T) \,\|\, N(0, I)\big) &= \tfrac{D}{2} \log 2\pi + \tfrac12 \mathbb{E}|x_T|^2 - H(x_T), \\
+# \mathbb{E}|x_T|^2 &= \bar\alpha_T\, \mathbb{E}|x_0|^2 + (1 - \bar\alpha_T) D.
+# \end{aligned} \tag{3.8} $$
 
 # %% mystnb={"image": {"alt": "Three panels of orange samples over grey data: standardised roll with the short schedule, roll divided by ten with the short schedule, roll divided by ten with the cosine schedule. In all three the samples follow the curve; the eye sees hardly any difference."}}
 def kl_from_prior(data, a_bar):
@@ -408,7 +420,10 @@ widgets.schedule_explorer(roll)
 #
 # $$ q(x_{t-1} \mid x_t, x_0) = N\big(x_{t-1};\, \tilde\mu_t(x_t, x_0),\, \tilde\beta_t I\big), $$
 #
-# $$ \tilde\mu_t(x_t, x_0) = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0 + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \qquad \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t. \tag{3.9} $$
+# $$ \begin{aligned}
+# \tilde\mu_t(x_t, x_0) &= \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0 + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \\
+# \tilde\beta_t &= \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t.
+# \end{aligned} \tag{3.9} $$
 #
 # <details><summary>Derivation: prior times likelihood, and complete the square</summary>
 #
@@ -604,7 +619,11 @@ torch.testing.assert_close(total, -bound(x, chain30, seeded(4)).elbo)
 # Now the average. In $L_{t-1}$, hold $x_t$ and $x_0$ and average over $x_{t-1}$. That is the definition of a KL divergence, and both sides are
 # Gaussians:
 #
-# $$ L_T = \mathrm{KL}\big(q(x_T \mid x_0) \,\|\, p(x_T)\big), \quad L_{t-1} = \mathbb{E}_{q(x_t \mid x_0)} \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\|\, p(x_{t-1} \mid x_t)\big), \quad L_0 = -\mathbb{E}_{q(x_1 \mid x_0)} \log p(x_0 \mid x_1). \tag{3.16} $$
+# $$ \begin{aligned}
+# L_T &= \mathrm{KL}\big(q(x_T \mid x_0) \,\|\, p(x_T)\big), \\
+# L_{t-1} &= \mathbb{E}_{q(x_t \mid x_0)} \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\|\, p(x_{t-1} \mid x_t)\big), \\
+# L_0 &= -\mathbb{E}_{q(x_1 \mid x_0)} \log p(x_0 \mid x_1).
+# \end{aligned} \tag{3.16} $$
 #
 # Unlike the tutorials' "consistency KL" (2.9), this one is right. There, $z_t$ was drawn without a look at the $z_{t+1}$ that the other
 # side depends on. Here $q(x_{t-1} \mid x_t, x_0)$ conditions on $x_t$, all that the other side depends on.
@@ -879,7 +898,10 @@ assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 # What should $\sigma_t^2$ be? Only $\log p(x_{t-1} \mid x_t)$ contains it. It is the log density of a Gaussian (3.10), so on average over the
 # forward process the step $t$ costs
 #
-# $$ \mathbb{E}\big[-\log p(x_{t-1} \mid x_t)\big] = \frac{D}{2} \Big[ \log 2\pi\sigma_t^2 + \frac{\sigma_t^{*2}}{\sigma_t^2} \Big], \qquad \sigma_t^{*2} = \frac{\mathbb{E}|x_{t-1} - \tilde\mu_t(x_t, \hat x_0)|^2}{D}. \tag{3.21} $$
+# $$ \begin{aligned}
+# \mathbb{E}\big[-\log p(x_{t-1} \mid x_t)\big] &= \frac{D}{2} \Big[ \log 2\pi\sigma_t^2 + \frac{\sigma_t^{*2}}{\sigma_t^2} \Big], \\
+# \sigma_t^{*2} &= \tfrac1D\, \mathbb{E}\big|x_{t-1} - \tilde\mu_t(x_t, \hat x_0)\big|^2.
+# \end{aligned} \tag{3.21} $$
 
 # %% [markdown]
 # **Exercise: the best variance of the reverse step.** *12 minutes, medium.*
@@ -997,7 +1019,9 @@ for name, sigma2 in choices.items():
 #
 # </details>
 #
-# $$ \text{price of } \sigma_t^2 = \tilde\beta_t \text{ on locally flat data} = \frac{D}{2} \big( 1 - \log 2 + \gamma \big) = 0.884 \text{ nats} \quad (D = 2,\ \beta \text{ constant and small}, T \text{ large}). \tag{3.24} $$
+# For $\beta$ constant and small, and $T$ large, the price of $\sigma_t^2 = \tilde\beta_t$ on locally flat data is
+#
+# $$ \frac{D}{2} \big( 1 - \log 2 + \gamma \big) = 0.884 \text{ nats} \quad (D = 2). \tag{3.24} $$
 
 # %%
 flat = schedules.constant(1000, beta=1e-4)

@@ -91,8 +91,10 @@ for t, ax in zip([1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), stri
 #
 # Given $x_t$, to know $x_0$ is to know $\varepsilon$. The same holds for every other mixture of the two. Two are in use:
 #
-# $$ v = \sqrt{\bar\alpha_t}\; \varepsilon - \sqrt{1 - \bar\alpha_t}\; x_0, \qquad
-#    s = \nabla_{x_t} \log q(x_t \mid x_0) = -\frac{\varepsilon}{\sqrt{1 - \bar\alpha_t}}. \tag{4.2} $$
+# $$ \begin{aligned}
+# v &= \sqrt{\bar\alpha_t}\; \varepsilon - \sqrt{1 - \bar\alpha_t}\; x_0, \\
+# s &= \nabla_{x_t} \log q(x_t \mid x_0) = -\frac{\varepsilon}{\sqrt{1 - \bar\alpha_t}}.
+# \end{aligned} \tag{4.2} $$
 #
 # $s$ is the slope of the log density of $x_t$ if $x_0$ were known, by (3.4). $v$ (Salimans & Ho 2022) has a picture. Write
 # $\sqrt{\bar\alpha_t} = \cos\varphi$ and $\sqrt{1 - \bar\alpha_t} = \sin\varphi$. As $\varphi$ turns from 0 to a right
@@ -158,8 +160,10 @@ for t in (1, 300, 999):
 # the same $x_t$. Subtract: $\sqrt{\bar\alpha_t}\, (x_0 - \hat x_0) = -\sqrt{1 - \bar\alpha_t}\, (\varepsilon - \hat\varepsilon)$. So
 # the errors are proportional, and in the same way for $v$ and $s$:
 #
-# $$ |\varepsilon - \hat\varepsilon|^2 \;=\; \mathrm{SNR}(t)\, |x_0 - \hat x_0|^2 \;=\; \bar\alpha_t\, |v - \hat v|^2
-#    \;=\; (1 - \bar\alpha_t)\, |s - \hat s|^2, \qquad \mathrm{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t}. \tag{4.3} $$
+# $$ \begin{aligned}
+# |\varepsilon - \hat\varepsilon|^2 &= \mathrm{SNR}(t)\, |x_0 - \hat x_0|^2 = \bar\alpha_t\, |v - \hat v|^2 = (1 - \bar\alpha_t)\, |s - \hat s|^2, \\
+# \mathrm{SNR}(t) &= \frac{\bar\alpha_t}{1 - \bar\alpha_t}.
+# \end{aligned} \tag{4.3} $$
 #
 # Four predictions, one loss: they differ in the weight each gives to a time step, and in what is easy for a
 # network to say. We check (4.3) with a made-up prediction.
@@ -188,8 +192,10 @@ for t in (1, 300, 999):
 #
 # Notebook 03 split the negative bound into $L_T$, the terms $L_{t-1}$ and $L_0$ (3.16). For $t \ge 2$
 #
-# $$ L_{t-1} = \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\|\, p_\theta(x_{t-1} \mid x_t)\big), \qquad
-#    q = N(\tilde\mu_t, \tilde\beta_t I), \quad p_\theta = N(\mu_\theta, \sigma_t^2 I), \tag{4.4} $$
+# $$ \begin{aligned}
+# L_{t-1} &= \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\|\, p_\theta(x_{t-1} \mid x_t)\big), \\
+# q &= N(\tilde\mu_t, \tilde\beta_t I), \quad p_\theta = N(\mu_\theta, \sigma_t^2 I),
+# \end{aligned} \tag{4.4} $$
 #
 # with the mean and variance of the forward posterior (3.9)
 #
@@ -417,8 +423,10 @@ checks.simple_loss(my_simple_loss)
 #
 # For $\sigma_t^2 = \tilde\beta_t$ the weight is a statement about the signal-to-noise ratio:
 #
-# $$ w_t = \frac12 \left( \frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1 \right), \qquad\text{so by (4.3)}\qquad
-#    L_{t-1} = \frac12 \big( \mathrm{SNR}(t-1) - \mathrm{SNR}(t) \big)\, |x_0 - \hat x_0|^2 . \tag{4.13} $$
+# $$ \begin{aligned}
+# w_t &= \frac12 \left( \frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1 \right), \qquad\text{so by (4.3)} \\
+# L_{t-1} &= \frac12 \big( \mathrm{SNR}(t-1) - \mathrm{SNR}(t) \big)\, |x_0 - \hat x_0|^2 .
+# \end{aligned} \tag{4.13} $$
 #
 # <details><summary>Proof</summary>
 #
