@@ -28,7 +28,7 @@
 # - compute the exact density, its slope and its entropy for our data set at every noise level,
 # - tell a sample distance that means something from one that is noise.
 #
-# **Time** about 30 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
+# **Time** about 30 minutes to read, and 40 for the exercises, both an estimate from a count of words, formulas and
 # lines: nobody was timed. **You need** Python with PyTorch's tensors, and from mathematics: a probability density, an
 # expectation, a variance, an integral and a gradient.
 
@@ -394,7 +394,7 @@ torch.testing.assert_close(slope, roll.score(xt, alpha_bar))
 torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, alpha_bar))
 
 # %% [markdown]
-# **Exercise: the best guess of the noise.** *12 minutes, medium.*
+# **Exercise: the best guess of the noise.** *8 minutes, medium.*
 #
 # Write (0.7). `log_prob(xt)` returns $\log p(x_t)$ for points (..., D), and you know nothing else of the density:
 # take its slope with automatic differentiation. Return $\mathbb{E}[\varepsilon \mid x_t]$, of the shape of `xt`.
@@ -520,7 +520,7 @@ assert seen["share off"] > 0.05 and seen["energy distance"] < 2
 # expectation in (0.3) is written. The points' own spread cancels.
 
 # %% [markdown]
-# **Exercise: a sharp ruler.** *8 minutes, easy.*
+# **Exercise: a sharp ruler.** *6 minutes, easy.*
 #
 # A model's distance to $H$, paired. `log_p` and `log_p_model` hold $\log p(x)$ and $\log p_\theta(x)$ of the same
 # $n$ data points. Return the estimate of $\mathrm{KL}(p \,\|\, p_\theta)$ and its standard error.

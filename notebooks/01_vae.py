@@ -168,7 +168,7 @@ print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, log 
 # on the trained decoder, against the grid.
 
 # %% [markdown]
-# **Exercise: the naive estimate of log p(x).** *8 minutes, easy.*
+# **Exercise: the naive estimate of log p(x).** *6 minutes, easy.*
 #
 # Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first axis; the
 # other axes are data points. Return $\log \hat p_K(x)$ for each data point. It has to work if all the densities are
@@ -483,7 +483,7 @@ _ = ax.legend()
 # $$ \nabla\, \mathbb{E}_q[f(z)] = \mathbb{E}_{\varepsilon}\big[ \nabla f(m + s\,\varepsilon) \big] = \mathbb{E}_\varepsilon\big[ f'(z)\, \nabla(m + s\, \varepsilon) \big]. \tag{1.8} $$
 
 # %% [markdown]
-# **Exercise: the reparameterised gradient.** *12 minutes, medium.*
+# **Exercise: the reparameterised gradient.** *10 minutes, medium.*
 #
 # Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
 # holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
@@ -594,7 +594,7 @@ torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))  # (1.
 # </details>
 
 # %% [markdown]
-# **Exercise: the KL of two Gaussians.** *12 minutes, easy.*
+# **Exercise: the KL of two Gaussians.** *15 minutes, medium.*
 #
 # Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the definition,
 # $\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the shape (...,
@@ -772,7 +772,7 @@ for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
 #
 # $$ \begin{aligned}
 # \mathbb{E}_x[-\mathrm{ELBO}(x)] - H &= \underbrace{\mathrm{KL}\big( p(x) \,\|\, p_\theta(x) \big)}_{\text{the model is wrong}} \\
-# &\quad + \underbrace{\mathbb{E}_x\, \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big)}_{\text{the bound is loose}}.
+# &\quad {} + \underbrace{\mathbb{E}_x\, \mathrm{KL}\big( q(z \mid x) \,\|\, p_\theta(z \mid x) \big)}_{\text{the bound is loose}}.
 # \end{aligned} \tag{1.11} $$
 #
 # To tell them apart without a grid, tighten the bound: average $K$ ratios before taking the log. This is the bound of
@@ -849,7 +849,7 @@ for K, (from_prior, se) in zip(iwae, naive, strict=False):
 # $$ \begin{aligned}
 # \mathbb{E}_x[-\mathrm{ELBO}(x)] - H &= \mathbb{E}_{p(x)\, q(z \mid x)}\!\left[ \log \frac{p(x)\, q(z \mid x)}{p(z)\, p_\theta(x \mid z)} \right] \\
 # &= \underbrace{\mathrm{KL}\big( q(z) \,\|\, p(z) \big)}_{\text{prior mismatch}} \\
-# &\quad + \underbrace{\mathbb{E}_{q(z)}\, \mathrm{KL}\big( q(x \mid z) \,\|\, p_\theta(x \mid z) \big)}_{\text{the decoder's own error}}.
+# &\quad {} + \underbrace{\mathbb{E}_{q(z)}\, \mathrm{KL}\big( q(x \mid z) \,\|\, p_\theta(x \mid z) \big)}_{\text{the decoder's own error}}.
 # \end{aligned} \tag{1.14} $$
 #
 # A finite average as in (1.13) is a mixture of Gaussians, so its density is known.

@@ -28,7 +28,7 @@
 # - say why the "consistency KL" of many tutorials is not the term it stands for, and by how much it is off,
 # - find out which levels of a trained model are used, and what each of them is worth.
 #
-# **Time** about 75 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
+# **Time** about 75 minutes to read, and 55 for the exercises, both an estimate from a count of words, formulas and
 # lines: nobody was timed. **You need** notebooks 00 and 01.
 
 # %%
@@ -125,7 +125,7 @@ for t, name in enumerate(["x", "z₁", "z₂", "z₃"]):
 # $$ \begin{aligned}
 # \mathrm{ELBO}(x) &= \mathbb{E}_{q(z_1, z_2 \mid x)}\left[ \log \frac{p(x \mid z_1)\, p(z_1 \mid z_2)\, p(z_2)}{q(z_1 \mid x)\, q(z_2 \mid z_1)} \right] \\
 # &= \underbrace{\mathbb{E}_q\big[ \log p(x \mid z_1) \big]}_{\text{reconstruction}} + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_1 \mid z_2)}{q(z_1 \mid x)} \right]}_{\text{consistency}} \\
-# &\quad + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_2)}{q(z_2 \mid z_1)} \right]}_{\text{prior matching}}.
+# &\quad {} + \underbrace{\mathbb{E}_q\left[ \log \frac{p(z_2)}{q(z_2 \mid z_1)} \right]}_{\text{prior matching}}.
 # \end{aligned} \tag{2.4} $$
 #
 # All three expectations are under $q(z_1, z_2 \mid x)$. The middle one asks whether the two ways to make $z_1$ agree:
@@ -356,7 +356,7 @@ torch.testing.assert_close(terms.consistency.sum(0) + terms.prior, as_a_vae)
 # given $z_{t-1}$. Under $q$ they are neighbours, and they are not.
 
 # %% [markdown]
-# **Exercise: the consistency term, repaired.** *12 minutes, medium.*
+# **Exercise: the consistency term, repaired.** *8 minutes, easy.*
 #
 # Tutorials print (2.9). Write the term that belongs there: one draw of consistency $t$ of (2.5), with the sign that
 # it has in the bound. `z` is a list with $z_0 = x, z_1, \dots, z_T$, drawn from $q$; `chain.p(t, z_next)` is
@@ -497,7 +497,7 @@ assert best.mean() < -0.1
 # its precision, one over the variance, is the sum of theirs: precisions add.
 
 # %% [markdown]
-# **Exercise: a latent seen from both sides.** *15 minutes, medium.*
+# **Exercise: a latent seen from both sides.** *20 minutes, medium.*
 #
 # Write (2.12) for Gaussians, without the library's `condition`. From below,
 # $z_t \sim N(\texttt{mean}, \texttt{var})$. From above, $z_{t+1} \mid z_t \sim N(a\, z_t, v)$ was drawn and is
@@ -553,14 +553,14 @@ checks.middle(my_middle)
 # $$ \begin{aligned}
 # & C_1 + \mathbb{E}_q\, \mathrm{KL}\big( q(z_2 \mid z_1) \,\|\, p(z_2) \big) \\
 # & \quad = \mathbb{E}_q\, \mathrm{KL}\big( q(z_1 \mid z_2, x) \,\|\, p(z_1 \mid z_2) \big) \\
-# & \qquad + \mathrm{KL}\big( q(z_2 \mid x) \,\|\, p(z_2) \big).
+# & \qquad {} + \mathrm{KL}\big( q(z_2 \mid x) \,\|\, p(z_2) \big).
 # \end{aligned} \tag{2.14} $$
 #
 # For $T$ levels the same regrouping gives one KL for each middle level and one at the top,
 #
 # $$ \begin{aligned}
 # & \sum_{t=1}^{T-1} \mathbb{E}_q\, \mathrm{KL}\big( q(z_t \mid z_{t+1}, x) \,\|\, p(z_t \mid z_{t+1}) \big) \\
-# & \quad + \mathrm{KL}\big( q(z_T \mid x) \,\|\, p(z_T) \big).
+# & \quad {} + \mathrm{KL}\big( q(z_T \mid x) \,\|\, p(z_T) \big).
 # \end{aligned} \tag{2.15} $$
 #
 # Check (2.13) and (2.14) on the scalar chain. Given $x$, $z_1$ is a Gaussian "prior" with the "observation" $z_2$, so
@@ -799,7 +799,7 @@ _ = plots.ruler(entries, H)
 # best single Gaussian in their place, and see how many nats the bound loses.
 
 # %% [markdown]
-# **Exercise: what a level knows.** *12 minutes, hard.*
+# **Exercise: what a level knows.** *15 minutes, hard.*
 #
 # Estimate (2.16) from $n$ draws. $z_t^{(j)}$ was made from $z_{t-1}^{(j)}$, and `log_q[i, j]` is
 # $\log q(z_t^{(j)} \mid z_{t-1}^{(i)})$: each latent under each encoder's Gaussian, its own on the diagonal. Take

@@ -286,7 +286,7 @@ noise_guess = Exercise(
     notebook="00",
     section="The truth at every noise level",
     title="the best guess of the noise",
-    minutes=12,
+    minutes=8,
     difficulty=2,
     text=r"""
 Write (0.7). `log_prob(xt)` returns $\log p(x_t)$ for points (..., D), and you know nothing else of the density:
@@ -348,7 +348,7 @@ paired_gap = Exercise(
     notebook="00",
     section="The ruler",
     title="a sharp ruler",
-    minutes=8,
+    minutes=6,
     difficulty=1,
     text=r"""
 A model's distance to $H$, paired. `log_p` and `log_p_model` hold $\log p(x)$ and $\log p_\theta(x)$ of the same $n$

@@ -24,7 +24,7 @@ log_likelihood = Exercise(
     notebook="01",
     section="2",
     title="the naive estimate of log p(x)",
-    minutes=8,
+    minutes=6,
     difficulty=1,
     text=r"""
 Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first axis; the
@@ -301,7 +301,7 @@ pathwise_gradient = Exercise(
     notebook="01",
     section="4",
     title="the reparameterised gradient",
-    minutes=12,
+    minutes=10,
     difficulty=2,
     text=r"""
 Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
@@ -382,8 +382,8 @@ kl = Exercise(
     notebook="01",
     section="5",
     title="the KL of two Gaussians",
-    minutes=12,
-    difficulty=1,
+    minutes=15,
+    difficulty=2,
     text=r"""
 Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the definition,
 $\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the shape (...,

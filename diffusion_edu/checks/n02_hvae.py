@@ -149,8 +149,8 @@ consistency = Exercise(
     notebook="02",
     section="5",
     title="the consistency term, repaired",
-    minutes=12,
-    difficulty=2,
+    minutes=8,
+    difficulty=1,
     text=r"""
 Tutorials print (2.9). Write the term that belongs there: one draw of consistency $t$ of (2.5), with the sign that
 it has in the bound. `z` is a list with $z_0 = x, z_1, \dots, z_T$, drawn from $q$; `chain.p(t, z_next)` is $p(z_t
@@ -244,7 +244,7 @@ middle = Exercise(
     notebook="02",
     section="5",
     title="a latent seen from both sides",
-    minutes=15,
+    minutes=20,
     difficulty=2,
     text=r"""
 Write (2.12) for Gaussians, without the library's `condition`. From below, $z_t \sim N(\texttt{mean},
@@ -378,7 +378,7 @@ information = Exercise(
     notebook="02",
     section="7",
     title="what a level knows",
-    minutes=12,
+    minutes=15,
     difficulty=3,
     text=r"""
 Estimate (2.16) from $n$ draws. $z_t^{(j)}$ was made from $z_{t-1}^{(j)}$, and `log_q[i, j]` is $\log q(z_t^{(j)}
