@@ -63,7 +63,11 @@ def derivation(*rows: str) -> str:
         (derivation(r"a &= b && \text{by (1.2)}", r"&\ge c && \text{so}"), r"a \ge c"),
         (derivation("a &= b", "&= c."), "a = c"),
         (derivation("a", "&= b", "&= c."), "a = c"),
-        (derivation("a &= b,", "c &= d,"), derivation("a &= b,", "c &= d,")),  # two statements, no derivation
+        (derivation("a &= b,", "c &= d,"), derivation("a &= b,", "c &= d")),  # two statements, no derivation
+        (derivation("a &= b", r"&\quad {} + c."), derivation("a &= b", r"&\quad {} + c")),  # one long right side
+        (derivation("a &= b", "&= c", "& + d."), derivation("a &= c", "& + d")),
+        (derivation("& a", r"& \quad = b", r"& \quad = c."), "a = c"),
+        (derivation(r"a \ge {} & b", "& + c"), derivation(r"a \ge {} & b", "& + c")),
     ],
 )
 def test_what_the_sheet_shows_of_an_equation(latex, text):

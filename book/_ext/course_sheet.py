@@ -6,15 +6,24 @@ from course_links import Linker
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+# How a row begins that is a new step; any other goes on with the step before it.
+RELATION = re.compile(r"&(\s|\\quad|\\qquad|\{\})*(=|\\ge|\\le|\\approx|\\propto|\\sim)")
+
 
 def short(latex: str) -> str:
-    r"""An equation without its \tag; of a derivation in several lines its left side and its last line, without the
-    remarks beside it. The full stop or comma of the text goes too."""
+    r"""An equation without its \tag; of a derivation in several steps its left side and its last step, without the
+    remarks beside it. A step may take several rows. The full stop or comma of the text goes too."""
     latex = re.sub(r"\s*\\tag\{[^}]*\}\s*$", "", latex.strip())
     if match := re.fullmatch(r"\\begin\{aligned\}(.*)\\end\{aligned\}[.,]?", latex, flags=re.S):
         rows = [row.partition("&&")[0].strip() for row in re.split(r"\\\\\s*\n", match[1])]
-        if all(row.startswith("&") for row in rows[1:]):
-            latex = rows[0].partition("&")[0].strip() + " " + rows[-1].removeprefix("&")
+        steps = [i for i, row in enumerate(rows) if i and RELATION.match(row)]
+        if steps and all(row.startswith("&") for row in rows[1:]):
+            left, _, right = rows[0].partition("&")
+            rows = [(left.strip() or right.strip()) + " " + rows[steps[-1]], *rows[steps[-1] + 1 :]]
+        rows[-1] = re.sub(r"[.,\s]+$", "", rows[-1])
+        if len(rows) == 1:
+            return re.sub(r"\s*&\s*(\\quad)?\s*", " ", rows[0]).strip()
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
     return re.sub(r"[.,\s]+$", "", latex)
 
 
