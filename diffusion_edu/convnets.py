@@ -167,7 +167,8 @@ class UNet(NoiseNet):
 
     sin and cos of x_t with periods of 4, 16 and 64 grey levels stand beside x_t (after Kingma et al. 2021, appendix
     C). Where there is little noise they make a small distance from black large: four pixels in five are exactly
-    black, and the bound asks how exactly the network knows it. Raises ValueError if dim is not 784.
+    black, and the bound asks how exactly the network knows it. Where there is much they would be noise alone, so each
+    is damped as the noise damps it on average. Raises ValueError if dim is not 784.
     """
 
     periods = (4, 16, 64)  # grey levels
@@ -186,12 +187,19 @@ class UNet(NoiseNet):
         self.up = nn.ModuleList(Residual(width * (2 if i == 0 else 1), width, features) for i in range(depth))
         self.last = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4, 3, padding=1))
 
+    def waves(self, x: Tensor, t: Tensor) -> list[Tensor]:
+        """sin ωx_t and cos ωx_t of each period, times exp(−ω² (1 − ᾱ_t)/2), which is what E sin ω(y + √(1−ᾱ_t) ε) keeps
+        of sin ωy: x (n, 784), t (n,) → six times (n, 784)."""
+        omegas = [255 * math.pi / period for period in self.periods]
+        noise = self.noise[t].unsqueeze(-1)
+        kept = [(-((omega * noise) ** 2) / 2).exp() for omega in omegas]
+        angles = [omega * (x + 1) for omega in omegas]
+        return [k * wave(a) for wave in (torch.sin, torch.cos) for k, a in zip(kept, angles, strict=True)]
+
     def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
         x, t = xt.reshape(-1, PIXELS), t.reshape(-1)
         e = self.time(self.embed(t))
-        angle = [(x + 1) * (255 * math.pi / period) for period in self.periods]
-        seen = [to_maps(c) for c in (x, *[a.sin() for a in angle], *[a.cos() for a in angle])]
-        h = self.first(torch.cat(seen, dim=1))
+        h = self.first(torch.cat([to_maps(c) for c in (x, *self.waves(x, t))], dim=1))
         for block in self.down:
             h = block(h, e)
         skip, h = h, self.shrink(h)

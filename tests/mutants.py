@@ -339,7 +339,8 @@ MUTANTS = [
         ),
         ("a step that forgets where it starts", "Gaussian(z + mean,", "Gaussian(mean,"),
         ("a block that does not start as its skip", "nn.init.zeros_(self.conv2.weight)", "pass"),
-        ("four times too slow an angle", "(255 * math.pi / period)", "(255 / 4 * math.pi / period)"),
+        ("four times too slow an angle", "[255 * math.pi / period for", "[255 / 4 * math.pi / period for"),
+        ("waves damped by the square root", "((omega * noise) ** 2) / 2", "((omega * noise) ** 2) / 4"),
     ),
     *_of(
         "ddpm",

@@ -1,8 +1,10 @@
 """convnets.py: images in, the right shapes and laws out, one image at a time or many at once."""
 
+import math
+
 import pytest
 import torch
-from conftest import generator
+from conftest import assert_mean, generator
 from torch.testing import assert_close
 
 from diffusion_edu.bound import bound, generate
@@ -106,14 +108,34 @@ def test_the_u_net_answers_as_v_and_hears_the_time():
 
 
 def test_the_u_net_sees_a_hundredth_of_a_grey_level_magnified():
-    """Next to black the fastest of its inputs moves by π/2 per grey level: 200 times the pixel itself."""
-    net, seen = built(UNet, 784, SCHEDULE, width=8), []
+    """Next to black the fastest of its inputs moves by π/2 per grey level, 200 times the pixel itself, less what the
+    noise of the first step takes."""
+    schedule = make_schedule("cosine", 1000)
+    net, seen = built(UNet, 784, schedule, width=8), []
     net.first.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     black = torch.full((1, 784), -1.0)
     t = torch.tensor([1])
     net(black, t), net(black + 0.01 / 127.5, t)
     fastest = (seen[1] - seen[0])[:, 4:].abs().amax()
-    assert fastest.item() == pytest.approx(0.01 * torch.pi / 2, rel=1e-2)
+    kept = math.exp(-((255 * math.pi / 4) ** 2) * (1 - schedule.alpha_bar[1].item()) / 2)
+    assert 0.2 < kept < 0.8
+    assert fastest.item() == pytest.approx(kept * 0.01 * math.pi / 2, rel=1e-2)
+
+
+@pytest.mark.parametrize("t", [1, 3, 12, 40])
+def test_the_waves_are_damped_as_noise_damps_them_on_average(t):
+    """What `waves` makes of y itself is the mean of sin and cos of y + √(1−ᾱ_t) ε, without damping, over ε."""
+    schedule = make_schedule("cosine", 1000)
+    net, y = UNet(784, schedule, width=8), X[:1].double()
+    x = y + (1 - schedule.alpha_bar[t]).sqrt() * torch.randn(2000, 784, generator=generator(t), dtype=torch.float64)
+    drawn = [wave(2 * math.pi / period * (x + 1) * 127.5) for wave in (torch.sin, torch.cos) for period in net.periods]
+    for values, expected in zip(drawn, net.waves(y, torch.tensor([t])), strict=True):
+        assert_mean(values, expected[0], errors=5, floor=1e-4)
+
+
+def test_where_all_is_noise_there_are_no_waves():
+    waves = UNet(784, make_schedule("cosine", 1000), width=8).waves(X, torch.tensor([200, 500, 1000]))
+    assert max(wave.abs().max().item() for wave in waves) < 0.01
 
 
 def test_every_parameter_is_used():
