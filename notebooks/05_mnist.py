@@ -411,7 +411,7 @@ assert means[-1] < 0.01 and spent[19] > 0.4 * total and shape < 0.4 * total
 # particular: there $\bar\alpha_T \approx 0$, the error of $\hat x_0$ counts for nothing in the loss, and so nothing was learned.
 # Nothing is lost by that, since the first step back hardly uses it.
 
-# %% mystnb={"image": {"alt": "Two rows of ten pictures of one sample on its way from noise to a digit. Above the noisy picture, below the network's guess of the clean one: first a grey blur, then a vague digit that becomes sharp about half way."}}
+# %% mystnb={"image": {"alt": "Two rows of ten pictures of one sample on its way from noise to a digit. Above the noisy picture, below the network's guess of the clean one: first mere noise, then a grey blur that becomes a digit, sharp long before the noise above it is gone."}}
 shown = [path[i] for i in (0, 20, 35, 45, 55, 65, 75, 85, 95, 99)]
 guess = [ddpm.x0_hat(xt[4:5], t) for t, xt in shown]
 strip = torch.cat([*[xt[4:5] for _, xt in shown], *guess])
