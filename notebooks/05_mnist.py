@@ -588,7 +588,7 @@ checks.same_n(my_same_n)
 # The 1,000 images are one draw, the floor is the mean over many such draws. They differ by the luck of the draw. The
 # floor of the Fréchet distance is far from zero, and it depends on how many images there are:
 
-# %% mystnb={"image": {"alt": "The Fréchet distance of n unseen real images from the test set against n on logarithmic axes: from about 30 at a hundred images it falls as 1/n, then flattens towards about 1 at ten thousand."}}
+# %% mystnb={"image": {"alt": "The distance F of n unseen real images from the test set against n on logarithmic axes: from about 30 at a hundred images it falls as 1/n, then flattens towards about 1 at ten thousand."}}
 floors = scores.reference().card["floors"]
 n, F = np.array(floors["n"]), np.array(floors["frechet"])
 a, b = np.polyfit(1 / n, F, 1, w=n**0.5)[::-1]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from diffusion_edu import films, pretrained, samplers, scores
-from diffusion_edu.data import MNIST, SwissRoll
+from diffusion_edu import films, pretrained, samplers
+from diffusion_edu.data import SwissRoll
 
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "_assets" / "films"
 
@@ -34,19 +34,6 @@ def make(folder: Path = FOLDER) -> None:
     x_T, small = torch.randn(600, 2, generator=seeded(0)), films.draw_points(colours, size=240, radius=1.6)
     settings |= {"frames": 40, "fps": 10}
     films.reverse(model.x0_hat, model.schedule, x_T, small, folder / "reverse.gif", **settings)
-    make_mnist(folder)
-
-
-def make_mnist(folder: Path) -> None:
-    """mnist-forward: test images dissolve. mnist-reverse: noise becomes digits, fresh noise in each of 100 steps."""
-    model, draw = pretrained.load("mnist-ddpm"), films.draw_images(MNIST.to_images, columns=6)
-    for end in ("mp4", "webm"):
-        settings = {"frames": 60, "fps": 12, "generator": seeded(1)}
-        x0 = MNIST.to_points(scores.reference().images)[torch.arange(36) * 10 % 100 + torch.arange(36) // 10]
-        films.forward(x0, model.schedule, draw, folder / f"mnist-forward.{end}", **settings)
-        x_T = torch.randn(36, 784, generator=seeded(3))
-        settings["generator"] = seeded(4)
-        films.reverse(model.x0_hat, model.schedule, x_T, draw, folder / f"mnist-reverse.{end}", steps=100, **settings)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Quick questions: complete, without formulas where none can be shown, and pointing to equations that exist."""
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 
+from diffusion_edu import scores
 from diffusion_edu.checks.questions import cell, questions
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -52,3 +54,19 @@ def test_the_right_choice_is_not_always_in_the_same_place_or_the_longest():
 def test_an_unknown_notebook_is_refused():
     with pytest.raises(ValueError, match="no questions for notebook '17'"):
         questions("17")
+
+
+def test_the_numbers_in_the_answers_of_05_are_those_that_come_out():
+    """No cell computes them: here they are."""
+    floors = scores.reference().card["floors"]
+    spread = floors["frechet_sd"][floors["n"].index(500)]
+    few, many = (scores.floor(n, floors)["frechet"] for n in (500, 10_000))
+    text = " ".join(cell("05").split())
+    for said in (
+        f"500 unseen real images get {few:.1f}, and 10,000 get {many:.1f}",
+        f"for 500 real images by about {spread:.1f}",
+        f"$784 \\log 127.5$, that is {round(784 * math.log(127.5), -2):,.0f} nats",
+        f"by $784 \\log 2$ is {1200 / (784 * math.log(2)):.1f}",
+        f"In 784 pixels they make {0.2 * 784 * math.log(2):.0f} nats",
+    ):
+        assert said in text, said
