@@ -10,7 +10,10 @@ The first process alone reads and writes files, shows progress and prints. The p
 through NCCL on GPUs; the latter has not been run yet.
 """
 
+import gc
 import os
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,5 +110,16 @@ def connected(processes: Processes, device: str) -> Iterator[str]:
             raise
         raise ValueError(f"process {processes.rank}: another process is lost ({str(e).splitlines()[0]})") from e
     finally:
+        _free_frames(sys.exception())
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _free_frames(error: BaseException | None) -> None:
+    """Frees what the failed calls still hold, DistributedDataParallel above all. Were it to go after the process group,
+    it would end gloo's thread without letting go of the interpreter's lock, which that thread may be waiting for: the
+    process would hang for ever."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()

@@ -94,7 +94,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.steps, self.peak_lr)
         self.optimiser.zero_grad()
-        terms = [self._add_gradient(shard) for shard in self.share]
+        terms = list(map(self._add_gradient, self.share))  # a comprehension's frame would keep self after an error
         self.optimiser.step()
         with torch.no_grad():
             decay = min(self.ema_decay, (1 + self.step) / (10 + self.step))

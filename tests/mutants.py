@@ -305,6 +305,7 @@ MUTANTS = [
         ),
         ("metrics of the first process alone", "distributed.all_reduce(values)", "values = values * self.size"),
         ("the others wait for a word that does not come", "except Exception as e:", "except KeyError as e:"),
+        ("failed calls outlive the connection", "_free_frames(sys.exception())", "pass"),
         ("every process reports", "            raise SystemExit(2)", '            raise ValueError("stopped")'),
     ),
     *_of(

@@ -6,10 +6,12 @@ test goes through torchrun itself.
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 import torch
@@ -72,10 +74,15 @@ class Launcher:
         job = [size, [str(a) for a in arguments], patch, str(self.folder / f"{self.jobs}.txt")]
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        self.running = json.loads(self.process.stdout.readline())
+        return self.running
 
     def end(self) -> list[int]:
-        """Waits for the job; the exit codes of its processes."""
+        """Waits for the job; the exit codes of its processes. A job that hangs is killed, so −9 for those that hung."""
+        if not select.select([self.process.stdout], [], [], 120)[0]:
+            for process in self.running:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
         return json.loads(self.process.stdout.readline())
 
     def run(self, size: int, arguments: list, patch: str = "") -> tuple[list[int], str]:
@@ -147,7 +154,8 @@ def test_two_processes_killed_and_resumed_end_bit_for_bit_where_a_straight_run_d
     arguments = train(out, "vae", "swiss-roll", "--shards", 4)
     slow = "import time; add = runs.Metrics.add; runs.Metrics.add = lambda *a: (time.sleep(0.1), add(*a))"
     processes = launcher.start(2, arguments, slow)
-    while not (out / "checkpoint.pt").exists():
+    deadline = time.monotonic() + 60
+    while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     for process in processes:
         os.kill(process, signal.SIGKILL)
@@ -202,6 +210,26 @@ def test_an_error_in_one_process_is_named_and_no_one_waits(launcher, tmp_path):
     assert "process 0: another process is lost" in err
     assert "Traceback" not in err
     assert time.monotonic() - start < 30
+
+
+def test_of_a_run_that_failed_nothing_outlives_the_connection(launcher, tmp_path):
+    """PyTorch's reducer, freed after the process group it uses, can wait for a thread that waits for it."""
+    broken = (
+        "import gc, sys\n"
+        "from torch import distributed\n"
+        "kind = runs.Trainer.__init__.__globals__['DistributedDataParallel']\n"
+        "end = distributed.destroy_process_group\n"
+        "def look():\n"
+        "    print('left:', sum(type(o) is kind for o in gc.get_objects()), file=sys.stderr)\n"
+        "    end()\n"
+        "distributed.destroy_process_group = look\n"
+        "save = runs.save\n"
+        "def fail(*a): raise OSError('the disc is full')\n"
+        "runs.save = fail"
+    )
+    codes, err = launcher.run(2, train(tmp_path / "run"), broken)
+    assert codes == [2, 2]
+    assert err.count("left: 0") == 2, err
 
 
 def test_a_process_that_never_comes_is_not_waited_for_forever(launcher, tmp_path):
