@@ -86,8 +86,8 @@ class Trainer:
         self.ema_decay, self.ema = ema_decay, copy.deepcopy(model)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=peak_lr, betas=(0.9, 0.99), fused=True)
         self.step = 0
-        if processes.size > 1:  # they start alike and stay so: nothing but gradients need be told
-            self.terms = DistributedDataParallel(self.terms, broadcast_buffers=False)
+        if processes.size > 1:
+            self.terms = DistributedDataParallel(self.terms)
 
     def one_step(self) -> dict[str, Tensor]:
         """One gradient step; returns the loss's named terms, averaged over this process's shards."""

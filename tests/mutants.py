@@ -291,7 +291,7 @@ MUTANTS = [
         "training",
         (
             "processes that train unconnected copies",
-            "self.terms = DistributedDataParallel(self.terms, broadcast_buffers=False)",
+            "self.terms = DistributedDataParallel(self.terms)",
             "pass",
         ),
         tests=("test_parallel.py::test_more_processes_come_to_the_same_parameters",),
