@@ -37,7 +37,7 @@ unit: $(READY)  ## the library's tests only
 	$(BIN)/python -m pytest tests
 
 nbval: $(READY)  ## re-run the notebooks and compare every stored output
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=300 --durations=0 notebooks
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=600 --durations=0 notebooks
 
 notebooks: $(READY)  ## execute all notebooks afresh from their text, in place
 	$(BIN)/python tests/notebooks.py write
