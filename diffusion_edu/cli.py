@@ -64,6 +64,7 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--T", type=int, help="ddpm: number of noise levels; default 1000")
     train.add_argument("--beta-1", type=float, metavar="B", dest="beta_1", help="linear, sigmoid: the first β")
     train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
+    train.add_argument("--loss", help="ddpm: simple (default), for the bound, or min-snr, for pictures")
     train.add_argument("--batch", type=int, help="data points per step; default depends on the model")
     train.add_argument(
         "--shards", type=int, help="parts of the batch, computed one after the other; default 1, or one per process"
@@ -118,7 +119,7 @@ def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
         raise ValueError("--compile is for --device cuda; on a CPU it gains nothing")
     if args.tensorboard:
         logs.check_tensorboard()
-    settings = ("seed", "steps", *runs.SCHEDULE_FIELDS, *runs.STEP_FIELDS)
+    settings = ("seed", "steps", *runs.DDPM_FIELDS, *runs.STEP_FIELDS)
     if args.resume:
         config = runs.read_config(args.out)
         for name in ("model", "data", *settings):

@@ -190,13 +190,20 @@ def mixed_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: floa
     return torch.cat([uniform_t(schedule, n // 2, generator), by_snr])
 
 
-def eps_loss(draw_t: Callable = mixed_t) -> Loss:
-    """The simple loss |ε − ε̂|² at the times that `draw_t` draws."""
+def min_snr(schedule: Schedule, t: Tensor, gamma: float = 5.0) -> Tensor:
+    """The weight min(SNR_t, γ) / SNR_t of |ε − ε̂|² (Hang et al. 2023, section 3.4): 1 where there is much noise, and
+    that of γ |x₀ − x̂₀|² where there is little. t (n,) → (n,) in float64."""
+    return (gamma / schedule.snr[t.to(schedule.snr.device)]).clamp(max=1)
+
+
+def eps_loss(draw_t: Callable = mixed_t, weight: Callable | None = None) -> Loss:
+    """The simple loss |ε − ε̂|² at the times that `draw_t` draws, each times `weight(schedule, t)` if one is given."""
 
     def loss(model: DDPM, x0: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         t = draw_t(model.schedule, len(x0), generator)
         eps = torch.randn(x0.shape, generator=generator).to(x0)
-        return {"loss": squared_error(x0, t, eps, model.eps_net, model.schedule).mean()}
+        error = squared_error(x0, t, eps, model.eps_net, model.schedule)
+        return {"loss": (error if weight is None else weight(model.schedule, t).to(error) * error).mean()}
 
     return loss
 

@@ -283,14 +283,24 @@ latents = (b.consistency.sum(0) + b.prior).mean()
 print(f"all latents      ≈ {latents:8.1f} nats")
 on_the_card(binary["hvae"])
 assert latents < 0
-assert passes(binary["hvae"]) < 0.5 * passes(binary["vae"])
+
+# %%
+spent_on = {}
+for name, card in binary.items():
+    test = card["test"]
+    spent_on[name] = -(test["consistency"] + test["prior"]), -test["reconstruction"]
+    print(f"{name.upper():5} {spent_on[name][0]:.1f} nats for the latents, {spent_on[name][1]:.1f} for the pixels given them,", end=" ")
+    print(f"{card['parameters']:,} parameters")
+more, less = (a - b for a, b in zip(spent_on["hvae"], spent_on["vae"]))
+assert 0 < -less < more
+assert 0.8 < passes(binary["hvae"]) / passes(binary["vae"]) < 1
 
 # %% [markdown]
 # A single term is no cost, as notebook 02 found: the first is even positive, because $z_2$ is made from $z_1$ and knows it
 # better than $x$ does. The sum of the three is one. Does a hierarchy pay? It can spend more nats on its latents than the
-# VAE of section 3, and get back more in the reconstruction, but it has more to learn. Here it also had less time: fewer
-# than half as many passes over the images, and its card is still the worse of the two. In the published numbers of
-# section 9, from long trainings, more levels win.
+# VAE of section 3, and get back more in the pixels. Ours does spend more, but it gets back less than that, after about as
+# many passes over the images and with two thirds of the parameters. In the published numbers of section 9, from larger
+# networks and long trainings, more levels win.
 #
 # What does each level decide? Draw one image from the top down. Then keep the upper latents and draw the rest again.
 
@@ -671,6 +681,40 @@ assert grey["ddpm"]["scores"]["frechet_ratio"] < min(grey[n]["scores"]["frechet_
 # prints how often each network saw each image, and by the standards of this field that is very little. The course's own aim, set for a
 # GPU, is a ratio below 3 and coverage above 0.9.
 #
+# **Another weight.** Section 5 found that most bits are spent where no eye looks. The simple loss has the same habit. At
+# low noise $\varepsilon$ is hard to tell, so its error is large there whatever the network does, and drowns the small errors
+# at high noise where a digit takes its shape. So give $|\varepsilon - \hat\varepsilon|^2$ the weight
+# $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ with $\gamma = 5$ (Hang et al. 2023), and draw $t$ uniformly, none by
+# $\log \mathrm{SNR}$. At high noise the weight is 1. At low noise it is small: by (4.7) it counts the error of $\hat x_0$
+# there, five times, and no longer that of $\hat\varepsilon$. Network, schedule, data, sampler and bound stay as they are.
+# **Predict first:** what becomes of the bits, and what of the samples?
+
+# %%
+ddpms = {"simple": grey["ddpm"], "min-SNR": pretrained.card("mnist-ddpm-min-snr")}
+print(f"{'loss':8} bits/pixel  Fréchet/floor  coverage  confidence  passes  training")
+for name, card in ddpms.items():
+    s, time = card["scores"], f"{card['seconds'] / 60:.0f} min, cores: {card['threads']}"
+    print(
+        f"{name:8} {card['test']['bits_per_dim']:10.2f} {s['frechet_ratio']:14.1f} {s['coverage']:9.2f}"
+        f" {s['confidence']:11.3f} {passes(card):7.1f}  {time}"
+    )
+simple, min_snr = ddpms.values()
+for score in ("coverage", "confidence"):
+    assert min_snr["scores"][score] > simple["scores"][score]
+assert min_snr["scores"]["frechet_ratio"] < simple["scores"]["frechet_ratio"]
+assert 1.3 < min_snr["test"]["bits_per_dim"] / simple["test"]["bits_per_dim"] < 1.5
+assert 0.3 < passes(min_snr) / passes(simple) < 0.36
+
+# %% mystnb={"image": {"alt": "Two rows of ten samples each. Above those of the DDPM trained with the simple loss, below those trained with min-SNR weights."}}
+rows = [pretrained.neighbours(card["name"])["samples"][:10] for card in ddpms.values()]
+_ = plots.image_grid(torch.cat(rows).float() / 255, plots.axes_row(1, size=7)[0], columns=10, title="simple loss, min-SNR")
+
+# %% [markdown]
+# About a third of the passes, and all three scores of the samples are at least as good. The price is paid in bits: almost half as
+# many again, though the eye finds nothing amiss. Neither network is the better one. Each was told where to be good, and
+# each ruler sees only its own part. So a paper that reports one of the two numbers has told half. Neither comes near the
+# floor: both networks are small, and both trainings short.
+#
 # ## 8. Does it copy?
 #
 # "Nearest" in the table is how far a sample is from the nearest training image, as a multiple of what test images are. Far below 1
@@ -686,7 +730,8 @@ _ = plots.image_grid(pair, plots.axes_row(1, size=7)[0], columns=10, title="samp
 #
 # All on binary MNIST with random binarisation, −log P of the test set in nats by importance weighting. The published
 # models are multilayer perceptrons, the first two trained for thousands of passes over the data. Ours
-# took far fewer, as their cards say. The aims of this course are 85.5 nats for one level and 80 for three.
+# took far fewer, as their cards say. The aims of this course are 85.5 nats for one level, which is met, and 80 for three,
+# which is not.
 
 # %%
 published = {
@@ -697,11 +742,13 @@ published = {
 ours = {f"{name.upper()}, this course": card["test"]["iw_nll"] for name, card in binary.items()}
 for name, value in sorted((published | ours).items(), key=lambda item: -item[1]):
     print(f"{name:48} {value:7.2f} nats")
-assert binary["vae"]["test"]["iw_nll"] + 2 * binary["vae"]["test"]["iw_nll_se"] < 86.76
+for card in binary.values():
+    assert card["test"]["iw_nll"] + 2 * card["test"]["iw_nll_se"] < 86.76
+assert binary["vae"]["test"]["iw_nll"] < 85.5 and binary["hvae"]["test"]["iw_nll"] > 81.74
 
 # %% [markdown]
-# With one level, convolutions do better than the perceptrons of 2016, in a small part of their passes. With three, ours is
-# not trained far enough to say anything about hierarchies.
+# With one level, convolutions do better than the perceptrons of 2016, in a small part of their passes. Our three levels beat
+# that one latent too, but not our own VAE. More levels are no gain in themselves: they have to be trained, and that takes longer.
 
 # %% [markdown]
 # ## 10. Train them yourself
@@ -891,6 +938,7 @@ print("\n".join(grey["ddpm"]["commands"]))
 # - Most of the bits pay for the last shades of grey. A variance that depends on $\hat x_0$ saves many of them without
 #   any training.
 # - A score of samples needs its floor, and no single score sees everything.
+# - The weight of the loss says where a network is to be good. The bound asks for low noise, the eye for high.
 #
 # | symbol | code | file |
 # | --- | --- | --- |
@@ -899,6 +947,7 @@ print("\n".join(grey["ddpm"]["commands"]))
 # | $q$, $p$ of images | `ConvGaussianNet`, `ConvStepNet`, `ConvBernoulliNet`, `ConvLogisticNet` | `convnets.py` |
 # | $\varepsilon_\theta(x_t, t)$ of images | `UNet` | `convnets.py` |
 # | $\sigma_t^2(\hat x_0)$ | `ImageDDPM`, `variance`, `fit_image_sigma2` | `ddpm.py`, `training.py` |
+# | $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ | `min_snr`, `eps_loss` | `training.py` |
 # | $L_0, \dots, L_T$ | `terms_by_t` | `evaluate.py` |
 # | $-\log P(x)$ by importance | `importance_gain`, `importance_weighted` | `evaluate.py`, `bound.py` |
 # | Fréchet distance, coverage | `frechet_distance`, `coverage`, `score_images` | `scores.py` |
@@ -909,6 +958,8 @@ print("\n".join(grey["ddpm"]["commands"]))
 # **References**
 #
 # - Burda, Grosse, Salakhutdinov (2016), *Importance weighted autoencoders*, [arXiv:1509.00519](https://arxiv.org/abs/1509.00519)
+# - Hang, Gu, Li, Bao, Chen, Hu, Geng, Guo (2023), *Efficient diffusion training via min-SNR weighting strategy*,
+#   [arXiv:2303.09556](https://arxiv.org/abs/2303.09556)
 # - Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter (2017), *GANs trained by a two time-scale update rule converge to
 #   a local Nash equilibrium*, [arXiv:1706.08500](https://arxiv.org/abs/1706.08500)
 # - Ho, Jain, Abbeel (2020), *Denoising diffusion probabilistic models*, [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)

@@ -218,7 +218,12 @@ def test_the_module_is_a_command_that_fails_in_one_line():
         (["ddpm", "--data", "swiss-roll", "--T", "0"], "T, the number of steps, must be an integer of at least 1"),
         (["ddpm", "--data", "swiss-roll", "--beta-1", "0.1"], "for the schedules linear and sigmoid, not cosine"),
         (["ddpm", "--data", "swiss-roll", "--schedule", "linear", "--beta-T", "2"], "beta must lie in (0, 1)"),
-        (["vae", "--data", "swiss-roll", "--T", "10"], "only a ddpm has a schedule"),
+        (["vae", "--data", "swiss-roll", "--T", "10"], "T: a ddpm alone has a schedule"),
+        (
+            ["vae", "--data", "swiss-roll", "--loss", "min-snr"],
+            "loss: a ddpm alone has a schedule and a choice of loss",
+        ),
+        (["ddpm", "--data", "swiss-roll", "--loss", "l1"], "unknown loss 'l1'; known: simple, min-snr"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_made(tmp_path, capsys, arguments, message):

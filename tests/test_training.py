@@ -24,6 +24,7 @@ from diffusion_edu.training import (
     eps_loss,
     fit_sigma2,
     learning_rate,
+    min_snr,
     mixed_t,
     step_generator,
     uniform_t,
@@ -286,6 +287,30 @@ def test_eps_loss_is_the_mean_squared_error_in_the_noise():
     exact = 2 * a * v / (a * v + 1 - a)
     measured = loss(model, x0, generator(1))["loss"].item()
     assert_close(measured, exact, rtol=4 * (1 / 50_000) ** 0.5, atol=0)
+
+
+def test_min_snr_weighs_noise_where_there_is_much_and_the_image_where_there_is_little():
+    """min(SNR, γ)/SNR of the error in ε is min(SNR, γ) of that in x₀, since |ε − ε̂|² = SNR |x₀ − x̂₀|²."""
+    schedule, t = cosine(1000), torch.arange(1, 1001)
+    weight, alpha_bar = min_snr(schedule, t), schedule.alpha_bar[1:]
+    noisy = alpha_bar < 5 / 6  # SNR below 5
+    assert 100 < int(noisy.sum()) < 900
+    assert torch.equal(weight[noisy], torch.ones(int(noisy.sum()), dtype=torch.float64))
+    assert_close(weight[~noisy], 5 * (1 / alpha_bar - 1)[~noisy], rtol=1e-12, atol=0)
+    assert_close(min_snr(schedule, t, gamma=float("inf")), torch.ones_like(weight), rtol=0, atol=0)
+
+
+def test_a_weight_multiplies_the_error_of_each_time():
+    """With the exact ε̂ the error at t is known; at two times, half of the batch each, the mean of the weighted two."""
+    v, schedule = 0.3, linear(5, 0.1, 0.5)
+    data = gaussian([0.0, 0.0], [v, v])
+    times = torch.tensor([1, 4])
+    loss = eps_loss(lambda s, n, g: times.repeat(n // 2), lambda s, t: min_snr(s, t, gamma=0.5))
+    model = DDPM(ExactEps(data, schedule.alpha_bar), schedule, 2)
+    a = schedule.alpha_bar[times]
+    exact = ((0.5 * (1 - a) / a).clamp(max=1) * 2 * a * v / (a * v + 1 - a)).mean().item()
+    measured = loss(model, data.sample(50_000, seed=1), generator(1))["loss"].item()
+    assert_close(measured, exact, rtol=4 * (2 / 50_000) ** 0.5, atol=0)
 
 
 def test_fit_sigma2_finds_the_true_reverse_variance():

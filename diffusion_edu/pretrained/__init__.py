@@ -8,7 +8,8 @@
 - linear: T = 1000, β from 1e-4 to 0.02 (Ho et al. 2020);
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
-The models of MNIST are called after their data and kind, from mnist-ddpm to mnist-binary-hvae, see IMAGES.
+The models of MNIST are called after their data and kind, from mnist-vae to mnist-binary-hvae, see IMAGES. There are two
+DDPMs: mnist-ddpm for the bound, and mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures.
 
 Beside each NAME.safetensors lies its card NAME.json: everything the training depended on, what was measured,
 and the commands that make it again. No code is run by loading.
@@ -29,13 +30,13 @@ from ..data import SwissRoll
 from ..ddpm import DDPM
 from ..evaluate import report
 from ..hvae import HVAE
-from ..runs import SCHEDULE_FIELDS, TRAIN_POINTS, Config, build, trainer
+from ..runs import DDPM_FIELDS, TRAIN_POINTS, Config, build, trainer
 from ..runs import load as load_run
 from ..samplers import sample
 from ..vae import VAE
 
 NAMES = ("cosine", "linear", "short")
-IMAGES = ("mnist-vae", "mnist-hvae", "mnist-ddpm", "mnist-binary-vae", "mnist-binary-hvae")
+IMAGES = ("mnist-vae", "mnist-hvae", "mnist-ddpm", "mnist-ddpm-min-snr", "mnist-binary-vae", "mnist-binary-hvae")
 REPLAY = {"n": 4, "steps": 50, "seed": 0}  # a reverse run whose end is on the card
 
 
@@ -80,7 +81,7 @@ def neighbours(name: str) -> dict[str, torch.Tensor]:
     """Of a grey-level model of MNIST: `samples` and the training images `nearest` to them, (20, 28, 28), uint8, their
     `index` among the training images and Euclidean `distance` in [−1, 1]⁷⁸⁴. Raises ValueError for another name."""
     if name not in IMAGES or "binary" in name:
-        raise ValueError(f"no samples are kept of {name!r}, only of {', '.join(IMAGES[:3])}")
+        raise ValueError(f"no samples are kept of {name!r}, only of {', '.join(IMAGES[:4])}")
     with files(__name__).joinpath(f"{name}-samples.npz").open("rb") as file, np.load(file) as kept:
         return {key: torch.from_numpy(kept[key]) for key in kept.files}
 
@@ -103,7 +104,7 @@ def publish(out: Path, name: str, folder: Path, device: str = "cpu") -> None:
     raw = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
     measured = report(model.chain(), SwissRoll())
     settings = trainer(config)
-    options = "".join(f" --{k.replace('_', '-')} {v}" for k in SCHEDULE_FIELDS if (v := getattr(config, k)) is not None)
+    options = "".join(f" --{k.replace('_', '-')} {v}" for k in DDPM_FIELDS if (v := getattr(config, k)) is not None)
     train = f"diffusion-edu train ddpm --data swiss-roll{options} --steps {config.steps} --seed {config.seed}"
     made = {
         "name": name,

@@ -51,7 +51,7 @@ def publish(out: Path, folder: Path, seconds: int, n: int = 10_000, K: int = 100
     model, config = load(out)
     if config.data not in PROBE:
         raise ValueError(f"{out} holds a run on {config.data}, not on {' or '.join(PROBE)}")
-    name, start = f"{config.data}-{config.model}", time.time()
+    name, start = _name(config), time.time()
     chain = model.chain() if isinstance(model, DDPM) else model
     raw = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
     test = report(chain, data.load(config.data), n, K=K if config.data == "mnist-binary" else 0)
@@ -73,10 +73,15 @@ def publish(out: Path, folder: Path, seconds: int, n: int = 10_000, K: int = 100
     return name
 
 
+def _name(config: Config) -> str:
+    return f"{config.data}-{config.model}" + (f"-{config.loss}" if config.loss not in (None, "simple") else "")
+
+
 def _training(config: Config, name: str) -> dict:
     """What the training depended on, and the commands that do it again."""
     settings = trainer(config)
-    options = f"--steps {config.steps} --batch {settings.batch} --seed {config.seed} --device cpu"
+    loss = f"--loss {config.loss} " if config.model == "ddpm" else ""
+    options = f"{loss}--steps {config.steps} --batch {settings.batch} --seed {config.seed} --device cpu"
     return {
         "config": asdict(config),
         "batch": settings.batch,
