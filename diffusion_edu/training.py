@@ -193,7 +193,7 @@ def mixed_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: floa
 def min_snr(schedule: Schedule, t: Tensor, gamma: float = 5.0) -> Tensor:
     """The weight min(SNR_t, γ) / SNR_t of |ε − ε̂|² (Hang et al. 2023, section 3.4): 1 where there is much noise, and
     that of γ |x₀ − x̂₀|² where there is little. t (n,) → (n,) in float64."""
-    return (gamma / schedule.snr[t.to(schedule.snr.device)]).clamp(max=1)
+    return (gamma / schedule.snr[t]).clamp(max=1)
 
 
 def eps_loss(draw_t: Callable = mixed_t, weight: Callable | None = None) -> Loss:

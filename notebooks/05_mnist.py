@@ -682,12 +682,27 @@ assert grey["ddpm"]["scores"]["frechet_ratio"] < min(grey[n]["scores"]["frechet_
 # GPU, is a ratio below 3 and coverage above 0.9.
 #
 # **Another weight.** Section 5 found that most bits are spent where no eye looks. The simple loss has the same habit. At
-# low noise $\varepsilon$ is hard to tell, so its error is large there whatever the network does, and drowns the small errors
-# at high noise where a digit takes its shape. So give $|\varepsilon - \hat\varepsilon|^2$ the weight
+# low noise $\varepsilon$ is hard to tell, so its error is large there, and drowns the small errors at high noise where a digit
+# takes its shape. So give $|\varepsilon - \hat\varepsilon|^2$ the weight
 # $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ with $\gamma = 5$ (Hang et al. 2023), and draw $t$ uniformly, none by
 # $\log \mathrm{SNR}$. At high noise the weight is 1. At low noise it is small: by (4.7) it counts the error of $\hat x_0$
-# there, five times, and no longer that of $\hat\varepsilon$. Network, schedule, data, sampler and bound stay as they are.
-# **Predict first:** what becomes of the bits, and what of the samples?
+# there, five times, and no longer that of $\hat\varepsilon$. The error of the network above, and the weight:
+
+# %%
+from diffusion_edu import training
+
+print("   t   |ε − ε̂|²   weight   product")
+error = {}
+for t in (20, 100, 300, 600):
+    eps = torch.randn(x.shape, generator=seeded(t))
+    error[t] = (eps - ddpm.eps_hat(diffusion.q_marginal(S, t, x).at(eps), t)).square().sum(1).mean().item()
+    weight = training.min_snr(S, torch.tensor(t)).item()
+    print(f"{t:4} ≈ {error[t]:8.0f} {weight:8.3f} ≈ {weight * error[t]:7.1f}")
+assert error[20] > 4 * error[600]
+
+# %% [markdown]
+# Now the same network, trained with that weight. Schedule, data, sampler and bound stay as they are. **Predict first:**
+# what becomes of the bits, and what of the samples?
 
 # %%
 ddpms = {"simple": grey["ddpm"], "min-SNR": pretrained.card("mnist-ddpm-min-snr")}
@@ -707,19 +722,31 @@ assert 0.3 < passes(min_snr) / passes(simple) < 0.36
 
 # %% mystnb={"image": {"alt": "Two rows, above the DDPM trained with the simple loss, below the one with min-SNR weights. On the left five samples of each: from the same noise, mostly the same digits. On the right the same four times as bright: around the digits the black is speckled with grey, more in the lower row."}}
 rows = [pretrained.neighbours(card["name"])["samples"].float() / 255 for card in ddpms.values()]
-pictures = torch.cat([torch.cat([row[:5], (4 * row[:5]).clamp(max=1)]) for row in rows])
+grid = torch.cat([torch.cat([row[:5], (4 * row[:5]).clamp(max=1)]) for row in rows])
 title = "simple loss, and below min-SNR; on the right four times as bright"
-_ = plots.image_grid(pictures, plots.axes_row(1, size=5)[0], columns=10, title=title)
+_ = plots.image_grid(grid, plots.axes_row(1, size=5)[0], columns=10, title=title)
 black = [(row == 0).double().mean().item() for row in rows]
 print(f"pixels exactly black: {black[0]:.0%} and {black[1]:.0%}, of real images {(x == -1).double().mean():.0%}")
 assert black[1] < black[0] < (x == -1).double().mean()
 
 # %% [markdown]
+# Each column began with the same noise. How often do the two networks draw the same digit, and where are the extra bits?
+
+# %%
+names = [lenet.apply(lenet.load(), 2 * row.flatten(1) - 1)[1].argmax(1) for row in rows]
+alike = (names[0] == names[1]).sum().item()
+print(f"named alike by the LeNet: {alike} of {len(names[0])}")
+means_2, _ = evaluate.terms_by_t(x, pretrained.load("mnist-ddpm-min-snr").chain(), 8, seeded(10))
+extra = torch.cumsum(means_2 - means, 0) / (784 * math.log(2))
+print(f"extra bits per pixel:  ≈ {extra[99]:.2f} up to t = 100, ≈ {extra[-1]:.2f} in all")
+assert alike > 10 and extra[99] > 0.9 * extra[-1]
+
+# %% [markdown]
 # About a third of the passes, and all three scores of the samples are at least as good. The price is paid in bits: almost
-# half as many again. The eye hardly finds them. Four times as bright, one sees where they went: into black that is not
-# quite black, which the bound charges for and the LeNet forgives. Both rows began with the same noise, and mostly the same
-# digits came of it: two networks, taught with different weights, agree on the way from noise to data, because the
-# best answer at each $x_t$ is the same for both.
+# half as many again, and nearly all of them before $t = 100$. The eye hardly finds them there. Four times as bright, one sees
+# some: black that is not quite black, which the bound charges for and the LeNet forgives. From the same noise came
+# mostly the same digits. No weight changes what the best answer to an $x_t$ is, so two networks that learn
+# it take similar ways.
 #
 # Neither network is the better one. Each was told where to be good, and each ruler sees only its own part. A paper that
 # reports one of the two numbers has told half. Neither comes near the floor: both networks are small, and both
@@ -754,11 +781,11 @@ for name, value in sorted((published | ours).items(), key=lambda item: -item[1])
     print(f"{name:48} {value:7.2f} nats")
 for card in binary.values():
     assert card["test"]["iw_nll"] + 2 * card["test"]["iw_nll_se"] < 86.76
-assert binary["vae"]["test"]["iw_nll"] < 85.5 and binary["hvae"]["test"]["iw_nll"] > 81.74
+assert binary["vae"]["test"]["iw_nll"] < min(85.5, binary["hvae"]["test"]["iw_nll"]) and binary["hvae"]["test"]["iw_nll"] > 80
 
 # %% [markdown]
 # With one level, convolutions do better than the perceptrons of 2016, in a small part of their passes. Our three levels beat
-# that one latent too, but not our own VAE. More levels are no gain in themselves: they have to be trained, and that takes longer.
+# that one latent too, but not our own VAE. More levels are no gain in themselves.
 
 # %% [markdown]
 # ## 10. Train them yourself

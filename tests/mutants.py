@@ -243,7 +243,7 @@ MUTANTS = [
         ),
         ("shards told apart above the 32nd bit", "shard * 2_654_435_761)", "shard * 2**53)"),
         ("shards added, not averaged", '(terms["loss"] / len(self.share)).backward()', 'terms["loss"].backward()'),
-        ("min-SNR is max-SNR", "schedule.snr.device)]).clamp(max=1)", "schedule.snr.device)]).clamp(min=1)"),
+        ("min-SNR is max-SNR", "schedule.snr[t]).clamp(max=1)", "schedule.snr[t]).clamp(min=1)"),
         ("a weight that is not used", "(error if weight is None else", "(error if draw_t else"),
         ("off by one in mixed_t", "by_snr = schedule.T - torch", "by_snr = schedule.T + 1 - torch"),
         ("uniform_t never draws T", "torch.randint(1, schedule.T + 1,", "torch.randint(1, schedule.T,"),

@@ -223,7 +223,6 @@ def test_of_a_run_that_failed_nothing_outlives_the_connection(launcher, tmp_path
         "    print('left:', sum(type(o) is kind for o in gc.get_objects()), file=sys.stderr)\n"
         "    end()\n"
         "distributed.destroy_process_group = look\n"
-        "save = runs.save\n"
         "def fail(*a): raise OSError('the disc is full')\n"
         "runs.save = fail"
     )
