@@ -65,10 +65,12 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--beta-1", type=float, metavar="B", dest="beta_1", help="linear, sigmoid: the first β")
     train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
     train.add_argument("--loss", help="ddpm: simple (default), for the bound, or min-snr, for pictures")
+    train.add_argument("--width", type=int, help="of the networks, a multiple of 8; default depends on the model")
     train.add_argument("--batch", type=int, help="data points per step; default depends on the model")
     train.add_argument(
         "--shards", type=int, help="parts of the batch, computed one after the other; default 1, or one per process"
     )
+    train.add_argument("--optimiser", help="adam, or muon: default for mnist, needs fewer steps there")
     train.add_argument("--precision", help="of the networks' insides: bfloat16 (default on cuda) or float32")
     train.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=False, help="torch.compile, on cuda; default no"
@@ -119,7 +121,7 @@ def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
         raise ValueError("--compile is for --device cuda; on a CPU it gains nothing")
     if args.tensorboard:
         logs.check_tensorboard()
-    settings = ("seed", "steps", *runs.DDPM_FIELDS, *runs.STEP_FIELDS)
+    settings = ("seed", "steps", *runs.DDPM_FIELDS, *runs.OTHER_FIELDS)
     if args.resume:
         config = runs.read_config(args.out)
         for name in ("model", "data", *settings):
@@ -128,7 +130,7 @@ def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
                 raise ValueError(f"{args.out} was started with {name} {stored}, cannot resume it with {asked}")
     else:
         given = {name: value for name in settings if (value := getattr(args, name)) is not None}
-        for name in ("steps", "batch", "shards"):
+        for name in ("steps", "width", "batch", "shards"):
             if given.get(name, 1) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {given[name]}")
         default = {"shards": processes, "precision": "float32" if device == "cpu" else "bfloat16"}

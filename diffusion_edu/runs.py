@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from . import data as datasets
-from . import logs
+from . import logs, optimisers
 from .convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
 from .ddpm import DDPM, ImageDDPM
 from .hvae import HVAE
@@ -47,6 +47,13 @@ STEPS = {  # on the digits more steps only overfit: there are 1,437 of them
     "mnist-binary": {"vae": 18_000, "hvae": 16_000},
     "fashion-mnist": {"vae": 2_000, "hvae": 2_000, "ddpm": 14_000},
 }
+WIDTH = {
+    "swiss-roll": {"vae": 128, "hvae": 128, "ddpm": 128},
+    "digits": {"vae": 256, "hvae": 256, "ddpm": 512},
+    "mnist": {"vae": 24, "hvae": 24, "ddpm": 32},  # for a CPU; with a GPU take twice as much
+    "mnist-binary": {"vae": 24, "hvae": 24},
+    "fashion-mnist": {"vae": 24, "hvae": 24, "ddpm": 32},
+}
 BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128, "fashion-mnist": 128}
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
@@ -59,9 +66,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run depends on. Raises ValueError on an unknown model, data set or precision, on steps < 1, on a
-    seed outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or that is
-    not for a ddpm."""
+    """Everything a run depends on. Raises ValueError on an unknown model, data set, precision or optimiser, on
+    steps < 1, on a width that is no multiple of 8, on a seed outside 0 … 2³² − 2, on a batch that is not made of
+    equal shards and on a schedule that is none, or that is not for a ddpm."""
 
     model: str
     data: str
@@ -72,9 +79,11 @@ class Config:
     beta_1: float | None = None  # linear and sigmoid only; None: the schedule's default
     beta_T: float | None = None
     loss: str | None = None  # ddpm only; None: simple
+    width: int = 0  # of the networks: features of a hidden layer, or channels of the finest one; 0: the model's default
     batch: int = 0  # points per step; 0: the model's default
     shards: int = 1  # the parts of a batch, each with noise of its own
     precision: str = "float32"  # of the networks' insides
+    optimiser: str | None = None  # None: muon for MNIST, adam for the rest
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -86,12 +95,19 @@ class Config:
             object.__setattr__(self, "steps", STEPS[self.data][self.model])
         if type(self.steps) is not int or self.steps < 1:
             raise ValueError(f"steps must be an integer of at least 1, got {self.steps!r}")
+        object.__setattr__(self, "width", self.width or WIDTH[self.data][self.model])
+        if type(self.width) is not int or self.width < 8 or self.width % 8:
+            raise ValueError(f"width must be a multiple of 8 of at least 8, got {self.width!r}")
         if type(self.seed) is not int or not 0 <= self.seed < 2**32 - 1:  # what scikit-learn takes
             raise ValueError(f"seed must be an integer in 0 … {2**32 - 2}, got {self.seed!r}")
         if type(self.batch) is not int or self.batch < 0 or type(self.shards) is not int:
             raise ValueError(f"batch and shards must be integers of at least 1, got {self.batch!r} and {self.shards!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
+        if self.optimiser is None:
+            object.__setattr__(self, "optimiser", "muon" if "mnist" in self.data else "adam")
+        if self.optimiser not in optimisers.KNOWN:
+            raise ValueError(f"unknown optimiser {self.optimiser!r}; known: {', '.join(optimisers.KNOWN)}")
         object.__setattr__(self, "batch", self.batch or BATCH[self.data])
         check_shards(self.batch, self.shards)
         given = {n: v for n in DDPM_FIELDS if (v := getattr(self, n)) is not None}
@@ -110,8 +126,8 @@ class Config:
 
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
 DDPM_FIELDS = (*SCHEDULE_FIELDS, "loss")
-STEP_FIELDS = ("batch", "shards", "precision")
-OPTIONAL = (*DDPM_FIELDS, *STEP_FIELDS)  # what the config.json of an older run may lack
+OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser")
+OPTIONAL = (*DDPM_FIELDS, *OTHER_FIELDS)  # what the config.json of an older run may lack
 
 
 def schedule_of(config: Config) -> Schedule:
@@ -128,22 +144,22 @@ def build(config: Config) -> nn.Module:
     if "mnist" in config.data:
         return _convolutional(config)
     images = config.data == "digits"
-    dim, width, latent = (64, 256, 16) if images else (2, 128, 2)
+    dim, latent = (64, 16) if images else (2, 2)
     if config.model == "vae":
-        return VAE(dim, latent, width)
+        return VAE(dim, latent, config.width)
     if config.model == "hvae":
-        return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=width)
+        return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=config.width)
     schedule = schedule_of(config)
-    return DDPM(EpsNet(dim, schedule, width=512 if images else 128), schedule, dim)
+    return DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim)
 
 
 def _convolutional(config: Config) -> nn.Module:
     """The models of 28 × 28 images."""
     if config.model == "ddpm":
         schedule = schedule_of(config)
-        return ImageDDPM(UNet(784, schedule), schedule, 784)
+        return ImageDDPM(UNet(784, schedule, config.width), schedule, 784)
     observe = ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet
-    settings = {"dim": 784, "width": 24, "depth": 1, "encode": ConvGaussianNet, "observe": observe}
+    settings = {"dim": 784, "width": config.width, "depth": 1, "encode": ConvGaussianNet, "observe": observe}
     if config.model == "vae":
         return VAE(latent=50, **settings)
     return HVAE(levels=3, latent=4 * 49, step=ConvStepNet, **settings)
@@ -154,7 +170,7 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
     model, data = build(config).to(device), datasets.load(config.data)
     loss = LOSSES[config.loss] if config.model == "ddpm" else elbo_loss()
     settings = {"batch": config.batch, "seed": config.seed, "shards": config.shards, "processes": processes}
-    settings["precision"] = PRECISIONS[config.precision]
+    settings |= {"precision": PRECISIONS[config.precision], "optimiser": config.optimiser}
     if "mnist" in config.data:
         loss = binarised(loss) if config.data == "mnist-binary" else loss
         points, settings = data.train_pixels, settings | {"peak_lr": 2e-3}
@@ -184,7 +200,7 @@ def read_config(out: Path) -> Config:
     if not path.is_file():
         raise ValueError(f"{out} holds no run: {path} does not exist")
     try:
-        stored = json.loads(path.read_text())
+        stored = {"optimiser": "adam"} | json.loads(path.read_text())  # an older run knew no other
         given = {f.name: stored[f.name] for f in fields(Config) if f.name in stored or f.name not in OPTIONAL}
         return Config(**given)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
@@ -207,7 +223,9 @@ def read_checkpoint(path: Path) -> dict | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not {"step", "model", "ema", "optimiser"} <= state.keys():
+        if isinstance(state, dict) and "optimiser" in state:  # from when there was Adam alone
+            state["optimisers"] = [state.pop("optimiser")]
+        if not isinstance(state, dict) or not {"step", "model", "ema", "optimisers"} <= state.keys():
             raise TypeError("not a checkpoint")
         return state
     except Exception as e:  # torch.load raises half a dozen kinds, none of them documented

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
+from . import optimisers
 from .bound import bound
 from .ddpm import DDPM, ImageDDPM, squared_error
 from .diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
@@ -58,8 +59,9 @@ class Trainer:
 
     data: (n, D), all of it in memory. batch: how many points a step sees, in `shards` equal parts; each of the
     `processes` works through its share of them. precision: that of the networks' matrix products and convolutions;
-    parameters, densities and sums keep their own. Raises ValueError if steps or batch is below 1, and if the shards do
-    not divide the batch or cannot be shared evenly.
+    parameters, densities and sums keep their own. optimiser: adam or muon; peak_lr is Adam's. Raises ValueError if
+    steps or batch is below 1, if the shards do not divide the batch or cannot be shared evenly, and on an unknown
+    optimiser.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Trainer:
         shards: int = 1,
         processes: Processes = ALONE,
         precision: torch.dtype = torch.float32,
+        optimiser: str = "adam",
     ):
         if steps < 1 or batch < 1:
             raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
@@ -84,18 +87,19 @@ class Trainer:
         self.part, self.share = batch // shards, processes.share(shards)
         self.autocast = torch.autocast(data.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
         self.ema_decay, self.ema = ema_decay, copy.deepcopy(model)
-        self.optimiser = torch.optim.Adam(model.parameters(), lr=peak_lr, betas=(0.9, 0.99), fused=True)
+        self.optimisers = optimisers.make(optimiser, model, peak_lr)
         self.step = 0
         if processes.size > 1:
             self.terms = DistributedDataParallel(self.terms)
 
     def one_step(self) -> dict[str, Tensor]:
         """One gradient step; returns the loss's named terms, averaged over this process's shards."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.steps, self.peak_lr)
-        self.optimiser.zero_grad()
+        for optimiser, peak in self.optimisers:
+            optimiser.param_groups[0]["lr"] = learning_rate(self.step, self.steps, peak)
+        self.model.zero_grad()
         terms = list(map(self._add_gradient, self.share))  # a comprehension's frame would keep self after an error
-        self.optimiser.step()
+        for optimiser, _ in self.optimisers:
+            optimiser.step()
         with torch.no_grad():
             decay = min(self.ema_decay, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
@@ -120,7 +124,7 @@ class Trainer:
             "step": self.step,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -128,7 +132,8 @@ class Trainer:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for (optimiser, _), kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
 
     def run(self, progress: bool = True) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Takes the steps that are left, yielding (step, terms) after each."""

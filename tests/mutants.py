@@ -223,8 +223,17 @@ MUTANTS = [
         tests=("test_nets.py",),
     ),
     *_of(
+        "optimisers",
+        ("half of each matrix's gradient left out", "x @ x.T", "x @ x.T / 2"),
+        ("a tall matrix taken for a wide one", "g if g.shape[0] <= g.shape[1]", "g if g.shape[0] > g.shape[1]"),
+        ("momentum with its weights exchanged", '(p.grad, 1 - group["momentum"])', '(p.grad, group["momentum"])'),
+        ("momentum that does not look ahead", "ahead = torch.lerp(p.grad,", "ahead = torch.lerp(average,"),
+        ("a tall matrix's step too short", "max(1, rows / columns) ** 0.5", "1"),
+        ("Muon climbs", "p.sub_(", "p.add_("),
+    ),
+    *_of(
         "training",
-        ("resume without the optimiser", '        self.optimiser.load_state_dict(state["optimiser"])', "        pass"),
+        ("resume without the optimiser", "            optimiser.load_state_dict(kept)", "            pass"),
         (
             "resume without the average",
             'self.ema.load_state_dict(state["ema"])',

@@ -207,6 +207,9 @@ def test_the_module_is_a_command_that_fails_in_one_line():
             ["vae", "--data", "digits", "--precision", "float16"],
             "unknown precision 'float16'; known: float32, bfloat16",
         ),
+        (["vae", "--data", "digits", "--optimiser", "sgd"], "unknown optimiser 'sgd'; known: adam, muon"),
+        (["vae", "--data", "digits", "--width", "0"], "--width must be at least 1"),
+        (["vae", "--data", "digits", "--width", "20"], "width must be a multiple of 8 of at least 8, got 20"),
         (["vae", "--data", "digits", "--compile", "--device", "cpu"], "--compile is for --device cuda"),
         (["vae", "--data", "digits", "--batch", "0"], "--batch must be at least 1"),
         (["vae", "--data", "digits", "--shards", "0"], "--shards must be at least 1"),
@@ -264,6 +267,22 @@ def test_precision_is_part_of_the_run(tmp_path, monkeypatch, capsys):
     assert "was started with precision bfloat16" in line
 
 
+def test_width_and_optimiser_are_part_of_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    train = ["train", "hvae", "--data", "swiss-roll", "--steps", 2, "--device", "cpu", "--out"]
+    succeeds(*train, tmp_path / "default")
+    succeeds(*train, tmp_path / "stated", "--optimiser", "adam", "--width", 128)
+    succeeds(*train, tmp_path / "muon", "--optimiser", "muon")
+    succeeds(*train, tmp_path / "narrow", "--width", 24)
+    assert same_run(tmp_path / "default", tmp_path / "stated")
+    assert not same_run(tmp_path / "default", tmp_path / "muon")
+    narrow, _ = runs.load(tmp_path / "narrow")
+    assert max(max(p.shape) for p in narrow.parameters()) == 24
+    line = fails(capsys, *train, tmp_path / "muon", "--optimiser", "adam", "--resume")
+    assert "was started with optimiser muon" in line
+    assert "with width 24, cannot" in fails(capsys, *train, tmp_path / "narrow", "--width", 16, "--resume")
+
+
 def test_on_cuda_the_default_is_bfloat16(tmp_path):
     parsed = cli._parser().parse_args(["train", "vae", "--data", "digits", "--out", str(tmp_path / "run")])
     cli._prepare(parsed, "cuda:0", 1)
@@ -272,7 +291,8 @@ def test_on_cuda_the_default_is_bfloat16(tmp_path):
 
 def test_a_run_from_before_there_were_shards_goes_on(copy):
     stored = json.loads((copy / "config.json").read_text())
-    del stored["batch"], stored["shards"], stored["precision"]
+    for name in runs.OTHER_FIELDS:
+        del stored[name]
     before = runs.read_config(copy)
     (copy / "config.json").write_text(json.dumps(stored))
     assert runs.read_config(copy) == before

@@ -107,10 +107,10 @@ def train(out, model: str = "vae", data: str = "swiss-roll", *more) -> list:
 def trained(launcher, tmp_path_factory):
     """Runs on 1, 2 and 4 processes: {("vae", 2): its directory, …}."""
     root = tmp_path_factory.mktemp("parallel")
-    kinds = [("vae", "swiss-roll"), ("ddpm", "digits")]
-    dirs = {(model, n): root / f"{model}-{n}" for model, _ in kinds for n in (1, 2, 4)}
+    kinds = {"vae": ["swiss-roll"], "ddpm": ["digits"], "hvae": ["digits", "--optimiser", "muon"]}
+    dirs = {(model, n): root / f"{model}-{n}" for model in kinds for n in (1, 2, 4)}
     for (model, n), out in dirs.items():
-        codes, err = launcher.run(n, train(out, model, dict(kinds)[model], "--shards", 4))
+        codes, err = launcher.run(n, train(out, model, *kinds[model], "--shards", 4))
         assert codes == [0] * n, err
     return dirs
 
@@ -119,7 +119,7 @@ def state(out) -> dict:
     return runs.read_checkpoint(out / "checkpoint.pt")
 
 
-@pytest.mark.parametrize("model", ["vae", "ddpm"])
+@pytest.mark.parametrize("model", ["vae", "ddpm", "hvae"])
 @pytest.mark.parametrize("n", [2, 4])
 def test_more_processes_come_to_the_same_parameters(trained, model, n):
     """Up to the order in which four gradients are added: measured 7e-8 of the parameters' length."""

@@ -7,7 +7,7 @@ import shlex
 import pytest
 import torch
 
-from diffusion_edu import cli, data, evaluate, lenet, pretrained, runs, scores
+from diffusion_edu import cli, data, evaluate, lenet, optimisers, pretrained, runs, scores
 from diffusion_edu.pretrained import images
 
 each_model = pytest.mark.parametrize("name", pretrained.IMAGES)
@@ -73,6 +73,7 @@ def test_the_command_is_the_command_line_and_remakes_the_configuration(monkeypat
     arguments[arguments.index("--out") + 1] = str(tmp_path / "run")
     assert cli.main([*arguments, "--device", "cpu"]) == 0
     assert made == [runs.Config(**pretrained.card(name)["config"])]
+    assert pretrained.card(name)["config"]["optimiser"] in optimisers.KNOWN  # stated, not left to a default
 
 
 @each_model

@@ -30,6 +30,7 @@ SUPPORT = [
     "exact",
     "evaluate",
     "parallel",
+    "optimisers",
     "training",
     "lenet",
     "scores",

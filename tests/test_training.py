@@ -15,6 +15,7 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.ddpm import DDPM
 from diffusion_edu.hvae import HVAE
 from diffusion_edu.nets import BernoulliNet, EpsNet, GaussianNet
+from diffusion_edu.optimisers import MUON_LR
 from diffusion_edu.oracles import gaussian
 from diffusion_edu.schedules import cosine, linear
 from diffusion_edu.training import (
@@ -34,9 +35,9 @@ from diffusion_edu.vae import VAE
 DATA = SwissRoll().sample(2000, seed=1).float()
 
 
-def small_trainer(seed: int = 0, model_seed: int = 0, steps: int = 60) -> Trainer:
+def small_trainer(seed: int = 0, model_seed: int = 0, steps: int = 60, optimiser: str = "adam") -> Trainer:
     torch.manual_seed(model_seed)
-    return Trainer(VAE(width=8), elbo_loss(), DATA, steps, batch=16, seed=seed)
+    return Trainer(VAE(width=8), elbo_loss(), DATA, steps, batch=16, seed=seed, optimiser=optimiser)
 
 
 def run_to(trainer: Trainer, step: int) -> None:
@@ -68,8 +69,9 @@ def test_a_run_is_a_function_of_its_seed():
     assert not same(parameters(a), parameters(c))
 
 
-def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does():
-    straight, first, second = small_trainer(), small_trainer(), small_trainer(model_seed=99)
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does(optimiser):
+    straight, first, second = (small_trainer(model_seed=seed, optimiser=optimiser) for seed in (0, 0, 99))
     run_to(straight, 60)
     run_to(first, 30)
     torch.save(first.state_dict(), saved := io.BytesIO())
@@ -119,6 +121,13 @@ def test_the_optimiser_runs_at_that_rate():
         [(a - b).abs().flatten() for a, b in zip(parameters(trainer), before, strict=True)][: len(before) // 2]
     )
     assert_close(moved.max().item(), learning_rate(0, 60, trainer.peak_lr), rtol=1e-2, atol=0)  # float32
+
+
+def test_muon_runs_at_its_own_rate_and_adam_beside_it_at_the_given_one():
+    trainer = small_trainer(steps=60, optimiser="muon")
+    run_to(trainer, 40)
+    rates = [o.param_groups[0]["lr"] for o, _ in trainer.optimisers]
+    assert rates == [learning_rate(39, 60, peak) for peak in (trainer.peak_lr, MUON_LR)]
 
 
 def test_a_shard_has_a_generator_of_its_own():

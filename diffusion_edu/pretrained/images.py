@@ -81,7 +81,8 @@ def _training(config: Config, name: str) -> dict:
     """What the training depended on, and the commands that do it again."""
     settings = trainer(config)
     loss = f"--loss {config.loss} " if config.model == "ddpm" else ""
-    options = f"{loss}--steps {config.steps} --batch {settings.batch} --seed {config.seed} --device cpu"
+    size = f"--steps {config.steps} --width {config.width} --batch {settings.batch}"
+    options = f"{loss}--optimiser {config.optimiser} {size} --seed {config.seed} --device cpu"
     return {
         "config": asdict(config),
         "batch": settings.batch,
