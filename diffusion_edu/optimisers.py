@@ -1,8 +1,8 @@
 """How gradients become steps: Adam for everything, or Muon for the matrices and Adam for the rest.
 
 Adam scales every number by itself. Muon knows that a layer's weights are a matrix: it makes all singular values of
-the step alike, so directions that the gradient hardly mentions are learned too (Jordan et al. 2024). The networks of
-images need about half as many steps with it; the course's notebooks get along without.
+the step alike, so directions that the gradient hardly mentions are learned too (Jordan et al. 2024). Section 10 of
+notebook 05 has the logs of the same training with both.
 """
 
 from collections.abc import Iterable

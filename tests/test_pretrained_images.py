@@ -84,6 +84,12 @@ def test_the_log_is_of_the_whole_training(name):
     assert log["loss"][-1] < log["loss"][0]
 
 
+def test_the_log_beside_it_is_of_as_long_a_training_with_adam():
+    muon, adam = pretrained.log("mnist-ddpm"), pretrained.log("mnist-ddpm-adam")
+    assert muon["step"] == adam["step"]
+    assert muon["loss"] != adam["loss"]
+
+
 @pytest.mark.parametrize("name", GREY)
 def test_neighbours_are_as_far_as_they_are_said_to_be(name):
     kept = pretrained.neighbours(name)
@@ -110,7 +116,7 @@ def test_names_that_are_none_are_refused():
     for ask in (pretrained.load, pretrained.card):
         with pytest.raises(ValueError, match="unknown model 'mnist'; known: cosine"):
             ask("mnist")
-    with pytest.raises(ValueError, match="unknown image model 'cosine'"):
+    with pytest.raises(ValueError, match="unknown log 'cosine'; known: mnist-vae, "):
         pretrained.log("cosine")
     with pytest.raises(ValueError, match="no samples are kept of 'mnist-binary-vae'"):
         pretrained.neighbours("mnist-binary-vae")

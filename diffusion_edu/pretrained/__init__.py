@@ -37,6 +37,7 @@ from ..vae import VAE
 
 NAMES = ("cosine", "linear", "short")
 IMAGES = ("mnist-vae", "mnist-hvae", "mnist-ddpm", "mnist-ddpm-min-snr", "mnist-binary-vae", "mnist-binary-hvae")
+LOGS = (*IMAGES, "mnist-ddpm-adam")  # of this one the log alone: mnist-ddpm's training with --optimiser adam
 REPLAY = {"n": 4, "steps": 50, "seed": 0}  # a reverse run whose end is on the card
 
 
@@ -70,9 +71,10 @@ def card(name: str) -> dict:
 
 
 def log(name: str) -> dict[str, list[float]]:
-    """The training log of an image model: the columns of its metrics.csv. Raises ValueError for an unknown name."""
-    if name not in IMAGES:
-        raise ValueError(f"unknown image model {name!r}; known: {', '.join(IMAGES)}")
+    """The training log called `name` (LOGS): the columns of the run's metrics.csv. Raises ValueError for an unknown
+    name."""
+    if name not in LOGS:
+        raise ValueError(f"unknown log {name!r}; known: {', '.join(LOGS)}")
     rows = list(csv.reader(files(__name__).joinpath(f"{name}.csv").read_text(encoding="utf-8").splitlines()))
     return {column: [float(v) for v in values] for column, *values in zip(*rows, strict=True)}
 
