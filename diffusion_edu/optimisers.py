@@ -44,8 +44,9 @@ class Muon(Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                state = self.state[p]
-                average = state.setdefault("average", torch.zeros_like(p))
+                if not self.state[p]:
+                    self.state[p]["average"] = torch.zeros_like(p)
+                average = self.state[p]["average"]
                 average.lerp_(p.grad, 1 - group["momentum"])
                 ahead = torch.lerp(p.grad, average, group["momentum"]).flatten(1)
                 rows, columns = ahead.shape

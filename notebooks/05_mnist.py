@@ -465,10 +465,12 @@ ax.set(xlabel="bits per pixel", xlim=(0, 1.25 * max(packed, *bits.values())))
 ax.invert_yaxis()
 for name, card in grey.items():
     minutes = f"{card['seconds'] / 60:3.0f} min, cores: {card['threads']}"
-    print(f"{name.upper():5} {card['parameters']:>7,} parameters, {passes(card):4.1f} passes, {minutes}")
+    print(f"{name.upper():5} {card['parameters']:>7,} parameters, {passes(card):4.1f} passes by {card['config']['optimiser']}, {minutes}")
 assert bits["DDPM"] < min(bits["VAE"], bits["HVAE"]) and bits["DDPM"] < packed
 
 # %% [markdown]
+# This is no race between kinds of models: the DDPM had by far the longest training, and the better optimiser (section 10).
+#
 # Does the card tell the truth? The hundred images here are a small part of the test set, and with them anyone can check.
 
 # %%
@@ -794,7 +796,7 @@ assert binary["vae"]["test"]["iw_nll"] < min(85.5, binary["hvae"]["test"]["iw_nl
 # several processes share the work under `torchrun`; `--resume` goes on where a run was cut off. The README has the details.
 #
 # The log is there too, and beside it that of the same training by *Adam*, which scales each number of the network by
-# itself. The DDPMs here owe their matrices to *Muon*, which makes all singular values of a step alike (Jordan et al. 2024).
+# itself. The matrices of the DDPMs here were trained by *Muon*, which makes all singular values of a step alike (Jordan et al. 2024).
 # Both saw the same images with the same noise, step by step, so the two losses can be divided.
 
 # %% mystnb={"image": {"alt": "The loss of two trainings of the DDPM against the step on logarithmic axes. Both fall steeply in the first few hundred steps and then slowly and noisily, with the same bumps; Muon's lies below Adam's throughout."}}

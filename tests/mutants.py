@@ -289,6 +289,12 @@ MUTANTS = [
     ),
     *_of(
         "runs",
+        ("an older run taken for Muon's", '{"optimiser": "adam"} | json.loads', "json.loads"),
+        ("an older checkpoint not understood", '[state.pop("optimiser")]', "[]"),
+        tests=("test_cli.py",),
+    ),
+    *_of(
+        "runs",
         ("pictures of the model itself", "log.draw(t.step, t.ema)", "log.draw(t.step, t.model)"),
         (
             "pictures that use up the trainer's noise",

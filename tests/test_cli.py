@@ -300,6 +300,19 @@ def test_a_run_from_before_there_were_shards_goes_on(copy):
     succeeds("train", "vae", "--data", "swiss-roll", "--out", copy, "--resume")
 
 
+def test_a_run_from_before_there_was_muon_is_adams(copy):
+    """Also on MNIST, where Muon is the default now; its checkpoint has the one optimiser's state by another name."""
+    now = runs.read_checkpoint(copy / "checkpoint.pt")
+    before = {key: value for key, value in now.items() if key != "optimisers"} | {"optimiser": now["optimisers"][0]}
+    runs.save(copy / "checkpoint.pt", before)
+    assert same_state(runs.read_checkpoint(copy / "checkpoint.pt"), now)
+    stored = json.loads((copy / "config.json").read_text()) | {"data": "mnist"}
+    del stored["optimiser"]
+    (copy / "config.json").write_text(json.dumps(stored))
+    assert runs.read_config(copy).optimiser == "adam"
+    assert runs.Config("vae", "mnist").optimiser == "muon"
+
+
 @pytest.mark.parametrize("other", [["hvae"], ["vae", "--seed", "5"], ["vae", "--steps", "9"], ["vae", "--batch", "9"]])
 def test_a_run_is_not_resumed_as_another(copy, capsys, other):
     before = contents(copy)
