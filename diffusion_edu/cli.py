@@ -66,6 +66,9 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
     train.add_argument("--loss", help="ddpm: simple (default), for the bound, or min-snr, for pictures")
     train.add_argument("--width", type=int, help="of the networks, a multiple of 8; default depends on the model")
+    train.add_argument(
+        "--mixing", type=int, help="ddpm on mnist: features of the layer that sees all; default 256, 0 none"
+    )
     train.add_argument("--batch", type=int, help="data points per step; default depends on the model")
     train.add_argument(
         "--shards", type=int, help="parts of the batch, computed one after the other; default 1, or one per process"

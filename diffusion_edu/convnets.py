@@ -39,6 +39,28 @@ class Residual(nn.Module):
         return self.skip(h) + self.conv2(silu(r))
 
 
+class Mixing(nn.Module):
+    """h (n, channels, 7, 7) → the same shape: every place hears of every other. A quarter of the channels, of all 49
+    places at once, go through one hidden layer of `hidden` features and come back beside a skip; with `features`,
+    e (n, features) shifts the hidden layer. A convolution sees 3 × 3 places and would have to pass the word on."""
+
+    def __init__(self, channels: int, hidden: int, features: int = 0):
+        super().__init__()
+        few = channels // 4
+        self.shape = (few, 7, 7)
+        self.norm, self.inwards = nn.GroupNorm(8, channels), nn.Conv2d(channels, few, 1)
+        self.hidden, self.back = nn.Linear(few * COARSE, hidden), nn.Linear(hidden, few * COARSE)
+        self.shift = nn.Linear(features, hidden) if features else None
+        self.outwards = nn.Conv2d(few, channels, 1)
+        nn.init.zeros_(self.outwards.weight)  # starts as the skip alone
+
+    def forward(self, h: Tensor, e: Tensor | None = None) -> Tensor:
+        r = self.hidden(self.inwards(silu(self.norm(h))).flatten(1))
+        if self.shift is not None:
+            r = r + self.shift(e)
+        return h + self.outwards(self.back(silu(r)).reshape(-1, *self.shape))
+
+
 def to_maps(x: Tensor) -> Tensor:
     """Images (n, 784) as maps (n, 4, 14, 14)."""
     return pixel_unshuffle(x.reshape(-1, 1, SIDE, SIDE), 2)
@@ -163,21 +185,28 @@ class ConvLogisticNet(nn.Module):
 class UNet(NoiseNet):
     """(x_t, t) → ε̂ for images (..., 784): a U-Net of two resolutions, 14 × 14 and 7 × 7, with `width` and 2 `width`
     channels and `depth` residual blocks on each side and twice that in the middle (Ho et al. 2020, appendix B,
-    smaller and without attention: at 7 × 7 the convolutions see the whole picture).
+    smaller). In the place of their attention, halfway through the middle, stands a layer of `mixing` features that sees
+    the whole picture, none if that is 0.
 
     sin and cos of x_t with periods of 4, 16 and 64 grey levels stand beside x_t (after Kingma et al. 2021, appendix
     C). Where there is little noise they make a small distance from black large: four pixels in five are exactly
     black, and the bound asks how exactly the network knows it. Where there is much they would be noise alone, so each
-    is damped as the noise damps it on average. Raises ValueError if dim is not 784.
+    is damped as the noise damps it on average. Raises ValueError if dim is not 784 or mixing is negative.
     """
 
     periods = (4, 16, 64)  # grey levels
 
-    def __init__(self, dim: int, schedule: Schedule, width: int = 32, depth: int = 1, embedding: int = 32):
+    def __init__(
+        self, dim: int, schedule: Schedule, width: int = 32, depth: int = 1, embedding: int = 32, mixing: int = 256
+    ):
         super().__init__(schedule, embedding)
         _only_images("dim", dim)
+        if mixing < 0:
+            raise ValueError(f"mixing must be at least 0, got {mixing}")
         features, channels = 4 * width, 4 * (1 + 2 * len(self.periods))
         wide = [Residual(2 * width, 2 * width, features) for _ in range(2 * depth)]
+        if mixing:
+            wide.insert(depth, Mixing(2 * width, mixing, features))
         self.time = nn.Sequential(mlp([embedding + 1, features, features]), nn.SiLU())
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.down = nn.ModuleList(Residual(width, width, features) for _ in range(depth))

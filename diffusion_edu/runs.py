@@ -44,7 +44,7 @@ STEPS = {  # on the digits more steps only overfit: there are 1,437 of them
     "swiss-roll": {"vae": 16_000, "hvae": 5_500, "ddpm": 16_000},
     "digits": {"vae": 1_500, "hvae": 1_000, "ddpm": 4_000},
     "mnist": {"vae": 2_000, "hvae": 2_000, "ddpm": 14_000},  # over an hour of one CPU core; a GPU affords more
-    "mnist-binary": {"vae": 18_000, "hvae": 16_000},
+    "mnist-binary": {"vae": 12_000, "hvae": 12_000},
     "fashion-mnist": {"vae": 2_000, "hvae": 2_000, "ddpm": 14_000},
 }
 WIDTH = {
@@ -54,6 +54,7 @@ WIDTH = {
     "mnist-binary": {"vae": 24, "hvae": 24},
     "fashion-mnist": {"vae": 24, "hvae": 24, "ddpm": 32},
 }
+MIXING = {"mnist": {"ddpm": 256}, "fashion-mnist": {"ddpm": 256}}  # the other networks have no such layer
 BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128, "fashion-mnist": 128}
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
@@ -67,8 +68,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 @dataclass(frozen=True)
 class Config:
     """Everything a run depends on. Raises ValueError on an unknown model, data set, precision or optimiser, on
-    steps < 1, on a width that is no multiple of 8, on a seed outside 0 … 2³² − 2, on a batch that is not made of
-    equal shards and on a schedule that is none, or that is not for a ddpm."""
+    steps < 1, on a width that is no multiple of 8, on a mixing below 0 or for a network without such a layer, on a
+    seed outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or that is
+    not for a ddpm."""
 
     model: str
     data: str
@@ -84,6 +86,7 @@ class Config:
     shards: int = 1  # the parts of a batch, each with noise of its own
     precision: str = "float32"  # of the networks' insides
     optimiser: str | None = None  # None: muon for MNIST, adam for the rest
+    mixing: int | None = None  # features of the U-Net's layer that sees the whole picture; None: the default, 0: none
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -108,6 +111,7 @@ class Config:
             object.__setattr__(self, "optimiser", "muon" if "mnist" in self.data else "adam")
         if self.optimiser not in optimisers.KNOWN:
             raise ValueError(f"unknown optimiser {self.optimiser!r}; known: {', '.join(optimisers.KNOWN)}")
+        self._check_mixing()
         object.__setattr__(self, "batch", self.batch or BATCH[self.data])
         check_shards(self.batch, self.shards)
         given = {n: v for n in DDPM_FIELDS if (v := getattr(self, n)) is not None}
@@ -123,11 +127,21 @@ class Config:
                 f"{', '.join(given)}: a ddpm alone has a schedule and a choice of loss, not a {self.model}"
             )
 
+    def _check_mixing(self) -> None:
+        default = MIXING.get(self.data, {}).get(self.model, 0)
+        if self.mixing is None:
+            object.__setattr__(self, "mixing", default)
+        if type(self.mixing) is not int or self.mixing < 0:
+            raise ValueError(f"mixing must be an integer of at least 0, got {self.mixing!r}")
+        if self.mixing and not default:
+            raise ValueError(f"mixing is for the U-Net of a ddpm on MNIST, not for a {self.model} on {self.data}")
+
 
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
 DDPM_FIELDS = (*SCHEDULE_FIELDS, "loss")
-OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser")
+OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser", "mixing")
 OPTIONAL = (*DDPM_FIELDS, *OTHER_FIELDS)  # what the config.json of an older run may lack
+BEFORE = {"optimiser": "adam", "mixing": 0}  # what it had then, where that is not today's default
 
 
 def schedule_of(config: Config) -> Schedule:
@@ -157,7 +171,7 @@ def _convolutional(config: Config) -> nn.Module:
     """The models of 28 × 28 images."""
     if config.model == "ddpm":
         schedule = schedule_of(config)
-        return ImageDDPM(UNet(784, schedule, config.width), schedule, 784)
+        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing), schedule, 784)
     observe = ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet
     settings = {"dim": 784, "width": config.width, "depth": 1, "encode": ConvGaussianNet, "observe": observe}
     if config.model == "vae":
@@ -200,7 +214,7 @@ def read_config(out: Path) -> Config:
     if not path.is_file():
         raise ValueError(f"{out} holds no run: {path} does not exist")
     try:
-        stored = {"optimiser": "adam"} | json.loads(path.read_text())  # an older run knew no other
+        stored = BEFORE | json.loads(path.read_text())
         given = {f.name: stored[f.name] for f in fields(Config) if f.name in stored or f.name not in OPTIONAL}
         return Config(**given)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:

@@ -48,16 +48,23 @@ def reverse_path(
     step: Step = SAMPLERS["ancestral"],
     steps: int | None = None,
     generator: torch.Generator | None = None,
+    start: int | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Yields (t, x_t) from (T, x_T) down to (0, x₀), over `steps` evenly spread times (all T if None).
 
-    No noise is added in the step to t = 0. x_T: (n, D), usually N(0, I). The denoiser is always asked at
-    the full schedule's t. Raises ValueError if `steps` is not in 1 … T.
+    No noise is added in the step to t = 0. x_T: (n, D), usually N(0, I). With `start`, one of those times, x_T is x_t
+    of that time, and the times above it are left out. The denoiser is always asked at the full schedule's t. Raises
+    ValueError if `steps` is not in 1 … T or `start` is not one of the times.
     """
     sub, times = schedule.respaced(schedule.T if steps is None else steps)
+    start = schedule.T if start is None else start
+    if start not in times[1:]:
+        raise ValueError(
+            f"start must be one of the {sub.T} times that are visited, from {times[1]} to {schedule.T}, got {start}"
+        )
     xt = x_T
-    yield schedule.T, xt
-    for i in range(sub.T, 0, -1):
+    yield start, xt
+    for i in range(times.tolist().index(start), 0, -1):
         x0_hat = denoiser(xt, int(times[i]))
         eps = randn(xt.shape, generator, like=xt) if i > 1 else torch.zeros_like(xt)
         xt = step(sub, i, xt, x0_hat, eps)

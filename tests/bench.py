@@ -146,12 +146,13 @@ def from_the_cards() -> list[dict]:
         ("mnist-hvae", "bits_per_dim", ""),
         ("mnist-ddpm", "bits_per_dim", "≤ 0.97"),
         ("mnist-ddpm-min-snr", "bits_per_dim", "≤ 0.97"),
+        ("mnist-ddpm-min-snr-mixing", "bits_per_dim", "≤ 0.97"),
     ):
         card = pretrained.card(name)
         what = f"{name}: {SCORES[score].format(card['test'].get('K'))}"
         error = {"error": card["test"][f"{score}_se"]} if f"{score}_se" in card["test"] else {}
         rows.append({"what": what, "aim": aim, "value": card["test"][score], "seconds": card["seconds"], **error})
-    for name in ("mnist-ddpm", "mnist-ddpm-min-snr"):
+    for name in ("mnist-ddpm", "mnist-ddpm-min-snr", "mnist-ddpm-min-snr-mixing"):
         found, model = pretrained.card(name)["scores"], f"{name}, 10,000 samples"
         rows.append({"what": f"{model}: Fréchet distance / floor", "aim": "≤ 3", "value": found["frechet_ratio"]})
         rows.append({"what": f"{model}: coverage", "aim": "≥ 0.90", "value": found["coverage"]})
@@ -160,9 +161,9 @@ def from_the_cards() -> list[dict]:
 
 
 def peers(width: int) -> dict[str, torch.nn.Module]:
-    """Our U-Net of a width and, if it is installed, diffusers' with about as many parameters: both take images of
-    28 × 28 pixels and a t for each."""
-    nets = {"the course's UNet": UNet(784, cosine(1000), width)}
+    """Our U-Net of a width, without its mixing layer, and, if it is installed, diffusers' with about as many
+    parameters: both take images of 28 × 28 pixels and a t for each."""
+    nets = {"the course's UNet": UNet(784, cosine(1000), width, mixing=0)}
     try:
         from diffusers import UNet2DModel
     except ImportError:

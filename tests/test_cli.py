@@ -210,6 +210,12 @@ def test_the_module_is_a_command_that_fails_in_one_line():
         (["vae", "--data", "digits", "--optimiser", "sgd"], "unknown optimiser 'sgd'; known: adam, muon"),
         (["vae", "--data", "digits", "--width", "0"], "--width must be at least 1"),
         (["vae", "--data", "digits", "--width", "20"], "width must be a multiple of 8 of at least 8, got 20"),
+        (["ddpm", "--data", "mnist", "--mixing", "-1"], "mixing must be an integer of at least 0, got -1"),
+        (
+            ["vae", "--data", "mnist", "--mixing", "8"],
+            "mixing is for the U-Net of a ddpm on MNIST, not for a vae on mnist",
+        ),
+        (["ddpm", "--data", "digits", "--mixing", "8"], "not for a ddpm on digits"),
         (["vae", "--data", "digits", "--compile", "--device", "cpu"], "--compile is for --device cuda"),
         (["vae", "--data", "digits", "--batch", "0"], "--batch must be at least 1"),
         (["vae", "--data", "digits", "--shards", "0"], "--shards must be at least 1"),
@@ -311,6 +317,18 @@ def test_a_run_from_before_there_was_muon_is_adams(copy):
     (copy / "config.json").write_text(json.dumps(stored))
     assert runs.read_config(copy).optimiser == "adam"
     assert runs.Config("vae", "mnist").optimiser == "muon"
+
+
+def test_a_run_from_before_there_was_a_mixing_layer_has_none(copy):
+    stored = json.loads((copy / "config.json").read_text()) | {"model": "ddpm", "data": "mnist"}
+    del stored["mixing"]
+    (copy / "config.json").write_text(json.dumps(stored))
+    before = runs.read_config(copy)
+    assert before.mixing == 0
+    assert runs.build(before).eps_net.middle[1]._get_name() == "Residual"
+    assert runs.Config("ddpm", "mnist").mixing == 256
+    assert runs.build(runs.Config("ddpm", "mnist", mixing=24)).eps_net.middle[1].hidden.out_features == 24
+    assert runs.Config("vae", "mnist").mixing == runs.Config("ddpm", "swiss-roll").mixing == 0
 
 
 @pytest.mark.parametrize("other", [["hvae"], ["vae", "--seed", "5"], ["vae", "--steps", "9"], ["vae", "--batch", "9"]])

@@ -13,6 +13,7 @@ from diffusion_edu.convnets import (
     ConvGaussianNet,
     ConvLogisticNet,
     ConvStepNet,
+    Mixing,
     Residual,
     UNet,
     from_maps,
@@ -54,6 +55,41 @@ def test_a_residual_block_starts_as_its_skip(features):
     assert_close(out - h, block.conv2.bias[None, :, None, None].expand_as(h))
 
 
+@pytest.mark.parametrize("features", [0, 6])
+def test_a_mixing_layer_starts_as_its_skip(features):
+    torch.manual_seed(0)
+    layer, h = Mixing(8, 5, features), torch.randn(2, 8, 7, 7, generator=generator(1))
+    e = torch.randn(2, 6, generator=generator(2)) if features else None
+    assert_close(layer(h, e) - h, layer.outwards.bias[None, :, None, None].expand_as(h))
+
+
+def test_a_mixing_layer_carries_from_every_place_to_every_other_and_hears_the_time():
+    """By autograd: each place of the outcome depends on each of the input, where a residual block's 3 × 3 convolutions
+    reach two places and its group norms, here replaced, no farther."""
+    h = torch.randn(1, 8, 7, 7, generator=generator(1))
+    mixing, residual = built(Mixing, 8, 20, 6), built(Residual, 8, 8)
+    mixing.norm = residual.norm1 = residual.norm2 = torch.nn.Identity()
+    e = torch.randn(1, 6, generator=generator(2))
+
+    def reach(layer):
+        """(from 49, to 49): how strongly a place depends on another."""
+        jacobian = torch.autograd.functional.jacobian(lambda h: layer(h).sum(1).flatten(), h)
+        return jacobian.abs().sum((1, 2)).flatten(1).T
+
+    assert (reach(lambda h: mixing(h, e)) > 1e-6).all()
+    assert (reach(residual) > 1e-6)[0].reshape(7, 7).nonzero().max() == 2
+    assert not torch.allclose(mixing(h, e), mixing(h, -e), atol=1e-3)
+
+
+def test_the_u_net_without_mixing_is_all_convolutions():
+    plain, mixing = UNet(784, SCHEDULE, width=8, mixing=0), UNet(784, SCHEDULE, width=8, mixing=16)
+    assert [type(m) for m in plain.middle] == [Residual, Residual]
+    assert [type(m) for m in mixing.middle] == [Residual, Mixing, Residual]
+    assert mixing.middle[1].hidden.out_features == 16
+    with pytest.raises(ValueError, match="mixing must be at least 0, got -1"):
+        UNet(784, SCHEDULE, mixing=-1)
+
+
 @pytest.mark.parametrize(
     ("net", "size", "numbers"),
     [
@@ -64,6 +100,7 @@ def test_a_residual_block_starts_as_its_skip(features):
         (built(ConvBernoulliNet, 98, width=8), 98, lambda d: (d.logits,)),
         (built(ConvLogisticNet, 50, width=8), 50, lambda d: (d.mean, d.scale)),
         (built(UNet, 784, SCHEDULE, width=8), 784, lambda eps: (eps,)),
+        (built(UNet, 784, SCHEDULE, width=8, mixing=0), 784, lambda eps: (eps,)),
     ],
 )
 def test_many_points_at_once_are_as_one_at_a_time(net, size, numbers):

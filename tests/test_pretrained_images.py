@@ -11,7 +11,7 @@ from diffusion_edu import cli, data, evaluate, lenet, optimisers, pretrained, ru
 from diffusion_edu.pretrained import images
 
 each_model = pytest.mark.parametrize("name", pretrained.IMAGES)
-GREY = [name for name in pretrained.IMAGES if "binary" not in name]
+GREY = pretrained.GREY
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,7 @@ def test_what_the_models_show():
     assert bits["mnist-ddpm"] < min(bits["mnist-vae"], bits["mnist-hvae"]) < 2
     ratios = {name: pretrained.card(name)["scores"]["frechet_ratio"] for name in GREY}
     assert ratios["mnist-ddpm"] < min(ratios["mnist-vae"], ratios["mnist-hvae"])
+    assert ratios["mnist-ddpm-min-snr-mixing"] < ratios["mnist-ddpm-min-snr"] < ratios["mnist-ddpm"]
     for name in GREY:
         found = pretrained.card(name)["scores"]
         assert found["lenet"] == lenet.card()["sha256"][:12]
@@ -74,6 +75,12 @@ def test_the_command_is_the_command_line_and_remakes_the_configuration(monkeypat
     assert cli.main([*arguments, "--device", "cpu"]) == 0
     assert made == [runs.Config(**pretrained.card(name)["config"])]
     assert pretrained.card(name)["config"]["optimiser"] in optimisers.KNOWN  # stated, not left to a default
+
+
+def test_the_mixing_layer_is_all_that_two_cards_differ_in():
+    plain, mixing = (pretrained.card(name)["config"] for name in ("mnist-ddpm-min-snr", "mnist-ddpm-min-snr-mixing"))
+    assert {key for key in plain if plain[key] != mixing[key]} == {"mixing"}
+    assert (plain["mixing"], mixing["mixing"]) == (0, 256)
 
 
 @each_model

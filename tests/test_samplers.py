@@ -83,6 +83,27 @@ def test_the_path_visits_the_kept_times_and_asks_the_denoiser_there(steps):
     assert asked == times[:-1]
 
 
+@pytest.mark.parametrize("steps", [8, 4, 3])
+def test_a_path_that_starts_on_the_way_goes_on_as_the_whole_one(steps):
+    """With DDIM, which draws nothing, from each time of a path."""
+    whole = list(reverse_path(DENOISER, SCHEDULE, randn(9, 1), ddim, steps))
+    for k in range(steps):
+        t, xt = whole[k]
+        for (s, after), (also, expected) in zip(
+            reverse_path(DENOISER, SCHEDULE, xt, ddim, steps, start=t), whole[k:], strict=True
+        ):
+            assert s == also
+            assert torch.equal(after, expected)
+
+
+@pytest.mark.parametrize("start", [0, 1, 9])
+def test_a_start_that_is_not_visited_is_refused(start):
+    with pytest.raises(
+        ValueError, match=f"start must be one of the 4 times that are visited, from 2 to 8, got {start}"
+    ):
+        list(reverse_path(DENOISER, SCHEDULE, randn(9, 1), steps=4, start=start))
+
+
 @pytest.mark.parametrize("T", [1, 8])
 def test_ddim_draws_nothing(T):
     schedule = linear(T, 0.3, 0.6)

@@ -8,8 +8,9 @@
 - linear: T = 1000, β from 1e-4 to 0.02 (Ho et al. 2020);
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
-The models of MNIST are called after their data and kind, from mnist-vae to mnist-binary-hvae, see IMAGES. There are two
-DDPMs: mnist-ddpm for the bound, and mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures.
+The models of MNIST are called after their data and kind, from mnist-vae to mnist-binary-hvae, see IMAGES. There are
+three DDPMs: mnist-ddpm for the bound; mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures;
+and mnist-ddpm-min-snr-mixing, the same with a layer that sees the whole picture.
 
 Beside each NAME.safetensors lies its card NAME.json: everything the training depended on, what was measured,
 and the commands that make it again. No code is run by loading.
@@ -36,7 +37,8 @@ from ..samplers import sample
 from ..vae import VAE
 
 NAMES = ("cosine", "linear", "short")
-IMAGES = ("mnist-vae", "mnist-hvae", "mnist-ddpm", "mnist-ddpm-min-snr", "mnist-binary-vae", "mnist-binary-hvae")
+GREY = ("mnist-vae", "mnist-hvae", "mnist-ddpm", "mnist-ddpm-min-snr", "mnist-ddpm-min-snr-mixing")
+IMAGES = (*GREY, "mnist-binary-vae", "mnist-binary-hvae")
 LOGS = (*IMAGES, "mnist-ddpm-adam")  # of this one the log alone: mnist-ddpm's training with --optimiser adam
 REPLAY = {"n": 4, "steps": 50, "seed": 0}  # a reverse run whose end is on the card
 
@@ -82,8 +84,8 @@ def log(name: str) -> dict[str, list[float]]:
 def neighbours(name: str) -> dict[str, torch.Tensor]:
     """Of a grey-level model of MNIST: `samples` and the training images `nearest` to them, (20, 28, 28), uint8, their
     `index` among the training images and Euclidean `distance` in [−1, 1]⁷⁸⁴. Raises ValueError for another name."""
-    if name not in IMAGES or "binary" in name:
-        raise ValueError(f"no samples are kept of {name!r}, only of {', '.join(IMAGES[:4])}")
+    if name not in GREY:
+        raise ValueError(f"no samples are kept of {name!r}, only of {', '.join(GREY)}")
     with files(__name__).joinpath(f"{name}-samples.npz").open("rb") as file, np.load(file) as kept:
         return {key: torch.from_numpy(kept[key]) for key in kept.files}
 

@@ -74,15 +74,16 @@ def publish(out: Path, folder: Path, seconds: int, n: int = 10_000, K: int = 100
 
 
 def _name(config: Config) -> str:
-    return f"{config.data}-{config.model}" + (f"-{config.loss}" if config.loss not in (None, "simple") else "")
+    loss = f"-{config.loss}" if config.loss not in (None, "simple") else ""
+    return f"{config.data}-{config.model}{loss}" + ("-mixing" if config.mixing else "")
 
 
 def _training(config: Config, name: str) -> dict:
     """What the training depended on, and the commands that do it again."""
     settings = trainer(config)
-    loss = f"--loss {config.loss} " if config.model == "ddpm" else ""
+    its_own = f"--loss {config.loss} --mixing {config.mixing} " if config.model == "ddpm" else ""
     size = f"--steps {config.steps} --width {config.width} --batch {settings.batch}"
-    options = f"{loss}--optimiser {config.optimiser} {size} --seed {config.seed} --device cpu"
+    options = f"{its_own}--optimiser {config.optimiser} {size} --seed {config.seed} --device cpu"
     return {
         "config": asdict(config),
         "batch": settings.batch,
