@@ -29,7 +29,7 @@
 # - score samples without being fooled: what each score catches, what it does not see, and what its floor is,
 # - train all of it yourself, with one command each.
 #
-# **Time** about 45 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
+# **Time** about 60 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
 # lines: nobody was timed. **You need** notebooks 01 to 04. No GPU and no download: the weights of seven trained models
 # come with the course, and so do a hundred test images.
 
@@ -798,6 +798,7 @@ for name, card in list(ddpms.items())[1:]:
 mixing = ddpms["and mixing"]
 assert mixing["scores"]["frechet_ratio"] < min_snr["scores"]["frechet_ratio"] / 2
 assert mixing["scores"]["coverage"] > min_snr["scores"]["coverage"] + 0.1
+assert mixing["scores"]["confidence"] > min_snr["scores"]["confidence"]
 assert passes(mixing) == passes(min_snr) and 0.95 < mixing["test"]["bits_per_dim"] / min_snr["test"]["bits_per_dim"] < 1
 
 print("   t  Fréchet/floor  coverage  confidence")
