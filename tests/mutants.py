@@ -202,6 +202,8 @@ MUTANTS = [
     *_of(
         "samplers",
         ("noise at the last step", "if i > 1 else", "if i > 0 else"),
+        ("a start that is not heeded", "times.tolist().index(start)", "sub.T"),
+        ("any start allowed", "if start not in times[1:]:", "if start > schedule.T:"),
         ("the denoiser asked at the short schedule's time", "denoiser(xt, int(times[i]))", "denoiser(xt, i)"),
         (
             "the full schedule's steps at the kept times",
