@@ -301,8 +301,8 @@ assert passes(binary["hvae"]) == passes(binary["vae"]) and binary["hvae"]["confi
 # A single term is no cost, as notebook 02 found: the first is even positive, because $z_2$ is made from $z_1$ and knows it
 # better than $x$ does. The sum of the three is one. Does a hierarchy pay? It can spend more nats on its latents than the
 # VAE of section 3, and get back more in the pixels. Ours does: after as many passes over the images, by the same
-# optimiser and with two thirds of the parameters, it gets back a little more than it spends. In the published
-# numbers of section 9, from larger networks and long trainings, more levels win by more.
+# optimiser and with two thirds of the parameters, it gets back a little more than it spends. One training of
+# each is no proof. In the published numbers of section 9, from larger networks and long trainings, more levels win by more.
 #
 # What does each level decide? Draw one image from the top down. Then keep the upper latents and draw the rest again.
 
@@ -421,8 +421,8 @@ assert means[-1] < 0.01 and spent[19] > 0.4 * total and shape < 0.4 * total
 # or the reverse. Ho et al. (2020) report just that of the simple loss, which turns the weight away from low noise: better
 # pictures, worse bits. $L_T$ is zero to within a hundredth of a nat: the schedule does end in noise.
 #
-# The way back, of one of the samples at the top. The upper row is $x_t$, the lower what the network believes $x_0$ to be. At $t = T$ it believes nothing in
-# particular: there $\bar\alpha_T \approx 0$, the error of $\hat x_0$ counts for nothing in the loss, and so nothing was learned.
+# The way back, of one of the samples at the top. The upper row is $x_t$, the lower what the network believes $x_0$ to be.
+# At $t = T$ it believes nothing in particular: there $\bar\alpha_T \approx 0$, the error of $\hat x_0$ counts for nothing in the loss, and so nothing was learned.
 # Nothing is lost by that, since the first step back hardly uses it.
 
 # %% mystnb={"image": {"alt": "Two rows of ten pictures of one sample on its way from noise to a digit. Above the noisy picture, below the network's guess of the clean one: first mere noise, then a grey blur that becomes a digit, sharp long before the noise above it is gone."}}
@@ -776,8 +776,8 @@ for t, found in back_from.items():
 assert back_from[600].frechet < 1.4 * back_from[0].frechet and back_from[1000].frechet > 2 * back_from[0].frechet
 
 # %% [markdown]
-# The row $t = 0$ is the real images themselves. Up to $t = 600$ little is lost, though at that noise the eye can barely
-# guess the digit (section 5). Most of it is lost above, where the noise hides the digit, and the network has to settle what
+# The row $t = 0$ is the real images themselves. Up to $t = 600$ little is lost, though at that noise a digit can just be
+# made out (section 5). Most of it is lost above, where the noise hides the digit, and the network has to settle what
 # the whole of it is to be. That is a hint at what the network lacks. In the middle of it the picture is a map of 7 × 7
 # places, and a convolution of 3 × 3 carries news by one place at a time. The stroke at the top hears of the one at the
 # bottom late and faintly. Ho et al. (2020) have attention there, our networks had nothing.
@@ -809,8 +809,8 @@ for t in (800, 1000):
 
 # %% [markdown]
 # One layer, and the distance from the floor falls to less than half. Coverage and confidence rise with it. The bits hardly
-# move: they are spent at low noise, and there nothing was wrong. The rows below show that the gain is where the diagnosis put it.
-# The price is more than twice the parameters and a somewhat longer training. It is no proof that only this layer could
+# move: they are spent at low noise, and there nothing was wrong. The last two rows of the table show that the gain is where the
+# diagnosis put it. The price is more than twice the parameters and a somewhat longer training. It is no proof that only this layer could
 # have done it. But it was not a guess either: first came the measurement of where, then the question of what is missing there.
 #
 # Still the samples are not at the floor. The network is small and has seen each image about ten times.
