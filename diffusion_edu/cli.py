@@ -67,7 +67,7 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--loss", help="ddpm: simple (default), for the bound, or min-snr, for pictures")
     train.add_argument("--width", type=int, help="of the networks, a multiple of 8; default depends on the model")
     train.add_argument(
-        "--mixing", type=int, help="ddpm on mnist: features of the layer that sees all; default 256, 0 none"
+        "--mixing", type=int, help="hvae, ddpm on mnist: features of the layers that see all; default 64, 256; 0 none"
     )
     train.add_argument("--batch", type=int, help="data points per step; default depends on the model")
     train.add_argument(

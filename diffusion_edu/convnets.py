@@ -90,24 +90,36 @@ class _Latent(nn.Module):
         return self.layer(h if self.maps else h.flatten(1)).flatten(1)
 
 
-def encoder(size: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+def mixing_layers(channels: int, hidden: int, features: int = 0) -> list[nn.Module]:
+    """A Mixing of `hidden` features, or nothing if that is 0. Raises ValueError if it is negative."""
+    if hidden < 0:
+        raise ValueError(f"mixing must be at least 0, got {hidden}")
+    return [Mixing(channels, hidden, features)] if hidden else []
+
+
+def coarse(width: int, depth: int, mixing: int) -> list[nn.Module]:
+    """The blocks on 7 × 7 maps: `depth` residual ones, then a Mixing if `mixing` is not 0."""
+    return [Residual(width, width) for _ in range(depth)] + mixing_layers(width, mixing)
+
+
+def encoder(size: int, width: int, depth: int, outputs: int, mixing: int) -> nn.Sequential:
     """Image maps (n, 4, 14, 14) → (n, outputs · size): the latent's parameters."""
     return nn.Sequential(
         nn.Conv2d(4, width, 3, padding=1),
         *[Residual(width, width) for _ in range(depth)],
         nn.Conv2d(width, 2 * width, 2, stride=2),
-        *[Residual(2 * width, 2 * width) for _ in range(depth)],
+        *coarse(2 * width, depth, mixing),
         nn.GroupNorm(8, 2 * width),
         nn.SiLU(),
         _Latent(2 * width, outputs, size, inwards=False),
     )
 
 
-def decoder(size: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+def decoder(size: int, width: int, depth: int, outputs: int, mixing: int) -> nn.Sequential:
     """A latent (n, size) → image maps (n, 4 · outputs, 14, 14): `outputs` values for each pixel."""
     return nn.Sequential(
         _Latent(0, 2 * width, size, inwards=True),
-        *[Residual(2 * width, 2 * width) for _ in range(depth)],
+        *coarse(2 * width, depth, mixing),
         nn.ConvTranspose2d(2 * width, width, 2, stride=2),
         *[Residual(width, width) for _ in range(depth)],
         nn.GroupNorm(8, width),
@@ -124,12 +136,15 @@ def _flat(net: nn.Module, x: Tensor, before=lambda x: x, after=lambda h: h) -> T
 
 class ConvGaussianNet(nn.Module):
     """An image x (..., 784) → N(mean, var) over a latent (..., out_dim). As in GaussianNet the variance starts near
-    exp(log_var) and its logarithm is clamped to [−12, 4]. Raises ValueError if in_dim is not 784."""
+    exp(log_var) and its logarithm is clamped to [−12, 4]. Raises ValueError if in_dim is not 784. `mixing` as in
+    `coarse`, here and in the networks below."""
 
-    def __init__(self, in_dim: int, out_dim: int, width: int = 32, depth: int = 1, log_var: float = 0.0):
+    def __init__(
+        self, in_dim: int, out_dim: int, width: int = 32, depth: int = 1, log_var: float = 0.0, mixing: int = 0
+    ):
         super().__init__()
         _only_images("in_dim", in_dim)
-        self.net, self.log_var = encoder(out_dim, width, depth, 2), log_var
+        self.net, self.log_var = encoder(out_dim, width, depth, 2, mixing), log_var
 
     def forward(self, x: Tensor) -> Gaussian:
         mean, log_var = _flat(self.net, x, before=to_maps).chunk(2, dim=-1)
@@ -139,12 +154,12 @@ class ConvGaussianNet(nn.Module):
 class ConvStepNet(nn.Module):
     """A latent of maps z (..., 49 k) → N(z + mean(z), var(z)), as StepNet does."""
 
-    def __init__(self, dim: int, width: int = 32, depth: int = 1, log_var: float = -2.0):
+    def __init__(self, dim: int, width: int = 32, depth: int = 1, log_var: float = -2.0, mixing: int = 0):
         super().__init__()
         self.log_var = log_var
         self.net = nn.Sequential(
             _Latent(0, 2 * width, dim, inwards=True),
-            *[Residual(2 * width, 2 * width) for _ in range(depth)],
+            *coarse(2 * width, depth, mixing),
             nn.GroupNorm(8, 2 * width),
             nn.SiLU(),
             _Latent(2 * width, 2, dim, inwards=False),
@@ -158,10 +173,10 @@ class ConvStepNet(nn.Module):
 class ConvBernoulliNet(nn.Module):
     """A latent z (..., in_dim) → binary pixels x (..., 784). Raises ValueError if out_dim is not 784."""
 
-    def __init__(self, in_dim: int, out_dim: int = PIXELS, width: int = 32, depth: int = 1):
+    def __init__(self, in_dim: int, out_dim: int = PIXELS, width: int = 32, depth: int = 1, mixing: int = 0):
         super().__init__()
         _only_images("out_dim", out_dim)
-        self.net = decoder(in_dim, width, depth, 1)
+        self.net = decoder(in_dim, width, depth, 1, mixing)
 
     def forward(self, z: Tensor) -> Bernoulli:
         return Bernoulli(_flat(self.net, z, after=from_maps))
@@ -172,10 +187,10 @@ class ConvLogisticNet(nn.Module):
     location and log scale are learned; the scale starts near a tenth of the range, log scale in [−9, 2]. Raises
     ValueError if out_dim is not 784."""
 
-    def __init__(self, in_dim: int, out_dim: int = PIXELS, width: int = 32, depth: int = 1):
+    def __init__(self, in_dim: int, out_dim: int = PIXELS, width: int = 32, depth: int = 1, mixing: int = 0):
         super().__init__()
         _only_images("out_dim", out_dim)
-        self.net = decoder(in_dim, width, depth, 2)
+        self.net = decoder(in_dim, width, depth, 2, mixing)
 
     def forward(self, z: Tensor) -> DiscretisedLogistic:
         mean, log_scale = _flat(self.net, z, after=from_maps).chunk(2, dim=-1)
@@ -201,12 +216,9 @@ class UNet(NoiseNet):
     ):
         super().__init__(schedule, embedding)
         _only_images("dim", dim)
-        if mixing < 0:
-            raise ValueError(f"mixing must be at least 0, got {mixing}")
         features, channels = 4 * width, 4 * (1 + 2 * len(self.periods))
         wide = [Residual(2 * width, 2 * width, features) for _ in range(2 * depth)]
-        if mixing:
-            wide.insert(depth, Mixing(2 * width, mixing, features))
+        wide[depth:depth] = mixing_layers(2 * width, mixing, features)
         self.time = nn.Sequential(mlp([embedding + 1, features, features]), nn.SiLU())
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.down = nn.ModuleList(Residual(width, width, features) for _ in range(depth))

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -54,7 +55,11 @@ WIDTH = {
     "mnist-binary": {"vae": 24, "hvae": 24},
     "fashion-mnist": {"vae": 24, "hvae": 24, "ddpm": 32},
 }
-MIXING = {"mnist": {"ddpm": 256}, "fashion-mnist": {"ddpm": 256}}  # the other networks have no such layer
+MIXING = {  # the other networks have no such layer
+    "mnist": {"hvae": 64, "ddpm": 256},
+    "mnist-binary": {"hvae": 64},
+    "fashion-mnist": {"hvae": 64, "ddpm": 256},
+}
 BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128, "fashion-mnist": 128}
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
@@ -86,7 +91,7 @@ class Config:
     shards: int = 1  # the parts of a batch, each with noise of its own
     precision: str = "float32"  # of the networks' insides
     optimiser: str | None = None  # None: muon for MNIST, adam for the rest
-    mixing: int | None = None  # features of the U-Net's layer that sees the whole picture; None: the default, 0: none
+    mixing: int | None = None  # features of the layers that see the whole picture; None: the default, 0: none
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -134,7 +139,7 @@ class Config:
         if type(self.mixing) is not int or self.mixing < 0:
             raise ValueError(f"mixing must be an integer of at least 0, got {self.mixing!r}")
         if self.mixing and not default:
-            raise ValueError(f"mixing is for the U-Net of a ddpm on MNIST, not for a {self.model} on {self.data}")
+            raise ValueError(f"mixing is for an hvae or a ddpm on MNIST, not for a {self.model} on {self.data}")
 
 
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
@@ -172,11 +177,16 @@ def _convolutional(config: Config) -> nn.Module:
     if config.model == "ddpm":
         schedule = schedule_of(config)
         return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing), schedule, 784)
-    observe = ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet
-    settings = {"dim": 784, "width": config.width, "depth": 1, "encode": ConvGaussianNet, "observe": observe}
+    nets = {
+        "encode": ConvGaussianNet,
+        "step": ConvStepNet,
+        "observe": ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet,
+    }
+    nets = {name: partial(net, mixing=config.mixing) for name, net in nets.items()}
+    settings = {"dim": 784, "width": config.width, "depth": 1}
     if config.model == "vae":
-        return VAE(latent=50, **settings)
-    return HVAE(levels=3, latent=4 * 49, step=ConvStepNet, **settings)
+        return VAE(latent=50, encode=nets["encode"], observe=nets["observe"], **settings)
+    return HVAE(levels=3, latent=4 * 49, **nets, **settings)
 
 
 def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer:

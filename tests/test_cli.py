@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from diffusion_edu import cli, runs, schedules
+from diffusion_edu.convnets import Mixing
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -213,7 +214,7 @@ def test_the_module_is_a_command_that_fails_in_one_line():
         (["ddpm", "--data", "mnist", "--mixing", "-1"], "mixing must be an integer of at least 0, got -1"),
         (
             ["vae", "--data", "mnist", "--mixing", "8"],
-            "mixing is for the U-Net of a ddpm on MNIST, not for a vae on mnist",
+            "mixing is for an hvae or a ddpm on MNIST, not for a vae on mnist",
         ),
         (["ddpm", "--data", "digits", "--mixing", "8"], "not for a ddpm on digits"),
         (["vae", "--data", "digits", "--compile", "--device", "cpu"], "--compile is for --device cuda"),
@@ -329,6 +330,17 @@ def test_a_run_from_before_there_was_a_mixing_layer_has_none(copy):
     assert runs.Config("ddpm", "mnist").mixing == 256
     assert runs.build(runs.Config("ddpm", "mnist", mixing=24)).eps_net.middle[1].hidden.out_features == 24
     assert runs.Config("vae", "mnist").mixing == runs.Config("ddpm", "swiss-roll").mixing == 0
+    assert runs.Config("hvae", "mnist").mixing == runs.Config("hvae", "mnist-binary").mixing == 64
+
+
+@pytest.mark.parametrize("data", ["mnist", "mnist-binary"])
+def test_all_networks_of_a_hierarchy_on_mnist_have_the_mixing_layer(data):
+    def layers(mixing):
+        model = runs.build(runs.Config("hvae", data, width=8, mixing=mixing))
+        return [m.hidden.out_features for m in model.modules() if isinstance(m, Mixing)]
+
+    assert layers(24) == 6 * [24]  # three encoders, three decoders
+    assert layers(0) == []
 
 
 @pytest.mark.parametrize("other", [["hvae"], ["vae", "--seed", "5"], ["vae", "--steps", "9"], ["vae", "--batch", "9"]])

@@ -96,6 +96,9 @@ def test_the_u_net_without_mixing_is_all_convolutions():
         (built(ConvGaussianNet, 784, 50, width=8), 784, lambda d: (d.mean, d.var)),
         (built(ConvGaussianNet, 784, 98, width=8), 784, lambda d: (d.mean, d.var)),
         (built(ConvStepNet, 98, width=8), 98, lambda d: (d.mean, d.var)),
+        (built(ConvGaussianNet, 784, 98, width=8, mixing=16), 784, lambda d: (d.mean, d.var)),
+        (built(ConvStepNet, 98, width=8, mixing=16), 98, lambda d: (d.mean, d.var)),
+        (built(ConvBernoulliNet, 98, width=8, mixing=16), 98, lambda d: (d.logits,)),
         (built(ConvBernoulliNet, 50, width=8), 50, lambda d: (d.logits,)),
         (built(ConvBernoulliNet, 98, width=8), 98, lambda d: (d.logits,)),
         (built(ConvLogisticNet, 50, width=8), 50, lambda d: (d.mean, d.scale)),
@@ -110,6 +113,23 @@ def test_many_points_at_once_are_as_one_at_a_time(net, size, numbers):
     for number, one in zip(numbers(call(x, t)), numbers(call(x[1, 2], t[1, 2])), strict=True):
         assert_close(number[1, 2], one, rtol=1e-4, atol=1e-5)
         assert not torch.allclose(number[0, 0], number[0, 1], atol=1e-4), "it looks at its input"
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"),
+    [(ConvGaussianNet, (784, 98)), (ConvStepNet, (98,)), (ConvBernoulliNet, (98,)), (ConvLogisticNet, (98,))],
+)
+def test_the_networks_of_a_hierarchy_have_one_mixing_layer_or_none(make, sizes):
+    """One, after the residual blocks of 7 × 7 places."""
+    plain, mixing = (list(make(*sizes, width=8, mixing=features).net) for features in (0, 24))
+    found = [i for i, layer in enumerate(mixing) if isinstance(layer, Mixing)]
+    assert len(found) == 1
+    assert isinstance(mixing[found[0] - 1], Residual)
+    assert mixing[found[0] - 1].conv1.out_channels == 16
+    assert mixing.pop(found[0]).hidden.out_features == 24
+    assert list(map(type, mixing)) == list(map(type, plain))
+    with pytest.raises(ValueError, match="mixing must be at least 0, got -1"):
+        make(*sizes, width=8, mixing=-1)
 
 
 def test_a_latent_of_maps_keeps_its_place():

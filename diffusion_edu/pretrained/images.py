@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .. import data, logs, scores
 from ..ddpm import DDPM
 from ..evaluate import report, score_chain
-from ..runs import Config, load, trainer
+from ..runs import MIXING, Config, load, trainer
 
 STEPS = 50  # of the sampler
 SHOWN = 20  # samples kept beside their nearest training images
@@ -81,7 +81,8 @@ def _name(config: Config) -> str:
 def _training(config: Config, name: str) -> dict:
     """What the training depended on, and the commands that do it again."""
     settings = trainer(config)
-    its_own = f"--loss {config.loss} --mixing {config.mixing} " if config.model == "ddpm" else ""
+    its_own = f"--loss {config.loss} " if config.model == "ddpm" else ""
+    its_own += f"--mixing {config.mixing} " if config.model in MIXING[config.data] else ""
     size = f"--steps {config.steps} --width {config.width} --batch {settings.batch}"
     options = f"{its_own}--optimiser {config.optimiser} {size} --seed {config.seed} --device cpu"
     return {
