@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=_seed, default=1_000_000)
     evaluate.add_argument("--K", type=int, default=0, help="images, vae and hvae: importance samples for −log P")
     evaluate.add_argument("--samples", type=int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
+    evaluate.add_argument("--sampler", help="ddpm, with --samples: ancestral (default), ancestral-small or ddim")
 
     film = sub.add_parser("film", help="film a ddpm's process, from noise to data or back")
     _film_options(film)
@@ -153,8 +154,7 @@ def _sample(args: argparse.Namespace) -> None:
 
     if args.n < 1:
         raise ValueError(f"--n must be at least 1, got {args.n}")
-    if args.sampler is not None and args.sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {args.sampler!r}; known: {', '.join(SAMPLERS)}")
+    _check_sampler(args.sampler)
     if args.out.suffix not in (".npy", ".png") or not args.out.parent.is_dir() or args.out.is_dir():
         raise ValueError(f"--out must name a .npy or .png file in an existing directory, got {args.out}")
     model, config = runs.load(args.dir, _device(args.device))
@@ -172,6 +172,13 @@ def _sample(args: argparse.Namespace) -> None:
     new = args.out.with_suffix(".new.npy")
     np.save(new, x.numpy())
     new.replace(args.out)
+
+
+def _check_sampler(name: str | None) -> None:
+    from .samplers import SAMPLERS
+
+    if name is not None and name not in SAMPLERS:
+        raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -207,13 +214,17 @@ def _check_scores(args: argparse.Namespace, config) -> None:
         )
     if args.samples and (config.data != "mnist" or not 100 <= args.samples <= 10_000):
         raise ValueError(f"--samples must be 100 to 10,000, for mnist; got {args.samples} for {config.data}")
+    _check_sampler(args.sampler)
+    if args.sampler is not None and (config.model != "ddpm" or not args.samples):
+        raise ValueError(f"--sampler is for the --samples of a ddpm; got {args.samples} of a {config.model}")
 
 
 def _scores(model, args: argparse.Namespace):
     from . import data, scores
     from .pretrained import images
 
-    return scores.score_images(images.draw(model, args.samples, args.seed), train=data.load("mnist").train_pixels)
+    x = images.draw(model, args.samples, args.seed, sampler=args.sampler or "ancestral")
+    return scores.score_images(x, train=data.load("mnist").train_pixels)
 
 
 def _film(args: argparse.Namespace) -> None:
@@ -227,8 +238,7 @@ def _film(args: argparse.Namespace) -> None:
         raise ValueError(f"--n must be at least 1, got {args.n}")
     if args.forward and (args.sampler is not None or args.sample_steps is not None):
         raise ValueError("--sampler and --sample-steps are for the reverse process, not for --forward")
-    if args.sampler is not None and args.sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {args.sampler!r}; known: {', '.join(SAMPLERS)}")
+    _check_sampler(args.sampler)
     device = _device(args.device)
     model, config = runs.load(args.dir, device)
     if config.model != "ddpm":

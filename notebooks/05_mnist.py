@@ -30,7 +30,7 @@
 # - train all of it yourself, with one command each.
 #
 # **Time** about 60 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
-# lines: nobody was timed. **You need** notebooks 01 to 04. No GPU and no download: the weights of seven trained models
+# lines: nobody was timed. **You need** notebooks 01 to 04. No GPU and no download: the weights of nine trained models
 # come with the course, and so do a hundred test images.
 
 # %%
@@ -56,10 +56,10 @@ def seeded(seed):
 
 # %% [markdown]
 # Here is the goal. The upper half are test images. The lower half are samples, drawn now, in a hundred steps, by the best
-# of the course's three DDPMs. Section 7 tells what made it the best.
+# of the course's four DDPMs. Section 7 tells what made it the best.
 
 # %% mystnb={"image": {"alt": "Four rows of twenty small white handwritten digits on black. The upper two rows are real. The lower two were drawn by the diffusion model and mostly look handwritten too; some cannot be read."}}
-painter = pretrained.load("mnist-ddpm-min-snr-mixing")
+painter = pretrained.load("mnist-ddpm-min-snr-mixing-long")
 S = painter.schedule
 x_T = torch.randn(40, 784, generator=seeded(1))
 path = list(samplers.reverse_path(painter.x0_hat, S, x_T, steps=100, generator=seeded(2)))
@@ -242,8 +242,7 @@ by_K = {K: bound.importance_weighted(log_w[:K]).mean().item() for K in (1, 20, 4
 print("25 images:  ", ",  ".join(f"K = {K}: ≈ {value:.1f}" for K, value in by_K.items()))
 assert by_K[1] < by_K[20] < by_K[400]
 
-# %%
-binary = {name: pretrained.card(f"mnist-binary-{name}") for name in ("vae", "hvae")}
+binary = {name: pretrained.card(f"mnist-binary-{name.lower()}") for name in ("VAE", "HVAE")}
 
 
 def passes(card):
@@ -257,7 +256,7 @@ def on_the_card(card):
     print(f"trained in {minutes:.0f} min on one shared core, {passes(card):.1f} passes over the images, by\n{card['commands'][0]}")
 
 
-on_the_card(binary["vae"])
+on_the_card(binary["VAE"])
 
 # %% [markdown]
 # Walk from one digit to another, in a straight line through the latent space. Every picture on the way is the mean of
@@ -276,33 +275,77 @@ _ = plots.image_grid(walk, plots.axes_row(1, size=8)[0], columns=12)
 # steps, $q(z_t \mid z_{t-1}) = N(z_{t-1} + \dots, \dots)$, as in notebook 02. The same function scores it.
 
 # %%
-hvae = pretrained.load("mnist-binary-hvae")
-b = bound.bound(x_binary, hvae, seeded(5))
+plain_hvae = pretrained.load("mnist-binary-hvae")
+b = bound.bound(x_binary, plain_hvae, seeded(5))
 for name, value in b.mean().items():
     print(f"{name:16} ≈ {value:8.1f} nats")
 latents = (b.consistency.sum(0) + b.prior).mean()
 print(f"all latents      ≈ {latents:8.1f} nats")
-on_the_card(binary["hvae"])
+on_the_card(binary["HVAE"])
 assert latents < 0
-
-# %%
-spent_on = {}
-for name, card in binary.items():
-    test = card["test"]
-    spent_on[name] = -(test["consistency"] + test["prior"]), -test["reconstruction"]
-    print(f"{name.upper():5} {spent_on[name][0]:.1f} nats for the latents, {spent_on[name][1]:.1f} for the pixels given them,", end=" ")
-    print(f"{card['parameters']:,} parameters")
-more, less = (a - b for a, b in zip(spent_on["hvae"], spent_on["vae"], strict=True))
-print(f"the three levels spend {more:.1f} nats more on the latents, and {-less:.1f} fewer on the pixels")
-assert 0 < more < -less < more + 1
-assert passes(binary["hvae"]) == passes(binary["vae"]) and binary["hvae"]["config"]["optimiser"] == binary["vae"]["config"]["optimiser"]
 
 # %% [markdown]
 # A single term is no cost, as notebook 02 found: the first is even positive, because $z_2$ is made from $z_1$ and knows it
 # better than $x$ does. The sum of the three is one. Does a hierarchy pay? It can spend more nats on its latents than the
-# VAE of section 3, and get back more in the pixels. Ours does: after as many passes over the images, by the same
-# optimiser and with two thirds of the parameters, it gets back a little more than it spends. One training of
-# each is no proof. In the published numbers of section 9, from larger networks and long trainings, more levels win by more.
+# VAE of section 3, and get back more in the pixels.
+#
+# And are its samples better? Let a network judge that was trained to name digits (section 7 has more of it): how sure is it
+# of a thousand digits, drawn from the top down?
+
+# %%
+def drawn(model, n, generator):
+    """The means of p(x | z₁) for n latents that are drawn from the top down."""
+    z = model.prior().sample(generator, shape=(n,))
+    for t in reversed(range(1, model.levels)):
+        z = model.p(t, z).sample(generator)
+    return model.p(0, z).mean
+
+
+def row(name, model):
+    """Prints the card's numbers and a score of samples; returns the nats of latents and of pixels, and the score."""
+    card, samples = binary[name], drawn(model, 1000, seeded(20))
+    test, minutes = card["test"], card["seconds"] / 60
+    latents, pixels = -(test["consistency"] + test["prior"]), -test["reconstruction"]
+    sure = lenet.apply(lenet.load(), 2 * samples - 1)[1].max(1).values.mean().item()
+    print(f"{name:13} {card['parameters']:10,} {latents:8.1f} {pixels:7.1f} {test['neg_elbo']:6.1f}", end=" ")
+    print(f"{test['iw_nll']:7.1f} ≈{sure:10.3f} {minutes:5.0f} min")
+    return latents, pixels, sure
+
+
+print(header := f"{'':12}  parameters  latents  pixels  −ELBO  −log P  confidence  training")
+one_level, three = row("VAE", vae), row("HVAE", plain_hvae)
+assert 0 < three[0] - one_level[0] < one_level[1] - three[1] < three[0] - one_level[0] + 1 and three[2] < one_level[2]
+assert passes(binary["HVAE"]) == passes(binary["VAE"]) and binary["HVAE"]["config"]["optimiser"] == binary["VAE"]["config"]["optimiser"]
+
+# %% [markdown]
+# After as many passes over the images, by the same optimiser and with two thirds of the parameters, the hierarchy gets back
+# a little more than it spends. One training of each is no proof, and in the published numbers of section 9 more levels win by
+# far more. Its digits, though, are no easier to read. That is a hint at what is missing. The VAE's latent is a
+# vector: a dense layer makes it of the whole picture, and another one reads it. Here each number of a latent belongs to one of
+# 49 places, and every network in the chain is made of convolutions of 3 × 3 places. News goes from neighbour to
+# neighbour. For strokes that is enough. But that the loop at the top and the stem below are to be *one* nine, somebody has to
+# settle from afar.
+#
+# **One more layer.** `Mixing` lets every place hear of every other at once: a quarter of the channels, at all 49 places,
+# go through one hidden layer and come back beside a skip. Put one with 64 features into each of the six networks. Images,
+# noise, optimiser and the number of steps stay as they were. **Predict first:** what becomes cheaper, the latents or the
+# pixels?
+
+# %%
+hvae = pretrained.load("mnist-binary-hvae-mixing")
+binary["HVAE, mixing"] = pretrained.card("mnist-binary-hvae-mixing")
+print(header)
+mixed = row("HVAE, mixing", hvae)
+saved = three[0] - mixed[0], three[1] - mixed[1]
+print(f"saved by mixing: {saved[0]:.1f} nats in the latents, {saved[1]:.1f} in the pixels, {sum(saved):.1f} together")
+assert passes(binary["HVAE, mixing"]) == passes(binary["HVAE"]) and saved[0] > 2 > 1 > -saved[1] > 0
+assert mixed[2] > one_level[2] > three[2] and sum(saved) > 2
+
+# %% [markdown]
+# More than two nats, and all of them in the latents. They cost less, though they say nearly as much: the pixels, given
+# them, cost hardly more than before. So they are easier to guess from above. What one place says now fits what the others
+# say. That is what the decoders of a hierarchy are for. And the digits are easier to read than the VAE's now. The
+# layers also more than double the parameters, and it is again one training of each: a hint fulfilled, no proof.
 #
 # What does each level decide? Draw one image from the top down. Then keep the upper latents and draw the rest again.
 
@@ -630,7 +673,6 @@ rows = [torch.cat([row, -torch.ones(10 - len(row), 784)]) for row in rows]
 ax = plots.image_grid((torch.cat(rows).reshape(-1, 28, 28) + 1) / 2, columns=10)
 _ = ax.set_yticks(range(14, 140, 28), scores.CORRUPTIONS)
 
-# %%
 found = {name: scores.score_images(corrupt(real_x, labels)) for name, corrupt in scores.CORRUPTIONS.items()}
 print(f"{'n = 1,000':26} F/floor  coverage  labels off  confidence")
 for name, s in found.items():
@@ -710,7 +752,7 @@ assert error[20] > 4 * error[600]
 # Now the same network, trained with that weight. Schedule, data, sampler and bound stay as they are. **Predict first:**
 # what becomes of the bits, and what of the samples?
 
-# %%
+# %% mystnb={"image": {"alt": "Two rows, above the DDPM trained with the simple loss, below the one with min-SNR weights. On the left five samples of each: from the same noise, mostly the same digits. On the right the same four times as bright: around the digits the black is speckled with grey, more in the lower row."}}
 ddpms = {"simple": grey["ddpm"], "min-SNR": pretrained.card("mnist-ddpm-min-snr")}
 print(f"{'loss':8} bits/pixel  Fréchet/floor  coverage  confidence  passes  training")
 for name, card in ddpms.items():
@@ -726,7 +768,6 @@ assert min_snr["scores"]["frechet_ratio"] < simple["scores"]["frechet_ratio"]
 assert 1.5 < min_snr["test"]["bits_per_dim"] / simple["test"]["bits_per_dim"] < 1.6
 assert 0.33 < passes(min_snr) / passes(simple) < 0.38
 
-# %% mystnb={"image": {"alt": "Two rows, above the DDPM trained with the simple loss, below the one with min-SNR weights. On the left five samples of each: from the same noise, mostly the same digits. On the right the same four times as bright: around the digits the black is speckled with grey, more in the lower row."}}
 rows = [pretrained.neighbours(card["name"])["samples"].float() / 255 for card in ddpms.values()]
 grid = torch.cat([torch.cat([row[:5], (4 * row[:5]).clamp(max=1)]) for row in rows])
 title = "simple loss, and below min-SNR; on the right four times as bright"
@@ -782,9 +823,9 @@ assert back_from[600].frechet < 1.4 * back_from[0].frechet and back_from[1000].f
 # places, and a convolution of 3 × 3 carries news by one place at a time. The stroke at the top hears of the one at the
 # bottom late and faintly. Ho et al. (2020) have attention there, our networks had nothing.
 #
-# **One more layer.** `Mixing` lets every place hear of every other at once: a quarter of the channels, at all 49 places, go
-# through one hidden layer of 256 features and come back beside a skip. Loss, optimiser, images, noise and number of steps
-# stay as they were for min-SNR. **Predict first:** which of the four columns changes most?
+# **The same layer again.** It is the one of section 4, `Mixing`, here with 256 features and told the time $t$, in the middle of
+# the U-Net. Loss, optimiser, images, noise and number of steps stay as they were for min-SNR. **Predict first:** which of
+# the four columns changes most?
 
 # %%
 ddpms["and mixing"] = pretrained.card("mnist-ddpm-min-snr-mixing")
@@ -802,8 +843,9 @@ assert mixing["scores"]["confidence"] > min_snr["scores"]["confidence"]
 assert passes(mixing) == passes(min_snr) and 0.95 < mixing["test"]["bits_per_dim"] / min_snr["test"]["bits_per_dim"] < 1
 
 print("   t  Fréchet/floor  coverage  confidence")
+short = pretrained.load("mnist-ddpm-min-snr-mixing")
 for t in (800, 1000):
-    found = from_time(painter, t)
+    found = from_time(short, t)
     print(f"{t:4} ≈{found.frechet_ratio:13.2f} ≈{found.coverage:8.2f} ≈{found.confidence:10.3f}")
     assert found.frechet < back_from[t].frechet
 
@@ -813,7 +855,48 @@ for t in (800, 1000):
 # diagnosis put it. The price is more than twice the parameters and a somewhat longer training. It is no proof that only this layer could
 # have done it. But it was not a guess either: first came the measurement of where, then the question of what is missing there.
 #
-# Still the samples are not at the floor. The network is small and has seen each image about ten times.
+# **And longer.** That network had seen each image about ten times. The one of the pictures at the top went on for nearly
+# three times as many steps, and nothing else is new. Its samples are scored twice: with $\sigma_t^2 = \beta_t$ like all others,
+# and with $\sigma_t^2 = \tilde\beta_t$. For the bound that was by far the worst choice (notebook 04, section 8).
+# **Predict first:** and for samples in 50 steps?
+
+# %%
+long = pretrained.card("mnist-ddpm-min-snr-mixing-long")
+print(f"{'':16} steps  Fréchet/floor  coverage  confidence  nearest  too close")
+for name, card, s in (("mixing", mixing, mixing["scores"]), ("longer", long, long["scores"]), ("and with β̃", long, long["scores_small"])):
+    print(
+        f"{name:14} {card['config']['steps']:7,} {s['frechet_ratio']:14.1f} {s['coverage']:9.3f} {s['confidence']:11.3f}"
+        f" {s['nearest']:8.2f} {s['too_close']:10.1%}"
+    )
+assert long["scores"]["coverage"] > 0.9 and long["scores_small"]["frechet_ratio"] < long["scores"]["frechet_ratio"] < mixing["scores"]["frechet_ratio"]
+assert 3 < long["scores_small"]["frechet_ratio"] < 6 and long["scores_small"]["too_close"] < 0.01
+print(f"floor: coverage {long['scores']['coverage_floor']:.3f}, confidence {long['scores']['confidence_floor']:.3f};", end=" ")
+print(f"bits per pixel {mixing['test']['bits_per_dim']:.2f} and {long['test']['bits_per_dim']:.2f}; {long['seconds'] / 60:.0f} min")
+
+# %% [markdown]
+# The longer training improves every column but the last two, which should stay near 1 and at or below 1 %, and do: it has not
+# begun to copy. Coverage has passed the course's aim of 0.9. The other variance lowers the distance once more and costs
+# nothing. What is worst for the bound is better here. The aim for the distance, 3, is still not reached.
+#
+# Why is that no contradiction? (3.23) says where the best variance lies: at the fraction
+# $\mathrm{mse}_t / (1 - \bar\alpha_t)$ of the way from $\tilde\beta_t$ to $\beta_t$. And in a step of the thousand the two are nearly the same,
+# in one of fifty they are not.
+
+# %%
+sub, visited = S.respaced(50)
+print("   t   fraction   β̃ / β in 1,000 steps   in 50")
+for i in (2, 5, 15, 25, 35, 45):
+    t = int(visited[i])
+    x0_hat = painter.x0_hat(diffusion.q_marginal(S, t, x).sample(seeded(t)), t)
+    fraction = (x - x0_hat).square().mean().item() / (1 - S.alpha_bar[t].item())  # (3.23)
+    print(f"{t:4} ≈ {fraction:8.2f} {S.beta_tilde[t] / S.beta[t]:18.3f} {sub.beta_tilde[i] / sub.beta[i]:14.3f}")
+    assert fraction < 0.4
+
+# %% [markdown]
+# On the roll the fraction was nowhere near zero. Here it is small, since of an image even a noisy version tells the network most: four
+# pixels in five are black. So the best variance is near $\tilde\beta_t$, and with $\beta_t$ the fifty steps add too much noise,
+# above all the last of them, at small $t$. Of a thousand steps only those next to $t = 1$ tell the two apart. There the bound
+# charges the roll a nat.
 #
 # ## 8. Does it copy?
 #
@@ -839,16 +922,18 @@ published = {
     "VAE, two latents (Burda et al. 2016)": 85.33,
     "ladder VAE, five latents (Sønderby et al. 2016)": 81.74,
 }
-ours = {f"{name.upper()}, this course": card["test"]["iw_nll"] for name, card in binary.items()}
+ours = {f"{name}, this course": card["test"]["iw_nll"] for name, card in binary.items()}
 for name, value in sorted((published | ours).items(), key=lambda item: -item[1]):
     print(f"{name:48} {value:7.2f} nats")
 for card in binary.values():
     assert card["test"]["iw_nll"] + 2 * card["test"]["iw_nll_se"] < 86.76
-assert 80 < binary["hvae"]["test"]["iw_nll"] < binary["vae"]["test"]["iw_nll"] < 85.5
+assert 81.74 < binary["HVAE, mixing"]["test"]["iw_nll"] < 81.74 + 1 < binary["HVAE"]["test"]["iw_nll"] - 1
+assert 80 < binary["HVAE, mixing"]["test"]["iw_nll"] < binary["HVAE"]["test"]["iw_nll"] < binary["VAE"]["test"]["iw_nll"] < 85.5
 
 # %% [markdown]
-# With one level, convolutions do better than the perceptrons of 2016, in a small part of their passes. Our three levels do
-# a little better still, and they are far from what five reached with a long training.
+# With one level, convolutions do better than the perceptrons of 2016, in a small part of their passes. Three levels of
+# convolutions alone do a little better still. With layers that see the whole picture they come within a nat of what five
+# reached with a long training.
 
 # %% [markdown]
 # ## 10. Train them yourself
@@ -1050,6 +1135,7 @@ print("\n".join(grey["ddpm"]["commands"]))
 # - A score of samples needs its floor, and no single score sees everything.
 # - The weight of the loss says where a network is to be good. The bound asks for low noise, the eye for high.
 # - Real images, noised to $t$ and denoised, show at which noise samples go wrong. Then one can ask what is missing there.
+# - Bound and samples can want different variances: with few steps on images, the best one is near $\tilde\beta_t$.
 #
 # | symbol | code | file |
 # | --- | --- | --- |

@@ -389,6 +389,11 @@ def test_what_cannot_be_evaluated_is_refused(trained, capsys, arguments):
         fails(capsys, "evaluate", trained[run], *arguments)
 
 
+def test_a_sampler_is_for_the_samples_of_a_ddpm(trained, capsys):
+    line = fails(capsys, "evaluate", trained["vae digits"], "--sampler", "ddim")
+    assert "--sampler is for the --samples of a ddpm; got 0 of a vae" in line
+
+
 def each_command(capsys, run) -> list[str]:
     return [
         fails(capsys, "train", "vae", "--data", "swiss-roll", "--out", run, "--resume"),

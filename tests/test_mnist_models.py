@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import math
 import struct
 
@@ -152,6 +153,23 @@ def test_the_command_line_trains_samples_and_evaluates(tmp_path, capsys):
     assert set(np.unique(x)) <= {0.0, 1.0}
     assert cli.main(["evaluate", out, "--n", "50", "--device", "cpu"]) == 0
     assert "bits_per_dim" in capsys.readouterr().out
+
+
+def test_samples_are_scored_that_the_asked_for_sampler_drew(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    train = ["train", "ddpm", "--data", "mnist", "--out", out, "--steps", "2", "--T", "50", "--width", "8"]
+    assert cli.main([*train, "--device", "cpu", "--grid-every", "0"]) == 0
+    capsys.readouterr()
+
+    def found(*arguments):
+        assert cli.main(["evaluate", out, "--n", "2", "--samples", "100", "--json", "--device", "cpu", *arguments]) == 0
+        return json.loads(capsys.readouterr().out)["scores"]
+
+    assert found() == found("--sampler", "ancestral") != found("--sampler", "ancestral-small")
+    assert cli.main(["evaluate", out, "--n", "2", "--sampler", "ddim", "--device", "cpu"]) == 2
+    assert "--sampler is for the --samples of a ddpm; got 0 of a ddpm" in capsys.readouterr().err
+    assert cli.main(["evaluate", out, "--samples", "100", "--sampler", "euler", "--device", "cpu"]) == 2
+    assert "unknown sampler 'euler'; known: ancestral, ancestral-small, ddim" in capsys.readouterr().err
 
 
 def test_without_files_or_network_the_command_line_says_what_to_put_where(tmp_path, monkeypatch, capsys):

@@ -52,12 +52,13 @@ def test_what_the_models_show():
     assert bits["mnist-ddpm"] < min(bits["mnist-vae"], bits["mnist-hvae"]) < 2
     ratios = {name: pretrained.card(name)["scores"]["frechet_ratio"] for name in GREY}
     assert ratios["mnist-ddpm"] < min(ratios["mnist-vae"], ratios["mnist-hvae"])
-    assert ratios["mnist-ddpm-min-snr-mixing"] < ratios["mnist-ddpm-min-snr"] < ratios["mnist-ddpm"]
+    order = ["-min-snr-mixing-long", "-min-snr-mixing", "-min-snr", ""]
+    assert [ratios[f"mnist-ddpm{name}"] for name in order] == sorted(ratios[f"mnist-ddpm{name}"] for name in order)
     for name in GREY:
         found = pretrained.card(name)["scores"]
         assert found["lenet"] == lenet.card()["sha256"][:12]
         assert found["n"] >= 10_000
-    for name in ("mnist-binary-vae", "mnist-binary-hvae"):
+    for name in set(pretrained.IMAGES) - set(GREY):
         test = pretrained.card(name)["test"]
         assert test["K"] >= 1000
         assert test["n"] == 10_000
@@ -77,10 +78,18 @@ def test_the_command_is_the_command_line_and_remakes_the_configuration(monkeypat
     assert pretrained.card(name)["config"]["optimiser"] in optimisers.KNOWN  # stated, not left to a default
 
 
-def test_the_mixing_layer_is_all_that_two_cards_differ_in():
-    plain, mixing = (pretrained.card(name)["config"] for name in ("mnist-ddpm-min-snr", "mnist-ddpm-min-snr-mixing"))
-    assert {key for key in plain if plain[key] != mixing[key]} == {"mixing"}
-    assert (plain["mixing"], mixing["mixing"]) == (0, 256)
+@pytest.mark.parametrize(
+    ("name", "other", "field", "values"),
+    [
+        ("mnist-ddpm-min-snr", "mnist-ddpm-min-snr-mixing", "mixing", (0, 256)),
+        ("mnist-ddpm-min-snr-mixing", "mnist-ddpm-min-snr-mixing-long", "steps", (5000, 14_000)),
+        ("mnist-binary-hvae", "mnist-binary-hvae-mixing", "mixing", (0, 64)),
+    ],
+)
+def test_one_setting_is_all_that_two_cards_differ_in(name, other, field, values):
+    one, two = (pretrained.card(n)["config"] for n in (name, other))
+    assert {key for key in one if one[key] != two[key]} == {field}
+    assert (one[field], two[field]) == values
 
 
 @each_model
@@ -116,6 +125,7 @@ def test_samples_depend_on_the_seed_and_not_on_the_block(models):
     assert x.abs().max() <= 1
     ddpm = images.draw(models["mnist-ddpm"], 3, seed=1, steps=5)
     assert torch.equal(ddpm, images.draw(models["mnist-ddpm"], 3, seed=1, steps=5))
+    assert not torch.equal(ddpm, images.draw(models["mnist-ddpm"], 3, seed=1, steps=5, sampler="ancestral-small"))
     assert ddpm.abs().max() <= 1
 
 

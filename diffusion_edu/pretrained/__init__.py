@@ -9,8 +9,9 @@
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
 The models of MNIST are called after their data and kind, from mnist-vae to mnist-binary-hvae, see IMAGES. There are
-three DDPMs: mnist-ddpm for the bound; mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures;
-and mnist-ddpm-min-snr-mixing, the same with a layer that sees the whole picture.
+four DDPMs: mnist-ddpm for the bound; mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures;
+mnist-ddpm-min-snr-mixing, the same with a layer that sees the whole picture; and -long, that for more steps. There are
+two hierarchies of binary digits, without such layers and with them.
 
 Beside each NAME.safetensors lies its card NAME.json: everything the training depended on, what was measured,
 and the commands that make it again. No code is run by loading.
@@ -37,8 +38,15 @@ from ..samplers import sample
 from ..vae import VAE
 
 NAMES = ("cosine", "linear", "short")
-GREY = ("mnist-vae", "mnist-hvae", "mnist-ddpm", "mnist-ddpm-min-snr", "mnist-ddpm-min-snr-mixing")
-IMAGES = (*GREY, "mnist-binary-vae", "mnist-binary-hvae")
+GREY = (
+    "mnist-vae",
+    "mnist-hvae",
+    "mnist-ddpm",
+    "mnist-ddpm-min-snr",
+    "mnist-ddpm-min-snr-mixing",
+    "mnist-ddpm-min-snr-mixing-long",
+)
+IMAGES = (*GREY, "mnist-binary-vae", "mnist-binary-hvae", "mnist-binary-hvae-mixing")
 LOGS = (*IMAGES, "mnist-ddpm-adam")  # of this one the log alone: mnist-ddpm's training with --optimiser adam
 REPLAY = {"n": 4, "steps": 50, "seed": 0}  # a reverse run whose end is on the card
 

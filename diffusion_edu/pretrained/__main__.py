@@ -1,5 +1,5 @@
-"""python -m diffusion_edu.pretrained RUN NAME [SECONDS]: publishes a finished run beside this file. A model of MNIST
-is called after its run; SECONDS is how long its training took."""
+"""python -m diffusion_edu.pretrained RUN NAME [SECONDS]: publishes a finished run beside this file. SECONDS is how long
+the training of a model of MNIST took."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,6 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     out, name, home = Path(sys.argv[1]), sys.argv[2], Path(__file__).parent
     if read_config(out).data.startswith("mnist"):
-        print(images.publish(out, home, int(sys.argv[3]) if len(sys.argv) == 4 else 0))
+        images.publish(out, name, home, int(sys.argv[3]) if len(sys.argv) == 4 else 0)
     else:
         publish(out, name, home)

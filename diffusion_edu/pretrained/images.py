@@ -16,19 +16,22 @@ from .. import data, logs, scores
 from ..ddpm import DDPM
 from ..evaluate import report, score_chain
 from ..runs import MIXING, Config, load, trainer
+from ..samplers import SAMPLERS
 
 STEPS = 50  # of the sampler
 SHOWN = 20  # samples kept beside their nearest training images
 PROBE = {"mnist": data.MNIST.to_points, "mnist-binary": lambda images: (images.flatten(1) > 127).float()}
 
 
-def draw(model: nn.Module, n: int, seed: int = 0, steps: int = STEPS, block: int = 500) -> Tensor:
-    """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by ancestral sampling in `steps` steps whose last
-    is x̂₀, of a VAE or HVAE down its chain, pixel noise included."""
+def draw(
+    model: nn.Module, n: int, seed: int = 0, steps: int = STEPS, block: int = 500, sampler: str = "ancestral"
+) -> Tensor:
+    """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by a sampler (samplers.SAMPLERS) in `steps` steps
+    whose last is x̂₀, of a VAE or HVAE down its chain, pixel noise included."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(block, n - at) for at in range(0, n, block)]
     steps = steps if isinstance(model, DDPM) else None
-    return torch.cat([logs.samples(model, size, generator, steps=steps) for size in sizes]).clamp(-1, 1)
+    return torch.cat([logs.samples(model, size, generator, SAMPLERS[sampler], steps) for size in sizes]).clamp(-1, 1)
 
 
 def probe(model: nn.Module, config: Config) -> float:
@@ -44,14 +47,15 @@ def probe(model: nn.Module, config: Config) -> float:
         return (model.x0_hat(xt, t) - x).square().mean().item()
 
 
-def publish(out: Path, folder: Path, seconds: int, n: int = 10_000, K: int = 1000) -> str:
+def publish(out: Path, name: str, folder: Path, seconds: int, n: int = 10_000, K: int = 1000) -> None:
     """Writes NAME.safetensors, NAME.csv, NAME.json and, of grey levels, NAME-samples.npz into `folder` from the
-    finished run in `out`, whose training took so many `seconds`, and returns NAME. Scores it on n test images, binary
-    ones with K importance samples, and on n samples. Raises ValueError if the run is none of MNIST."""
+    finished run in `out`, whose training took so many `seconds`. Scores it on n test images, binary ones with K
+    importance samples, and on n samples, a DDPM on as many with σ² = β̃ too. Raises ValueError if the run is none of
+    MNIST."""
     model, config = load(out)
     if config.data not in PROBE:
         raise ValueError(f"{out} holds a run on {config.data}, not on {' or '.join(PROBE)}")
-    name, start = _name(config), time.time()
+    start = time.time()
     chain = model.chain() if isinstance(model, DDPM) else model
     raw = safetensors.torch.save({key: value.contiguous() for key, value in model.state_dict().items()})
     test = report(chain, data.load(config.data), n, K=K if config.data == "mnist-binary" else 0)
@@ -65,17 +69,13 @@ def publish(out: Path, folder: Path, seconds: int, n: int = 10_000, K: int = 100
         "probe": round(probe(model, config), 5),
     }
     if config.data == "mnist":
-        card["scores"] = _score(model, n, folder / f"{name}-samples.npz")
+        card["scores"] = _score(draw(model, n), model, folder / f"{name}-samples.npz")
+        if isinstance(model, DDPM):
+            card["scores_small"] = _score(draw(model, n, sampler="ancestral-small"), model)
     card["evaluation_seconds"] = round(time.time() - start)
     (folder / f"{name}.safetensors").write_bytes(raw)
     shutil.copyfile(out / "metrics.csv", folder / f"{name}.csv")
     (folder / f"{name}.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return name
-
-
-def _name(config: Config) -> str:
-    loss = f"-{config.loss}" if config.loss not in (None, "simple") else ""
-    return f"{config.data}-{config.model}{loss}" + ("-mixing" if config.mixing else "")
 
 
 def _training(config: Config, name: str) -> dict:
@@ -100,13 +100,14 @@ def _training(config: Config, name: str) -> dict:
     }
 
 
-def _score(model: nn.Module, n: int, file: Path) -> dict:
-    """The scores of n samples; the first of them go into `file` with the training images nearest to them."""
-    x, train = draw(model, n), data.MNIST().train_pixels
+def _score(x: Tensor, model: nn.Module, file: Path | None = None) -> dict:
+    """The scores of a model's samples x; the first of them go into `file` with the training images nearest to them."""
+    train = data.MNIST().train_pixels
     found = scores.score_images(x, train=train).as_dict()
-    distance, index = scores.nearest(x[:SHOWN], train)
-    grey = lambda x: ((x + 1) * 127.5).round().byte().reshape(-1, 28, 28).numpy()  # noqa: E731
-    np.savez_compressed(file, samples=grey(x[:SHOWN]), nearest=grey(train[index]), index=index, distance=distance)
+    if file:
+        distance, index = scores.nearest(x[:SHOWN], train)
+        grey = lambda x: ((x + 1) * 127.5).round().byte().reshape(-1, 28, 28).numpy()  # noqa: E731
+        np.savez_compressed(file, samples=grey(x[:SHOWN]), nearest=grey(train[index]), index=index, distance=distance)
     rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in found.items()}
     rounded["labels"] = [round(v, 5) for v in found["labels"]]
     return rounded | ({"steps": STEPS} if isinstance(model, DDPM) else {})
