@@ -70,6 +70,9 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--mixing", type=int, help="hvae, ddpm on mnist: features of the layers that see all; default 64, 256; 0 none"
     )
+    train.add_argument(
+        "--start", metavar="MODEL", help="go on from a model: the directory of a run, or a published name"
+    )
     train.add_argument("--batch", type=int, help="data points per step; default depends on the model")
     train.add_argument(
         "--shards", type=int, help="parts of the batch, computed one after the other; default 1, or one per process"
@@ -142,7 +145,16 @@ def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
     Processes(size=processes).share(config.shards)
     runs.draw_every(config, args.grid_every)
     if not args.resume:
-        runs.create(args.out, config)
+        runs.create(args.out, config, _start(args.start))
+
+
+def _start(name: str | None):
+    """The trained model that a run goes on from: that in a run's directory, or the published one of that name."""
+    from . import pretrained, runs
+
+    if name is None:
+        return None
+    return runs.load(Path(name))[0] if Path(name).is_dir() else pretrained.load(name)
 
 
 def _sample(args: argparse.Namespace) -> None:

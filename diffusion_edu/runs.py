@@ -1,7 +1,8 @@
 """A training run as a directory: config.json, metrics.csv, checkpoint.pt.
 
-A run is a function of its configuration alone. Files are replaced whole or not at all, so a run that is
-killed at any moment resumes from its last checkpoint and ends with the same parameters, bit for bit on CPU.
+A run is a function of its configuration alone, or of that and the model it starts from, whose parameters are then
+its first checkpoint. Files are replaced whole or not at all, so a run that is killed at any moment resumes from its
+last checkpoint and ends with the same parameters, bit for bit on CPU.
 """
 
 import csv
@@ -92,6 +93,7 @@ class Config:
     precision: str = "float32"  # of the networks' insides
     optimiser: str | None = None  # None: muon for MNIST, adam for the rest
     mixing: int | None = None  # features of the layers that see the whole picture; None: the default, 0: none
+    start: str | None = None  # the trained model that the run goes on from, by name; None: from nothing
 
     def __post_init__(self):
         if self.model not in MODELS:
@@ -144,7 +146,7 @@ class Config:
 
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
 DDPM_FIELDS = (*SCHEDULE_FIELDS, "loss")
-OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser", "mixing")
+OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser", "mixing", "start")
 OPTIONAL = (*DDPM_FIELDS, *OTHER_FIELDS)  # what the config.json of an older run may lack
 BEFORE = {"optimiser": "adam", "mixing": 0}  # what it had then, where that is not today's default
 
@@ -203,19 +205,42 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
     return Trainer(model, loss, points.to(device), config.steps, **settings)
 
 
-def create(out: Path, config: Config) -> None:
-    """Makes the run's directory with its configuration, in one step. ValueError if `out` exists."""
+def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
+    """Makes the run's directory in one step: its configuration and, if it goes on from a trained model `start`, the
+    checkpoint of step 0 with the parameters of that. ValueError if `out` exists, if `start` has other networks, or if
+    the configuration names a start and none is given."""
     if out.exists():
         raise ValueError(f"{out} exists already; give another --out, or --resume to go on with it")
+    if (start is None) != (config.start is None):
+        raise ValueError(
+            f"start must be the model that the configuration names, {config.start}, got {type(start).__name__}"
+        )
+    state = None if start is None else _started(config, start)
     out.parent.mkdir(parents=True, exist_ok=True)
     new = out.with_name(f".{out.name}.{os.getpid()}.new")
     new.mkdir()
     try:
         (new / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+        if state is not None:
+            save(new / "checkpoint.pt", state)
         new.rename(out)
     except OSError as e:
         shutil.rmtree(new)
         raise ValueError(f"cannot create {out}: {e}") from e
+
+
+def _started(config: Config, start: nn.Module) -> dict:
+    """The checkpoint at step 0 of a run that goes on from `start`."""
+    t = trainer(config)
+    try:
+        t.model.load_state_dict(start.state_dict())
+    except RuntimeError as e:
+        its_own = f"width {config.width}, mixing {config.mixing}"
+        raise ValueError(
+            f"start {config.start} has other networks than this {config.model} on {config.data} ({its_own})"
+        ) from e
+    t.ema.load_state_dict(t.model.state_dict())
+    return t.state_dict()
 
 
 def read_config(out: Path) -> Config:

@@ -1,4 +1,4 @@
-"""Measures what the README claims: python tests/bench.py [--only models|cards|speed|notebooks] [--quick]
+"""Measures what the README claims: python tests/bench.py [--only models|cards|speed|precision|notebooks] [--quick]
 
 Trains each model for a fixed number of steps, chosen to take about a minute on two CPU cores, and reports
 the seconds it took beside what it reached. Writes bench/results.json and bench/table.md, and puts the table
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from diffusion_edu import evaluate, pretrained, samplers
+from diffusion_edu import evaluate, pretrained, runs, samplers
 from diffusion_edu.convnets import UNet
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.ddpm import DDPM
@@ -30,14 +30,14 @@ from diffusion_edu.hvae import HVAE
 from diffusion_edu.nets import EpsNet
 from diffusion_edu.oracles import exact_denoiser
 from diffusion_edu.schedules import cosine
-from diffusion_edu.training import Trainer, elbo_loss, eps_loss, fit_sigma2
+from diffusion_edu.training import Trainer, binarised, elbo_loss, eps_loss, fit_sigma2
 from diffusion_edu.vae import VAE
 
 ROOT = Path(__file__).resolve().parents[1]
 EVALUATION_POINTS = 20_000
 ROLL = SwissRoll()
 SCORES = {"neg_elbo": "−ELBO, nats", "iw_nll": "−log P with K = {}, nats", "bits_per_dim": "bits per pixel, at most"}
-PARTS = ("models", "cards", "speed", "notebooks")
+PARTS = ("models", "cards", "speed", "precision", "notebooks")
 STEPS = {"VAE, latent 2": 16_000, "HVAE, 3 levels": 5_500, "DDPM, 60 s": 16_000, "DDPM, 120 s": 32_000}
 
 
@@ -223,6 +223,34 @@ def bench_training_speed(repeats: int = 9, batch: int = 128) -> list[dict]:
     return rows
 
 
+def bench_precision(repeats: int = 21) -> list[dict]:
+    """Seconds of a whole training step of the models of MNIST, on noise, in bfloat16 over those in float32, the two
+    taking turns; the ratio of the medians, on one thread."""
+    rows, threads, device = [], torch.get_num_threads(), "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(1)
+    for name, points, loss in (
+        ("hvae", torch.rand(2000, 784), binarised(elbo_loss())),
+        ("ddpm", torch.randint(256, (2000, 784)) / 127.5 - 1, eps_loss()),
+    ):
+        config = runs.Config(name, "mnist-binary" if name == "hvae" else "mnist")
+        settings = {"steps": repeats + 1, "batch": config.batch, "peak_lr": 1e-4, "optimiser": config.optimiser}
+        trainers = {
+            key: Trainer(runs.build(config).to(device), loss, points.to(device), precision=precision, **settings)
+            for key, precision in runs.PRECISIONS.items()
+        }
+        times = {key: [] for key in trainers}
+        for _ in range(repeats + 1):
+            for key, trainer in trainers.items():
+                start = time.perf_counter()
+                trainer.one_step()["loss"].item()  # on CUDA this waits for the step
+                times[key].append(time.perf_counter() - start)
+        medians = {key: statistics.median(seconds[1:]) for key, seconds in times.items()}
+        what = f"a training step of the {name} of {config.data}, bfloat16 over float32, {device} (ratio of medians)"
+        rows.append({"what": what, "aim": "", "value": medians["bfloat16"] / medians["float32"]})
+    torch.set_num_threads(threads)
+    return rows
+
+
 def bench_notebooks() -> list[dict]:
     """Seconds of `pytest --nbval` for each notebook and for the five of the course's first part."""
     rows = []
@@ -293,6 +321,8 @@ def main() -> None:
         parts["cards"] = from_the_cards()
     if args.only in (None, "speed"):
         parts["speed"] = bench_training_speed(repeats=1 if args.quick else 9)
+    if args.only in (None, "precision"):
+        parts["precision"] = bench_precision(repeats=1 if args.quick else 21)
     if args.only in (None, "notebooks") and not args.quick:
         parts["notebooks"] = bench_notebooks()
     print(table([row for rows in parts.values() for row in rows]), json.dumps(machine()), sep="\n\n")

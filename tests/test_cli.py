@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_edu import cli, runs, schedules
+from diffusion_edu import cli, pretrained, runs, schedules
 from diffusion_edu.convnets import Mixing
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -234,6 +234,9 @@ def test_the_module_is_a_command_that_fails_in_one_line():
             "loss: a ddpm alone has a schedule and a choice of loss",
         ),
         (["ddpm", "--data", "swiss-roll", "--loss", "l1"], "unknown loss 'l1'; known: simple, min-snr"),
+        (["ddpm", "--data", "swiss-roll", "--start", "cosin"], "unknown model 'cosin'; known: cosine, linear"),
+        (["vae", "--data", "digits", "--start", "cosine"], "start cosine has other networks than this vae on digits"),
+        (["ddpm", "--data", "swiss-roll", "--start", "."], ". holds no run"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_made(tmp_path, capsys, arguments, message):
@@ -288,6 +291,43 @@ def test_width_and_optimiser_are_part_of_the_run(tmp_path, monkeypatch, capsys):
     line = fails(capsys, *train, tmp_path / "muon", "--optimiser", "adam", "--resume")
     assert "was started with optimiser muon" in line
     assert "with width 24, cannot" in fails(capsys, *train, tmp_path / "narrow", "--width", 16, "--resume")
+
+
+def test_a_run_goes_on_from_the_model_in_a_directory(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    first, out = trained["vae swiss-roll"], tmp_path / "run"
+    train = ["train", "vae", "--data", "swiss-roll", "--steps", 3, "--device", "cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "run", lambda *_, **__: None)
+        succeeds(*train, "--out", out, "--start", first)
+    before = runs.read_checkpoint(out / "checkpoint.pt")
+    model, _ = runs.load(first)
+    assert same_state(before["model"], dict(model.state_dict()))  # of the first run the averaged parameters
+    assert same_state(before["ema"], before["model"])
+    assert (before["step"], runs.read_config(out).start) == (0, str(first))
+    assert runs.read_config(first).start is None
+    succeeds("train", "vae", "--data", "swiss-roll", "--device", "cpu", "--out", out, "--resume")
+    succeeds(*train, "--out", tmp_path / "again", "--start", first)
+    succeeds(*train, "--out", tmp_path / "new")
+    assert same_run(out, tmp_path / "again")
+    assert not same_run(out, tmp_path / "new")
+    assert "with start" in fails(capsys, *train, "--out", tmp_path / "new", "--start", first, "--resume")
+
+
+def test_a_run_goes_on_from_published_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "TRAIN_POINTS", 2000)
+    monkeypatch.setattr(runs, "run", lambda *_, **__: None)
+    out = tmp_path / "run"
+    succeeds("train", "ddpm", "--data", "swiss-roll", "--steps", 3, "--out", out, "--start", "cosine")
+    state = runs.read_checkpoint(out / "checkpoint.pt")
+    assert same_state(state["model"], dict(pretrained.load("cosine").state_dict()))
+    wider = ["ddpm", "--data", "swiss-roll", "--width", "136", "--start", "cosine"]
+    assert cli.main(["train", *wider, "--out", str(tmp_path / "wider")]) == 2
+    assert not (tmp_path / "wider").exists()
+    with pytest.raises(ValueError, match="start must be the model that the configuration names, None"):
+        runs.create(tmp_path / "unnamed", runs.Config("ddpm", "swiss-roll"), pretrained.load("cosine"))
+    with pytest.raises(ValueError, match="start must be the model that the configuration names, cosine"):
+        runs.create(tmp_path / "ungiven", runs.Config("ddpm", "swiss-roll", start="cosine"))
 
 
 def test_on_cuda_the_default_is_bfloat16(tmp_path):

@@ -68,7 +68,7 @@ def test_what_the_models_show():
 @each_model
 def test_the_command_is_the_command_line_and_remakes_the_configuration(monkeypatch, tmp_path, name):
     made = []
-    monkeypatch.setattr(runs, "create", lambda out, config: made.append(config))
+    monkeypatch.setattr(runs, "create", lambda out, config, start: made.append(config))
     monkeypatch.setattr(runs, "run", lambda *_, **__: None)
     program, *arguments = shlex.split(pretrained.card(name)["commands"][0])
     assert program == "diffusion-edu"
