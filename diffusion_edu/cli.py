@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--K", type=int, default=0, help="images, vae and hvae: importance samples for −log P")
     evaluate.add_argument("--samples", type=int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
     evaluate.add_argument("--sampler", help="ddpm, with --samples: ancestral (default), ancestral-small or ddim")
+    evaluate.add_argument("--sample-steps", type=int, metavar="S", help="ddpm, with --samples: its steps; default 50")
 
     film = sub.add_parser("film", help="film a ddpm's process, from noise to data or back")
     _film_options(film)
@@ -205,7 +206,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     _check_scores(args, config)
     chain = model.chain() if config.model == "ddpm" else model
     result = report(chain, data.load(config.data), args.n, args.seed, args.K)
-    found = _scores(model, args) if args.samples else None
+    found = _scores(model, config, args) if args.samples else None
     if args.json:
         scored = {"scores": found.as_dict()} if found else {}
         print(json.dumps({"model": config.model, "data": config.data, **result, **scored}, indent=2))
@@ -227,15 +228,20 @@ def _check_scores(args: argparse.Namespace, config) -> None:
     if args.samples and (config.data != "mnist" or not 100 <= args.samples <= 10_000):
         raise ValueError(f"--samples must be 100 to 10,000, for mnist; got {args.samples} for {config.data}")
     _check_sampler(args.sampler)
-    if args.sampler is not None and (config.model != "ddpm" or not args.samples):
-        raise ValueError(f"--sampler is for the --samples of a ddpm; got {args.samples} of a {config.model}")
+    for name in ("sampler", "sample_steps"):
+        if getattr(args, name) is not None and (config.model != "ddpm" or not args.samples):
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is for the --samples of a ddpm; got {args.samples} of a {config.model}")
+    if args.sample_steps is not None and not 1 <= args.sample_steps <= config.T:
+        raise ValueError(f"--sample-steps must lie in 1 … {config.T}, got {args.sample_steps}")
 
 
-def _scores(model, args: argparse.Namespace):
+def _scores(model, config, args: argparse.Namespace):
     from . import data, scores
     from .pretrained import images
 
-    x = images.draw(model, args.samples, args.seed, sampler=args.sampler or "ancestral")
+    steps = args.sample_steps or min(images.STEPS, config.T or images.STEPS)
+    x = images.draw(model, args.samples, args.seed, steps, sampler=args.sampler or "ancestral")
     return scores.score_images(x, train=data.load("mnist").train_pixels)
 
 

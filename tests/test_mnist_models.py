@@ -5,9 +5,11 @@ import hashlib
 import json
 import math
 import struct
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from conftest import assert_mean, generator
 from torch.testing import assert_close
@@ -17,6 +19,7 @@ from diffusion_edu.bound import bound, generate
 from diffusion_edu.data import MNIST, BinaryMNIST, load
 from diffusion_edu.evaluate import report, score_chain
 from diffusion_edu.observations import Bernoulli, DiscretisedLogistic
+from diffusion_edu.pretrained import images
 
 N = {"train": 300, "t10k": 50}
 
@@ -166,10 +169,40 @@ def test_samples_are_scored_that_the_asked_for_sampler_drew(tmp_path, capsys):
         return json.loads(capsys.readouterr().out)["scores"]
 
     assert found() == found("--sampler", "ancestral") != found("--sampler", "ancestral-small")
+    assert found() == found("--sample-steps", "50") != found("--sample-steps", "20")
     assert cli.main(["evaluate", out, "--n", "2", "--sampler", "ddim", "--device", "cpu"]) == 2
     assert "--sampler is for the --samples of a ddpm; got 0 of a ddpm" in capsys.readouterr().err
+    assert cli.main(["evaluate", out, "--n", "2", "--sample-steps", "9", "--device", "cpu"]) == 2
+    assert "--sample-steps is for the --samples of a ddpm; got 0 of a ddpm" in capsys.readouterr().err
+    assert cli.main(["evaluate", out, "--samples", "100", "--sample-steps", "51", "--device", "cpu"]) == 2
+    assert "--sample-steps must lie in 1 … 50, got 51" in capsys.readouterr().err
     assert cli.main(["evaluate", out, "--samples", "100", "--sampler", "euler", "--device", "cpu"]) == 2
     assert "unknown sampler 'euler'; known: ancestral, ancestral-small, ddim" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["vae", "ddpm"])
+def test_a_published_model_has_a_card_that_says_how_it_was_made_and_scored(tmp_path, kind):
+    first, out, home = tmp_path / "first", tmp_path / "run", tmp_path / "home"
+    train = ["train", kind, "--data", "mnist", "--steps", "2", "--width", "8", "--device", "cpu", "--grid-every", "0"]
+    train += ["--T", "70"] if kind == "ddpm" else []
+    assert cli.main([*train, "--out", str(first)]) == 0
+    assert cli.main([*train, "--out", str(out), "--start", str(first), "--precision", "bfloat16"]) == 0
+    home.mkdir()
+    images.publish(out, "name", home, 7, n=100)
+    card = json.loads((home / "name.json").read_text())
+    model, config = runs.load(out)
+    raw = (home / "name.safetensors").read_bytes()
+    assert card["sha256"] == hashlib.sha256(raw).hexdigest()
+    assert safetensors.torch.load(raw).keys() == model.state_dict().keys()
+    assert card["config"] == asdict(config)
+    assert f"--start {first} --precision bfloat16" in card["commands"][0]
+    assert (home / "name.csv").read_bytes() == (out / "metrics.csv").read_bytes()
+    with np.load(home / "name-samples.npz") as kept:
+        assert kept["samples"].shape == kept["nearest"].shape == (images.SHOWN, 28, 28)
+    drawn = {key: scored.get("steps") for key, scored in card.items() if key.startswith("scores")}
+    assert drawn == ({"scores": None} if kind == "vae" else {"scores": 50, "scores_small": 50, "scores_fine": 70})
+    assert len({scored["frechet"] for key, scored in card.items() if key.startswith("scores")}) == len(drawn)
+    assert all(scored["n"] == 100 for key, scored in card.items() if key.startswith("scores"))
 
 
 def test_without_files_or_network_the_command_line_says_what_to_put_where(tmp_path, monkeypatch, capsys):
