@@ -290,6 +290,16 @@ MUTANTS = [
         ),
     ),
     *_of(
+        "pretrained/images",
+        ("a card silent of its start", 'f"--start {config.start} " if config.start is not None else ""', '""'),
+        (
+            "fifty steps for every score",
+            "draw(model, n, steps=steps, sampler=sampler)",
+            "draw(model, n, sampler=sampler)",
+        ),
+        tests=("test_mnist_models.py",),
+    ),
+    *_of(
         "runs",
         ("an older run taken for Muon's", "stored = BEFORE |", 'stored = {"mixing": 0} |'),
         ("an older run given a layer it had not", "stored = BEFORE |", 'stored = {"optimiser": "adam"} |'),
