@@ -30,7 +30,7 @@
 # - train all of it yourself, with one command each.
 #
 # **Time** about 60 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
-# lines: nobody was timed. **You need** notebooks 01 to 04. No GPU and no download: the weights of nine trained models
+# lines: nobody was timed. **You need** notebooks 01 to 04. No GPU and no download: the weights of eleven trained models
 # come with the course, and so do a hundred test images.
 
 # %%
@@ -56,10 +56,10 @@ def seeded(seed):
 
 # %% [markdown]
 # Here is the goal. The upper half are test images. The lower half are samples, drawn now, in a hundred steps, by the best
-# of the course's four DDPMs. Section 7 tells what made it the best.
+# of the course's five DDPMs. Section 7 tells what made it the best.
 
 # %% mystnb={"image": {"alt": "Four rows of twenty small white handwritten digits on black. The upper two rows are real. The lower two were drawn by the diffusion model and look handwritten too, nearly all of them."}}
-painter = pretrained.load("mnist-ddpm-min-snr-mixing-long")
+painter = pretrained.load("mnist-ddpm-min-snr-mixing-longer")
 S = painter.schedule
 x_T = torch.randn(40, 784, generator=seeded(1))
 path = list(samplers.reverse_path(painter.x0_hat, S, x_T, steps=100, generator=seeded(2)))
@@ -246,7 +246,8 @@ binary = {name: pretrained.card(f"mnist-binary-{name.lower()}") for name in ("VA
 
 
 def passes(card):
-    return card["config"]["steps"] * card["batch"] / 60_000
+    start = card["config"].get("start")  # what that had seen counts too
+    return card["config"]["steps"] * card["batch"] / 60_000 + (passes(pretrained.card(start)) if start else 0)
 
 
 def on_the_card(card):
@@ -439,15 +440,15 @@ checks.variance_table(my_variance_table)
 # %%
 ddpm = pretrained.load("mnist-ddpm")
 chain = ddpm.chain()
-with_table, with_one = [], []
+pixel, with_one = torch.zeros(x.numel()), 0.0
 for t in range(1, 31):
     xt = diffusion.q_marginal(S, t, x).sample(seeded(t))
     x0_hat = ddpm.x0_hat(xt, t)
+    one_by_one = (v.reshape(-1, 1) for v in (x, xt, x0_hat))
+    pixel += diffusion.L_term(S, t, *one_by_one, chain.sigma2, chain.observe)
     mse = (x - x0_hat).square().mean().expand(S.T + 1).double()
-    one = diffusion.sigma2_optimal(S, mse)
-    with_table.append(diffusion.L_term(S, t, x, xt, x0_hat, chain.sigma2, chain.observe).mean().item())
-    with_one.append(diffusion.L_term(S, t, x, xt, x0_hat, one, chain.observe).mean().item())
-table, one_each_step = (MNIST.bits_per_dim(sum(terms)) for terms in (with_table, with_one))
+    with_one += diffusion.L_term(S, t, x, xt, x0_hat, diffusion.sigma2_optimal(S, mse), chain.observe).mean().item()
+table, one_each_step = (MNIST.bits_per_dim(nats) for nats in (pixel.sum().item() / len(x), with_one))
 print(f"30 steps:  table ≈ {table:.2f},   one σ² per step ≈ {one_each_step:.2f} bits per pixel")
 assert table < 0.85 * one_each_step
 
@@ -456,7 +457,8 @@ assert table < 0.85 * one_each_step
 # steps. It is the lesson of section 8 of notebook 04 again: choose the variance with care.
 #
 # **Predict first.** A thousand terms add up to the bound. Where are the bits spent: at high noise, where the shape of the
-# digit is decided, or at low noise, where only the last shades of grey are?
+# digit is decided, or at low noise, where only the last shades of grey are? And which pixels pay, the black, the white, or
+# those in between?
 
 # %% mystnb={"image": {"alt": "Bits per pixel spent up to each t, against t on a logarithmic axis from 1 to 1000. The curve rises steeply at once: about half is spent before t = 10, most before t = 100, and it is nearly flat beyond t = 500."}}
 means, errors = evaluate.terms_by_t(x, chain, 8, seeded(10))
@@ -470,8 +472,19 @@ print(f"a hundred images:  ≈ {total:.2f} ± {total_se:.2f} bits per pixel")
 print(f"of these ≈ {spent[19]:.2f} in the first 20 steps, ≈ {shape:.2f} beyond t = 100")
 assert means[-1] < 0.01 and spent[19] > 0.4 * total and shape < 0.4 * total
 
+print("of the bits up to t = 30 each kind of pixel pays:")
+for kind, these in {"black": x == -1, "in between": (x > -1) & (x < 0.98), "white": x >= 0.98}.items():
+    paid, each = pixel[these.flatten()].sum() / pixel.sum(), pixel[these.flatten()].mean() / math.log(2)
+    print(f"{kind:10} {these.double().mean():5.0%} of the pixels, ≈ {paid:4.0%} of the bits, ≈ {each:5.2f} bits a pixel")
+    assert (paid > 0.6 and each > 4) == (kind == "in between") and (each < 0.1) == (kind == "black")
+
 # %% [markdown]
-# Most bits pay for shades of grey that nobody sees. What we would call the digit, its class, slant and strokes, is
+# Most bits pay for shades of grey that nobody sees, on the edges of the strokes. One pixel in seven is neither black nor
+# white, and for its exact shade it pays more than half of its 8 bits. The digits were
+# black and white once. When they were brought to their size their edges were smoothed (LeCun et al. 1998), and to foresee a
+# shade one would have to undo that. Whoever wants fewer bits has to begin there.
+#
+# What we would call the digit, its class, slant and strokes, is
 # settled beyond $t = 100$ for a fraction of them. That is why a model can have good bits per pixel and poor samples,
 # or the reverse. Ho et al. (2020) report just that of the simple loss, which turns the weight away from low noise: better
 # pictures, worse bits. $L_T$ is zero to within a hundredth of a nat: the schedule does end in noise.
@@ -499,11 +512,11 @@ from IPython.display import HTML, display
 from diffusion_edu import films
 
 draw = films.draw_images(MNIST.to_images, columns=10, size=600)
-settings = {"fps": 10, "kib": 54, "progress": False}
-times = films.shown_times(S, [t for t, _ in path], 29)
+settings = {"fps": 10, "kib": 51, "progress": False}
+times = films.shown_times(S, [t for t, _ in path], 27)
 with tempfile.TemporaryDirectory() as folder:
     away, back = Path(folder, "away.mp4"), Path(folder, "back.mp4")
-    films.forward(x[::5], S, draw, away, frames=29, generator=seeded(9), **settings)
+    films.forward(x[::5], S, draw, away, frames=27, generator=seeded(9), **settings)
     films.film([(t, xt[:20]) for t, xt in path if t in times], draw, back, poster=0.7, **settings)
     display(HTML(films.embedded_html(away, "Twenty test images dissolve into noise, the finest strokes first.")))
     display(HTML(films.embedded_html(back, "Twenty pictures of noise turn into digits, the coarse strokes first.")))
@@ -867,28 +880,38 @@ for t in (800, 1000):
 # diagnosis put it. The price is more than twice the parameters and a somewhat longer training. It is no proof that only this layer could
 # have done it. But it was not a guess either: first came the measurement of where, then the question of what is missing there.
 #
-# **And longer.** That network had seen each image about ten times. The one of the pictures at the top went on for nearly
-# three times as many steps, and nothing else is new. Its samples are scored twice: with $\sigma_t^2 = \beta_t$ like all others,
-# and with $\sigma_t^2 = \tilde\beta_t$. For the bound of the roll that was by far the worst choice (notebook 04, section 8).
-# **Predict first:** and for samples in 50 steps?
+# **And longer.** That network had seen each image about ten times. `-long` took nearly three times as many steps, and nothing
+# else is new. `-longer` went on from there for as many again; `--start` does that, with a learning rate that rises and falls
+# anew. It is the one of the pictures at the top. Its samples are scored three times: with $\sigma_t^2 = \beta_t$ in 50 steps like
+# all others; with $\sigma_t^2 = \tilde\beta_t$, for the bound of the roll by far the worst choice (notebook 04, section 8); and with
+# that in 200 steps. **Predict first:** which of the three is best?
 
 # %%
-long = pretrained.card("mnist-ddpm-min-snr-mixing-long")
-rows = {"mixing": (mixing, "scores"), "longer": (long, "scores"), "smaller σ²": (long, "scores_small")}
-print(f"{'':12} steps  F/floor  coverage  confidence  nearest  too close")
-for name, (card, key) in rows.items():
-    s = card[key]
-    print(f"{name:10} {card['config']['steps']:7,} {s['frechet_ratio']:8.1f} {s['coverage']:9.3f} {s['confidence']:11.3f}", end=" ")
-    print(f"{s['nearest']:8.2f} {s['too_close']:10.1%}")
-assert long["scores"]["coverage"] > 0.9 and long["scores_small"]["frechet_ratio"] < long["scores"]["frechet_ratio"] < mixing["scores"]["frechet_ratio"]
-assert 3 < long["scores_small"]["frechet_ratio"] < 6 and long["scores_small"]["too_close"] < 0.01
+long, longer = (pretrained.card(f"mnist-ddpm-min-snr-mixing-{name}") for name in ("long", "longer"))
+keys = {"": "scores", "smaller σ²": "scores_small", "200 steps": "scores_fine"}
+print(f"{'':10} {'':10} passes  F/floor  coverage  confidence  nearest  too close")
+for name, card in {"mixing": mixing, "long": long, "longer": longer}.items():
+    for how, key in keys.items():
+        if s := card.get(key):
+            print(f"{name:10} {how:10} {passes(card):6.1f} {s['frechet_ratio']:8.2f} {s['coverage']:9.3f}", end=" ")
+            print(f"{s['confidence']:11.3f} {s['nearest']:8.2f} {s['too_close']:10.1%}")
+            assert s["too_close"] < 0.011
+distance = {(name, key): card[key]["frechet_ratio"] for name, card in (("long", long), ("longer", longer)) for key in card if "scores" in key}
+assert min(s["coverage"] for s in (long["scores"], longer["scores"])) > 0.9
+assert distance["longer", "scores_fine"] < distance["longer", "scores_small"] < distance["longer", "scores"] < distance["long", "scores"]
 print(f"real images: coverage {long['scores']['coverage_floor']:.3f}, confidence {long['scores']['confidence_floor']:.3f}")
-print(f"bits per pixel {mixing['test']['bits_per_dim']:.2f} and {long['test']['bits_per_dim']:.2f}; {long['seconds'] / 60:.0f} min of one shared core")
+print("bits per pixel", ", ".join(f"{card['test']['bits_per_dim']:.2f}" for card in (mixing, long, longer)))
+fifty, more = (distance["longer", key] for key in ("scores_small", "scores_fine"))
+limit = (4 * more - fifty) / 3  # of a + b/S, from S = 50 and S = 200
+print(f"F/floor of longer without end, if what is left falls as 1/steps: ≈ {limit:.2f}")
+assert 3 < limit < more
 
 # %% [markdown]
-# The longer training improves every column but the last two, which should stay near 1 and at or below 1 %, and do: it has not
-# begun to copy. Coverage has passed the course's aim of 0.9. The other variance lowers the distance once more and costs
-# nothing. What was worst for the roll's bound is better here. The aim for the distance, 3, is still not reached.
+# Each longer training lowers the distance, and it does not come from copying: the last two columns stay near 1 and below 1 %.
+# Coverage has passed the course's aim of 0.9 and comes near that of real images. The other variance lowers the distance again
+# and costs nothing. What was worst for the roll's bound is better here. Four times as many steps of the sampler
+# help a little more. Even without end they would not help much: what remains is the network's. The aim for the
+# distance, 3, is missed, by little.
 #
 # Why is that no contradiction? (3.23) says where the best variance lies: at the fraction
 # $\mathrm{mse}_t / (1 - \bar\alpha_t)$ of the way from $\tilde\beta_t$ to $\beta_t$. And in a step of the thousand the two are nearly the same,
@@ -917,7 +940,7 @@ print(f"at t = 2, in 1,000 steps: {S.beta_tilde[2] / S.beta[2]:.2f}")
 # would mean copies. "Too close" is the share that is nearer than all but one per cent of test images. Look at some:
 
 # %% mystnb={"image": {"alt": "Two rows of ten digits. Above samples of the diffusion model, below the training image nearest to each: mostly the same digit in a similar slant. The sevens are nearly alike, other pairs differ clearly."}}
-kept = pretrained.neighbours("mnist-ddpm-min-snr-mixing-long")
+kept = pretrained.neighbours("mnist-ddpm-min-snr-mixing-longer")
 pair = torch.cat([kept["samples"][:10], kept["nearest"][:10]]).float() / 255
 _ = plots.image_grid(pair, plots.axes_row(1, size=7)[0], columns=10, title="samples, and the training image nearest to each")
 
@@ -929,8 +952,8 @@ _ = plots.image_grid(pair, plots.axes_row(1, size=7)[0], columns=10, title="samp
 #
 # All on binary MNIST with random binarisation, −log P of the test set in nats by importance weighting. The published
 # models are multilayer perceptrons, the first two trained for thousands of passes over the data. Ours
-# took far fewer, as their cards say. The aims of this course are 85.5 nats for one level, which is met, and 80 for three,
-# which is not.
+# took far fewer. So one of them, the hierarchy with mixing layers, went on from where section 4 left it: "longer" in the table. The
+# aims of this course are 85.5 nats for one level, which is met, and 80 for three, which is not.
 
 # %%
 published = {
@@ -938,24 +961,35 @@ published = {
     "VAE, two latents (Burda et al. 2016)": 85.33,
     "ladder VAE, five latents (Sønderby et al. 2016)": 81.74,
 }
+binary["HVAE, longer"] = pretrained.card("mnist-binary-hvae-mixing-long")
 ours = {f"{name}, this course": card["test"]["iw_nll"] for name, card in binary.items()}
 for name, value in sorted((published | ours).items(), key=lambda item: -item[1]):
     print(f"{name:48} {value:7.2f} nats")
+print("passes: ", ",  ".join(f"{name} {passes(card):.0f}" for name, card in binary.items()))
 for card in binary.values():
     assert card["test"]["iw_nll"] + 2 * card["test"]["iw_nll_se"] < 86.76
-assert 81.74 < binary["HVAE, mixing"]["test"]["iw_nll"] < 81.74 + 1 < binary["HVAE"]["test"]["iw_nll"] - 1
-assert 80 < binary["HVAE, mixing"]["test"]["iw_nll"] < binary["HVAE"]["test"]["iw_nll"] < binary["VAE"]["test"]["iw_nll"] < 85.5
+gain = {key: binary["HVAE, mixing"]["test"][key] - binary["HVAE, longer"]["test"][key] for key in ("neg_elbo", "iw_nll")}
+print(f"longer: −ELBO {gain['neg_elbo']:.2f} nats lower, −log P {gain['iw_nll']:.2f}")
+train, test = np.mean(pretrained.log("mnist-binary-hvae-mixing-long")["loss"][-30:]), binary["HVAE, longer"]["test"]
+print(f"longer: loss of the last steps {train:.1f}, −ELBO of the test images {test['neg_elbo']:.1f}")
+nll = [binary[name]["test"]["iw_nll"] for name in ("HVAE, longer", "HVAE, mixing", "HVAE", "VAE")]
+assert 80 < nll[0] < 81.74 < nll[1] < 81.74 + 1 < nll[2] < nll[3] < 85.5 and gain["neg_elbo"] > gain["iw_nll"] > 0.8
+assert 81.74 - nll[0] < 2 * test["iw_nll_se"] and train > test["neg_elbo"]
 
 # %% [markdown]
 # With one level, convolutions do better than the perceptrons of 2016, in a small part of their passes. Three levels of
 # convolutions alone do a little better still. With layers that see the whole picture they come within a nat of what five
-# reached with a long training.
+# reached with a long training, and by going on for as long again and a third they get past it: by less than two standard
+# errors, so call it level. The bound gains more than $-\log P$ does, so part of the gain is a better $q$. The loss of the
+# last steps lies no lower than the test images' bound, so nothing is learned by heart yet. The 80 may be a matter of going on,
+# or of a still better $q$.
 
 # %% [markdown]
 # ## 10. Train them yourself
 #
 # Each model was trained by one command, the one on its card. On a machine with a GPU the same command takes the GPU;
-# several processes share the work under `torchrun`; `--resume` goes on where a run was cut off. The README has the details.
+# several processes share the work under `torchrun`; `--resume` goes on where a run was cut off; `--start` goes on from a finished
+# model, your own or one of ours, so nobody has to begin where we began. The README has the details.
 #
 # The log is there too, and beside it that of the same training by *Adam*, which scales each number of the network by
 # itself. The matrices of the DDPMs here were trained by *Muon*, which makes all singular values of a step alike (Jordan et al. 2024).

@@ -52,7 +52,7 @@ def test_what_the_models_show():
     assert bits["mnist-ddpm"] < min(bits["mnist-vae"], bits["mnist-hvae"]) < 2
     ratios = {name: pretrained.card(name)["scores"]["frechet_ratio"] for name in GREY}
     assert ratios["mnist-ddpm"] < min(ratios["mnist-vae"], ratios["mnist-hvae"])
-    order = ["-min-snr-mixing-long", "-min-snr-mixing", "-min-snr", ""]
+    order = ["-min-snr-mixing-longer", "-min-snr-mixing-long", "-min-snr-mixing", "-min-snr", ""]
     assert [ratios[f"mnist-ddpm{name}"] for name in order] == sorted(ratios[f"mnist-ddpm{name}"] for name in order)
     for name in GREY:
         found = pretrained.card(name)["scores"]
@@ -90,6 +90,20 @@ def test_one_setting_is_all_that_two_cards_differ_in(name, other, field, values)
     one, two = (pretrained.card(n)["config"] for n in (name, other))
     assert {key for key in one if one[key] != two[key]} == {field}
     assert (one[field], two[field]) == values
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("mnist-ddpm-min-snr-mixing-longer", "mnist-ddpm-min-snr-mixing-long"),
+        ("mnist-binary-hvae-mixing-long", "mnist-binary-hvae-mixing"),
+    ],
+)
+def test_a_model_that_goes_on_is_the_one_it_starts_from_but_for_its_training(models, name, start):
+    one, two = (pretrained.card(n)["config"] for n in (start, name))
+    assert {key for key in two if one.get(key) != two[key]} <= {"start", "steps", "seed", "precision"}
+    assert two["start"] == start
+    assert not any(torch.equal(p, q) for p, q in zip(*(models[n].parameters() for n in (name, start)), strict=True))
 
 
 @each_model

@@ -9,9 +9,10 @@
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
 The models of MNIST are called after their data and kind, from mnist-vae to mnist-binary-hvae, see IMAGES. There are
-four DDPMs: mnist-ddpm for the bound; mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures;
-mnist-ddpm-min-snr-mixing, the same with a layer that sees the whole picture; and -long, that for more steps. There are
-two hierarchies of binary digits, without such layers and with them.
+five DDPMs: mnist-ddpm for the bound; mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures;
+mnist-ddpm-min-snr-mixing, the same with a layer that sees the whole picture; -long, that for more steps; and -longer,
+which goes on from -long. There are three hierarchies of binary digits: without such layers, with them, and -long, which
+goes on from there.
 
 Beside each NAME.safetensors lies its card NAME.json: everything the training depended on, what was measured,
 and the commands that make it again. No code is run by loading.
@@ -45,8 +46,10 @@ GREY = (
     "mnist-ddpm-min-snr",
     "mnist-ddpm-min-snr-mixing",
     "mnist-ddpm-min-snr-mixing-long",
+    "mnist-ddpm-min-snr-mixing-longer",
 )
-IMAGES = (*GREY, "mnist-binary-vae", "mnist-binary-hvae", "mnist-binary-hvae-mixing")
+BINARY = ("mnist-binary-vae", "mnist-binary-hvae", "mnist-binary-hvae-mixing", "mnist-binary-hvae-mixing-long")
+IMAGES = (*GREY, *BINARY)
 LOGS = (*IMAGES, "mnist-ddpm-adam")  # of this one the log alone: mnist-ddpm's training with --optimiser adam
 REPLAY = {"n": 4, "steps": 50, "seed": 0}  # a reverse run whose end is on the card
 
