@@ -207,8 +207,8 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
 
 def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
     """Makes the run's directory in one step: its configuration and, if it goes on from a trained model `start`, the
-    checkpoint of step 0 with the parameters of that. ValueError if `out` exists, if `start` has other networks, or if
-    the configuration names a start and none is given."""
+    checkpoint of step 0 with the parameters of that. ValueError if `out` exists, if `start` does not fit the
+    configuration, or if that names a start and none is given."""
     if out.exists():
         raise ValueError(f"{out} exists already; give another --out, or --resume to go on with it")
     if (start is None) != (config.start is None):
@@ -231,15 +231,18 @@ def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
 
 def _started(config: Config, start: nn.Module) -> dict:
     """The checkpoint at step 0 of a run that goes on from `start`."""
-    t = trainer(config)
+    parameters = start.state_dict()
     try:
-        t.model.load_state_dict(start.state_dict())
+        build(config).load_state_dict(parameters)  # before any data are fetched
     except RuntimeError as e:
-        its_own = f"width {config.width}, mixing {config.mixing}"
+        its_own = f"width {config.width}, mixing {config.mixing}" + (f", T {config.T}" if config.T else "")
         raise ValueError(
-            f"start {config.start} has other networks than this {config.model} on {config.data} ({its_own})"
+            f"start {config.start} does not fit this {config.model} on {config.data} ({its_own}): a run goes "
+            "on with the settings of the model that it starts from"
         ) from e
-    t.ema.load_state_dict(t.model.state_dict())
+    t = trainer(config)
+    t.model.load_state_dict(parameters)
+    t.ema.load_state_dict(parameters)
     return t.state_dict()
 
 

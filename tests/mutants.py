@@ -304,7 +304,7 @@ MUTANTS = [
         ("an older run taken for Muon's", "stored = BEFORE |", 'stored = {"mixing": 0} |'),
         ("an older run given a layer it had not", "stored = BEFORE |", 'stored = {"optimiser": "adam"} |'),
         ("a run that forgets where it starts from", 'save(new / "checkpoint.pt", state)', "pass"),
-        ("an average that starts from nothing", "t.ema.load_state_dict(t.model.state_dict())", "pass"),
+        ("an average that starts from nothing", "t.ema.load_state_dict(parameters)", "pass"),
         ("an older checkpoint not understood", '[state.pop("optimiser")]', "[]"),
         tests=("test_cli.py",),
     ),

@@ -235,7 +235,14 @@ def test_the_module_is_a_command_that_fails_in_one_line():
         ),
         (["ddpm", "--data", "swiss-roll", "--loss", "l1"], "unknown loss 'l1'; known: simple, min-snr"),
         (["ddpm", "--data", "swiss-roll", "--start", "cosin"], "unknown model 'cosin'; known: cosine, linear"),
-        (["vae", "--data", "digits", "--start", "cosine"], "start cosine has other networks than this vae on digits"),
+        (
+            ["vae", "--data", "digits", "--start", "cosine"],
+            "start cosine does not fit this vae on digits (width 256, mixing 0)",
+        ),
+        (
+            ["ddpm", "--data", "swiss-roll", "--start", "cosine", "--T", "500"],
+            "(width 128, mixing 0, T 500): a run goes on",
+        ),
         (["ddpm", "--data", "swiss-roll", "--start", "."], ". holds no run"),
     ],
 )

@@ -215,6 +215,16 @@ def test_without_files_or_network_the_command_line_says_what_to_put_where(tmp_pa
     assert str(tmp_path / "empty") in message
 
 
+def test_a_start_that_does_not_fit_is_refused_before_anything_is_fetched(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DIFFUSION_EDU_DATA", str(tmp_path / "empty"))
+    monkeypatch.setitem(mnist.SOURCES, "mnist", mnist.Source(mnist.SHA256, "sha256", mirrors=()))
+    out = tmp_path / "run"
+    train = ["train", "vae", "--data", "mnist", "--out", str(out), "--device", "cpu", "--start", "mnist-vae"]
+    assert cli.main([*train, "--width", "8"]) == 2
+    assert "start mnist-vae does not fit this vae on mnist (width 8, mixing 0)" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_ddpm_has_no_binary_pixels():
     with pytest.raises(ValueError, match="mnist-binary has vae, hvae, not ddpm"):
         runs.Config("ddpm", "mnist-binary")

@@ -75,8 +75,8 @@ def card(name: str) -> dict:
 
     Of the roll's, `gap` is E[log p(x) − ELBO] in nats with the standard error `gap_se`, and `neg_elbo` and `entropy`
     are its two sides, over `points` fresh points. Of the images', `test` is what `evaluate.report` says of the test
-    set, `scores` what scores.py says of samples, `seconds` the wall time on `device`. `config` is the run's
-    configuration, `commands` make the files again.
+    set, `scores` what scores.py says of samples (of the later DDPMs' more than once, see images.SCORED), `seconds` the
+    wall time on `device`. `config` is the run's configuration, `commands` make the files again.
     """
     if name not in NAMES + IMAGES:
         raise ValueError(f"unknown model {name!r}; known: {', '.join(NAMES + IMAGES)}")
