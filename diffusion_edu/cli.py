@@ -66,10 +66,13 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--T", type=int, help="ddpm: number of noise levels; default 1000")
     train.add_argument("--beta-1", type=float, metavar="B", dest="beta_1", help="linear, sigmoid: the first β")
     train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
-    train.add_argument("--loss", help="ddpm: simple (default), for the bound, or min-snr, for pictures")
+    train.add_argument("--loss", help="ddpm: simple (default), bound, for bits, or min-snr, for pictures")
     train.add_argument("--width", type=int, help="of the networks, a multiple of 8; default depends on the model")
     train.add_argument(
         "--mixing", type=int, help="hvae, ddpm on mnist: features of the layers that see all; default 64, 256; 0 none"
+    )
+    train.add_argument(
+        "--filters", action="store_true", default=None, help="ddpm on mnist: weigh pixels by shade too; takes longer"
     )
     train.add_argument(
         "--start", metavar="MODEL", help="go on from a model: the directory of a run, or a published name"

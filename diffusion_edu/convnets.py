@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
+from .filters import FILTERS, SIDE, alike
 from .gaussian import Gaussian
 from .nets import GaussianNet, NoiseNet, mlp
 from .observations import Bernoulli, DiscretisedLogistic
 from .schedules import Schedule
 
-SIDE, PIXELS, COARSE = 28, 784, 49
+PIXELS, COARSE = SIDE**2, 49
 
 
 class Residual(nn.Module):
@@ -206,13 +207,23 @@ class UNet(NoiseNet):
     sin and cos of x_t with periods of 4, 16 and 64 grey levels stand beside x_t (after Kingma et al. 2021, appendix
     C). Where there is little noise they make a small distance from black large: four pixels in five are exactly
     black, and the bound asks how exactly the network knows it. Where there is much they would be noise alone, so each
-    is damped as the noise damps it on average. Raises ValueError if dim is not 784 or mixing is negative.
+    is damped as the noise damps it on average.
+
+    With `filters` the network also weighs, pixel by pixel, the filters of filters.py, and adds what they say to its v̂.
+    The weights start at 0. Raises ValueError if dim is not 784 or mixing is negative.
     """
 
     periods = (4, 16, 64)  # grey levels
 
     def __init__(
-        self, dim: int, schedule: Schedule, width: int = 32, depth: int = 1, embedding: int = 32, mixing: int = 256
+        self,
+        dim: int,
+        schedule: Schedule,
+        width: int = 32,
+        depth: int = 1,
+        embedding: int = 32,
+        mixing: int = 256,
+        filters: bool = False,
     ):
         super().__init__(schedule, embedding)
         _only_images("dim", dim)
@@ -227,6 +238,10 @@ class UNet(NoiseNet):
         self.widen = nn.ConvTranspose2d(2 * width, width, 2, stride=2)
         self.up = nn.ModuleList(Residual(width * (2 if i == 0 else 1), width, features) for i in range(depth))
         self.last = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4, 3, padding=1))
+        self.weights = nn.Conv2d(width, 4 * FILTERS, 3, padding=1) if filters else None
+        if filters:
+            nn.init.zeros_(self.weights.weight)
+            nn.init.zeros_(self.weights.bias)
 
     def waves(self, x: Tensor, t: Tensor) -> list[Tensor]:
         """sin ωx_t and cos ωx_t of each period, times exp(−ω² (1 − ᾱ_t)/2), which is what E sin ω(y + √(1−ᾱ_t) ε) keeps
@@ -249,7 +264,12 @@ class UNet(NoiseNet):
         h = torch.cat([skip, self.widen(h)], dim=1)
         for block in self.up:
             h = block(h, e)
-        return from_maps(self.last(h)).reshape(xt.shape)
+        h = self.last[:-1](h)
+        v = from_maps(self.last[-1](h))
+        if self.weights is not None:
+            weights = pixel_shuffle(self.weights(h), 2).flatten(2)
+            v = v + (weights * alike(x, self.noise[t])).sum(1)
+        return v.reshape(xt.shape)
 
 
 def _only_images(name: str, size: int) -> None:

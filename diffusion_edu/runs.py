@@ -36,6 +36,7 @@ from .training import (
     eps_loss,
     fit_image_sigma2,
     fit_sigma2,
+    log_snr_t,
     min_snr,
     uniform_t,
 )
@@ -64,8 +65,9 @@ MIXING = {  # the other networks have no such layer
 BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128, "fashion-mnist": 128}
 TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
-LOSSES = {  # of a ddpm: simple for the bound, min-snr for pictures
+LOSSES = {  # of a ddpm: the bound's own weight, for bits; one for pictures; between them the simple loss, for both
     "simple": eps_loss(),
+    "bound": eps_loss(log_snr_t),
     "min-snr": eps_loss(uniform_t, min_snr),
 }
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -93,6 +95,7 @@ class Config:
     precision: str = "float32"  # of the networks' insides
     optimiser: str | None = None  # None: muon for MNIST, adam for the rest
     mixing: int | None = None  # features of the layers that see the whole picture; None: the default, 0: none
+    filters: bool = False  # ddpm on MNIST only: the network weighs filters of x_t
     start: str | None = None  # the trained model that the run goes on from, by name; None: from nothing
 
     def __post_init__(self):
@@ -118,7 +121,7 @@ class Config:
             object.__setattr__(self, "optimiser", "muon" if "mnist" in self.data else "adam")
         if self.optimiser not in optimisers.KNOWN:
             raise ValueError(f"unknown optimiser {self.optimiser!r}; known: {', '.join(optimisers.KNOWN)}")
-        self._check_mixing()
+        self._check_layers()
         object.__setattr__(self, "batch", self.batch or BATCH[self.data])
         check_shards(self.batch, self.shards)
         given = {n: v for n in DDPM_FIELDS if (v := getattr(self, n)) is not None}
@@ -134,7 +137,7 @@ class Config:
                 f"{', '.join(given)}: a ddpm alone has a schedule and a choice of loss, not a {self.model}"
             )
 
-    def _check_mixing(self) -> None:
+    def _check_layers(self) -> None:
         default = MIXING.get(self.data, {}).get(self.model, 0)
         if self.mixing is None:
             object.__setattr__(self, "mixing", default)
@@ -142,11 +145,15 @@ class Config:
             raise ValueError(f"mixing must be an integer of at least 0, got {self.mixing!r}")
         if self.mixing and not default:
             raise ValueError(f"mixing is for an hvae or a ddpm on MNIST, not for a {self.model} on {self.data}")
+        if type(self.filters) is not bool:
+            raise ValueError(f"filters must be true or false, got {self.filters!r}")
+        if self.filters and not (self.model == "ddpm" and default):
+            raise ValueError(f"filters are for a ddpm on MNIST, not for a {self.model} on {self.data}")
 
 
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
 DDPM_FIELDS = (*SCHEDULE_FIELDS, "loss")
-OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser", "mixing", "start")
+OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser", "mixing", "filters", "start")
 OPTIONAL = (*DDPM_FIELDS, *OTHER_FIELDS)  # what the config.json of an older run may lack
 BEFORE = {"optimiser": "adam", "mixing": 0}  # what it had then, where that is not today's default
 
@@ -178,7 +185,7 @@ def _convolutional(config: Config) -> nn.Module:
     """The models of 28 × 28 images."""
     if config.model == "ddpm":
         schedule = schedule_of(config)
-        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing), schedule, 784)
+        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing, filters=config.filters), schedule, 784)
     nets = {
         "encode": ConvGaussianNet,
         "step": ConvStepNet,
@@ -230,12 +237,15 @@ def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
 
 
 def _started(config: Config, start: nn.Module) -> dict:
-    """The checkpoint at step 0 of a run that goes on from `start`."""
-    parameters = start.state_dict()
+    """The checkpoint at step 0 of a run that goes on from `start`. A layer of zeros, which changes nothing yet, may be
+    new."""
+    model = build(config)  # before any data are fetched
+    parameters = {name: value for name, value in model.state_dict().items() if not value.any()} | start.state_dict()
     try:
-        build(config).load_state_dict(parameters)  # before any data are fetched
+        model.load_state_dict(parameters)
     except RuntimeError as e:
         its_own = f"width {config.width}, mixing {config.mixing}" + (f", T {config.T}" if config.T else "")
+        its_own += ", filters" if config.filters else ""
         raise ValueError(
             f"start {config.start} does not fit this {config.model} on {config.data} ({its_own}): a run goes "
             "on with the settings of the model that it starts from"

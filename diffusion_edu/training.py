@@ -185,13 +185,18 @@ def uniform_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
     return torch.randint(1, schedule.T + 1, (n,), generator=generator)
 
 
-def mixed_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: float = -2.0) -> Tensor:
-    """n times, half uniform over 1 … T and half uniform in log SNR from `lowest` up: the noise levels that the
-    bound weighs. Below `lowest` almost all of x_t is noise and there is little to learn."""
+def log_snr_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: float = -2.0) -> Tensor:
+    """n times, uniform in log SNR from `lowest` up: as the bound weighs |ε − ε̂|² when steps are small (Kingma et al.
+    2021, §5). Below `lowest` almost all of x_t is noise and there is little to learn."""
     log_snr = schedule.log_snr[1:].flip(0).contiguous()  # rising
     low, high = log_snr[0].clamp(min=min(lowest, log_snr[-1].item())), log_snr[-1]
-    at = low + (high - low) * torch.rand(n - n // 2, generator=generator, dtype=torch.float64)
-    by_snr = schedule.T - torch.searchsorted(log_snr, at).clamp(max=schedule.T - 1)
+    at = low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
+    return schedule.T - torch.searchsorted(log_snr, at).clamp(max=schedule.T - 1)
+
+
+def mixed_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
+    """n times, half uniform over 1 … T and half as `log_snr_t` draws them."""
+    by_snr = log_snr_t(schedule, n - n // 2, generator)
     return torch.cat([uniform_t(schedule, n // 2, generator), by_snr])
 
 

@@ -256,7 +256,7 @@ MUTANTS = [
         ("shards added, not averaged", '(terms["loss"] / len(self.share)).backward()', 'terms["loss"].backward()'),
         ("min-SNR is max-SNR", "schedule.snr[t]).clamp(max=1)", "schedule.snr[t]).clamp(min=1)"),
         ("a weight that is not used", "(error if weight is None else", "(error if draw_t else"),
-        ("off by one in mixed_t", "by_snr = schedule.T - torch", "by_snr = schedule.T + 1 - torch"),
+        ("off by one in log_snr_t", "return schedule.T - torch", "return schedule.T + 1 - torch"),
         ("uniform_t never draws T", "torch.randint(1, schedule.T + 1,", "torch.randint(1, schedule.T,"),
         (
             "a learning rate that does not end at 0",
@@ -380,6 +380,17 @@ MUTANTS = [
         ("no mixing layer in a hierarchy", "+ mixing_layers(width, mixing)", "+ mixing_layers(width, 0)"),
         ("four times too slow an angle", "[255 * math.pi / period for", "[255 / 4 * math.pi / period for"),
         ("waves damped by the square root", "((omega * noise) ** 2) / 2", "((omega * noise) ** 2) / 4"),
+        ("filters that are not heard", "(weights * alike(", "(0 * weights * alike("),
+        ("filters measured by the next step's noise", "alike(x, self.noise[t])", "alike(x, self.noise[t - 1])"),
+    ),
+    *_of(
+        "filters",
+        ("the filter's width √2 too small", "(d * (-(d**2) / 4).exp())", "(d * (-(d**2) / 2).exp())"),
+        ("a pixel is its own neighbour", "around[..., :4], around[..., 5:]", "around[..., :4], around[..., 4:8]"),
+        ("white beyond the border", "value=-1.0", "value=1.0"),
+        ("the sum read off with the wrong sign", "for power in (-d,", "for power in (d,"),
+        ("no share for the second cell", "scatter_add(1, left + 1, share)", "scatter_add(1, left + 1, 0 * share)"),
+        ("shares the wrong way round", "scatter_add(1, left, 1 - share)", "scatter_add(1, left, share)"),
     ),
     *_of(
         "ddpm",

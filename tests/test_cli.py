@@ -217,6 +217,8 @@ def test_the_module_is_a_command_that_fails_in_one_line():
             "mixing is for an hvae or a ddpm on MNIST, not for a vae on mnist",
         ),
         (["ddpm", "--data", "digits", "--mixing", "8"], "not for a ddpm on digits"),
+        (["ddpm", "--data", "digits", "--filters"], "filters are for a ddpm on MNIST, not for a ddpm on digits"),
+        (["hvae", "--data", "mnist", "--filters"], "filters are for a ddpm on MNIST, not for a hvae on mnist"),
         (["vae", "--data", "digits", "--compile", "--device", "cpu"], "--compile is for --device cuda"),
         (["vae", "--data", "digits", "--batch", "0"], "--batch must be at least 1"),
         (["vae", "--data", "digits", "--shards", "0"], "--shards must be at least 1"),
@@ -233,7 +235,7 @@ def test_the_module_is_a_command_that_fails_in_one_line():
             ["vae", "--data", "swiss-roll", "--loss", "min-snr"],
             "loss: a ddpm alone has a schedule and a choice of loss",
         ),
-        (["ddpm", "--data", "swiss-roll", "--loss", "l1"], "unknown loss 'l1'; known: simple, min-snr"),
+        (["ddpm", "--data", "swiss-roll", "--loss", "l1"], "unknown loss 'l1'; known: simple, bound, min-snr"),
         (["ddpm", "--data", "swiss-roll", "--start", "cosin"], "unknown model 'cosin'; known: cosine, linear"),
         (
             ["vae", "--data", "digits", "--start", "cosine"],
@@ -378,6 +380,21 @@ def test_a_run_from_before_there_was_a_mixing_layer_has_none(copy):
     assert runs.build(runs.Config("ddpm", "mnist", mixing=24)).eps_net.middle[1].hidden.out_features == 24
     assert runs.Config("vae", "mnist").mixing == runs.Config("ddpm", "swiss-roll").mixing == 0
     assert runs.Config("hvae", "mnist").mixing == runs.Config("hvae", "mnist-binary").mixing == 64
+
+
+def test_a_run_has_filters_only_if_it_was_asked_to(copy, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "run", lambda *_, **__: None)
+    train = ["train", "ddpm", "--data", "fashion-mnist", "--width", 8, "--out"]
+    succeeds(*train, tmp_path / "plain")
+    succeeds(*train, tmp_path / "filters", "--filters")
+    with_filters, without = runs.read_config(tmp_path / "filters"), runs.read_config(tmp_path / "plain")
+    assert (with_filters.filters, without.filters, runs.read_config(copy).filters) == (True, False, False)
+    assert runs.build(without).eps_net.weights is None
+    assert runs.build(with_filters).eps_net.weights is not None
+    succeeds(*train, tmp_path / "filters", "--resume")
+    assert "with filters False" in fails(capsys, *train, tmp_path / "plain", "--resume", "--filters")
+    with pytest.raises(ValueError, match="filters must be true or false, got 1"):
+        runs.Config("ddpm", "mnist", filters=1)
 
 
 @pytest.mark.parametrize("data", ["mnist", "mnist-binary"])

@@ -19,6 +19,7 @@ from diffusion_edu.convnets import (
     from_maps,
     to_maps,
 )
+from diffusion_edu.filters import FILTERS, alike
 from diffusion_edu.hvae import HVAE
 from diffusion_edu.schedules import make_schedule
 from diffusion_edu.vae import VAE
@@ -104,6 +105,7 @@ def test_the_u_net_without_mixing_is_all_convolutions():
         (built(ConvLogisticNet, 50, width=8), 50, lambda d: (d.mean, d.scale)),
         (built(UNet, 784, SCHEDULE, width=8), 784, lambda eps: (eps,)),
         (built(UNet, 784, SCHEDULE, width=8, mixing=0), 784, lambda eps: (eps,)),
+        (built(UNet, 784, SCHEDULE, width=8, filters=True), 784, lambda eps: (eps,)),
     ],
 )
 def test_many_points_at_once_are_as_one_at_a_time(net, size, numbers):
@@ -195,9 +197,23 @@ def test_where_all_is_noise_there_are_no_waves():
     assert max(wave.abs().max().item() for wave in waves) < 0.01
 
 
+def test_the_u_net_adds_what_the_filters_say_times_the_weight_of_each_pixel():
+    """The weights start at 0; moved by their bias alone they are the same in all pixels."""
+    plain, net = (built(UNet, 784, SCHEDULE, width=8, filters=filters) for filters in (False, True))
+    t = torch.tensor([1, 2, 30])
+    torch.manual_seed(0)
+    assert not UNet(784, SCHEDULE, width=8, filters=True).weights.weight.any()
+    net.load_state_dict(plain.state_dict(), strict=False)
+    net.weights.weight.data.zero_()
+    net.weights.bias.data.copy_(torch.arange(FILTERS).repeat_interleave(4) / 10)
+    said = alike(X, (1 - SCHEDULE.alpha_bar[t]).sqrt().float())
+    expected = plain.v_hat(X, t) + (torch.arange(FILTERS)[:, None] / 10 * said).sum(1)
+    assert_close(net.v_hat(X, t), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_every_parameter_is_used():
     torch.manual_seed(0)
-    u_net = built(UNet, 784, SCHEDULE, width=8, depth=2)
+    u_net = built(UNet, 784, SCHEDULE, width=8, depth=2, filters=True)
     u_net(X, torch.tensor([1, 2, 3])).square().sum().backward()
     hvae = built(HVAE, 3, 784, 98, 8, 1, encode=ConvGaussianNet, step=ConvStepNet, observe=ConvLogisticNet)
     grey = (X * 127.5 + 127.5).round() / 127.5 - 1

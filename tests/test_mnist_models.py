@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,6 +224,29 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_fetched(tmp_pat
     assert cli.main([*train, "--width", "8"]) == 2
     assert "start mnist-vae does not fit this vae on mnist (width 8, mixing 0)" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_start_may_lack_the_filters_and_nothing_else(tmp_path, capsys):
+    """They begin with weights of zero, so the run begins as the same network."""
+    first, out = str(tmp_path / "first"), tmp_path / "run"
+    train = ["train", "ddpm", "--data", "mnist", "--steps", "1", "--width", "8", "--T", "50", "--device", "cpu"]
+    train += ["--grid-every", "0", "--out"]
+    assert cli.main([*train, first, "--mixing", "0"]) == 0
+    config = runs.Config("ddpm", "mnist", steps=1, width=8, T=50, mixing=0, filters=True, start=first)
+    start, _ = runs.load(Path(first))
+    runs.create(out, config, start)
+    begun = runs.build(config)
+    begun.load_state_dict(runs.read_checkpoint(out / "checkpoint.pt")["model"])
+    x, t = torch.randn(3, 784, generator=generator(1)), torch.tensor([1, 20, 50])
+    assert torch.equal(begun.eps_net(x, t), start.eps_net(x, t))
+    assert cli.main([*train, str(out), "--resume"]) == 0
+    went_on, _ = runs.load(out)
+    assert went_on.eps_net.weights.weight.any()
+    for other in (["--filters"], ["--mixing", "8"]):  # the default mixing, 256, is not zero
+        assert cli.main([*train, str(tmp_path / "other"), *other, "--start", first]) == 2
+        assert f"start {first} does not fit this ddpm on mnist" in capsys.readouterr().err
+    assert cli.main([*train, str(tmp_path / "other"), "--mixing", "0", "--start", str(out)]) == 2
+    assert "(width 8, mixing 0, T 50): a run goes on" in capsys.readouterr().err
 
 
 def test_a_ddpm_has_no_binary_pixels():

@@ -16,6 +16,7 @@ MATHS = [
     "bound",
     "schedules",
     "nets",
+    "filters",
     "convnets",
     "vae",
     "hvae",

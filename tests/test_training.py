@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from diffusion_edu.bound import bound
 from diffusion_edu.data import SwissRoll
-from diffusion_edu.ddpm import DDPM
+from diffusion_edu.ddpm import DDPM, eps_weight
 from diffusion_edu.hvae import HVAE
 from diffusion_edu.nets import BernoulliNet, EpsNet, GaussianNet
 from diffusion_edu.optimisers import MUON_LR
@@ -25,6 +25,7 @@ from diffusion_edu.training import (
     eps_loss,
     fit_sigma2,
     learning_rate,
+    log_snr_t,
     min_snr,
     mixed_t,
     step_generator,
@@ -186,14 +187,27 @@ def test_uniform_t_is_uniform_over_1_to_T():
     assert_mean(nn.functional.one_hot(t, 9).double(), torch.tensor([0.0] + [1 / 8] * 8).double())
 
 
+def test_even_in_log_snr_is_as_the_bound_weighs_a_small_step():
+    """With σ² = β̃ the weight of |ε − ε̂|² is w_t = (e^δ − 1)/2, where δ is how far log SNR falls in the step: half of δ
+    when that is small."""
+    schedule = cosine(2000)
+    fall = -schedule.log_snr[1:].diff()
+    weight = eps_weight(schedule, schedule.beta_tilde)[2:]
+    assert_close(weight, fall.expm1() / 2)
+    small = fall < 0.015
+    assert small.sum() > 1000
+    assert_close(weight[small], fall[small] / 2, rtol=0.01, atol=0)
+
+
 @pytest.mark.parametrize("schedule", [cosine(8), linear(8, 0.01, 0.7)], ids=["cosine", "linear"])
-def test_mixed_t_is_half_uniform_and_half_uniform_in_log_snr(schedule):
+@pytest.mark.parametrize(("draw", "share"), [(log_snr_t, 1.0), (mixed_t, 0.5)])
+def test_times_are_uniform_in_log_snr_or_half_of_them_in_t(schedule, draw, share):
     """A level drawn uniformly from −2 (or log SNR(T) if that is more) to log SNR(1) falls to the t whose interval
     [log SNR(t + 1), log SNR(t)] holds it; T itself has none."""
     level = schedule.log_snr[1:].clamp(min=-2)
     by_snr = torch.cat([torch.zeros(1), -level.diff(), torch.zeros(1)]) / (level[0] - level[-1])
-    expected = 0.5 * by_snr + 0.5 * torch.tensor([0.0] + [1 / 8] * 8)
-    t = mixed_t(schedule, 80_000, generator(2))
+    expected = share * by_snr + (1 - share) * torch.tensor([0.0] + [1 / 8] * 8)
+    t = draw(schedule, 80_000, generator(2))
     assert_mean(nn.functional.one_hot(t, 9).double(), expected)
 
 

@@ -91,6 +91,7 @@ def _training(config: Config, name: str) -> dict:
     settings = trainer(config)
     its_own = f"--loss {config.loss} " if config.model == "ddpm" else ""
     its_own += f"--mixing {config.mixing} " if config.model in MIXING[config.data] else ""
+    its_own += "--filters " if config.filters else ""
     its_own += f"--start {config.start} " if config.start is not None else ""
     its_own += f"--precision {config.precision} " if config.precision != "float32" else ""
     size = f"--steps {config.steps} --width {config.width} --batch {settings.batch}"
