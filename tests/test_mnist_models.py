@@ -181,11 +181,25 @@ def test_samples_are_scored_that_the_asked_for_sampler_drew(tmp_path, capsys):
     assert "unknown sampler 'euler'; known: ancestral, ancestral-small, ddim" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["vae", "ddpm"])
+@pytest.mark.parametrize("kind", ["vae", "ddpm", "ddpm for bits"])
 def test_a_published_model_has_a_card_that_says_how_it_was_made_and_scored(tmp_path, kind):
     first, out, home = tmp_path / "first", tmp_path / "run", tmp_path / "home"
-    train = ["train", kind, "--data", "mnist", "--steps", "2", "--width", "8", "--device", "cpu", "--grid-every", "0"]
-    train += ["--T", "70"] if kind == "ddpm" else []
+    train = [
+        "train",
+        kind.split()[0],
+        "--data",
+        "mnist",
+        "--steps",
+        "2",
+        "--width",
+        "8",
+        "--device",
+        "cpu",
+        "--grid-every",
+        "0",
+    ]
+    train += [] if kind == "vae" else ["--T", "70", "--mixing", "0"]
+    train += ["--loss", "bound", "--filters"] if "bits" in kind else []
     assert cli.main([*train, "--out", str(first)]) == 0
     assert cli.main([*train, "--out", str(out), "--start", str(first), "--precision", "bfloat16"]) == 0
     home.mkdir()
@@ -197,11 +211,13 @@ def test_a_published_model_has_a_card_that_says_how_it_was_made_and_scored(tmp_p
     assert safetensors.torch.load(raw).keys() == model.state_dict().keys()
     assert card["config"] == asdict(config)
     assert f"--start {first} --precision bfloat16" in card["commands"][0]
+    assert ("--loss bound --mixing 0 --filters" in card["commands"][0]) == ("bits" in kind)
     assert (home / "name.csv").read_bytes() == (out / "metrics.csv").read_bytes()
     with np.load(home / "name-samples.npz") as kept:
         assert kept["samples"].shape == kept["nearest"].shape == (images.SHOWN, 28, 28)
     drawn = {key: scored.get("steps") for key, scored in card.items() if key.startswith("scores")}
-    assert drawn == ({"scores": None} if kind == "vae" else {"scores": 50, "scores_small": 50, "scores_fine": 70})
+    alone = {"vae": {"scores": None}, "ddpm for bits": {"scores": 50}}
+    assert drawn == alone.get(kind, {"scores": 50, "scores_small": 50, "scores_fine": 70})
     assert len({scored["frechet"] for key, scored in card.items() if key.startswith("scores")}) == len(drawn)
     assert all(scored["n"] == 100 for key, scored in card.items() if key.startswith("scores"))
 

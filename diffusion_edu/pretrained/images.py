@@ -19,7 +19,8 @@ from ..runs import MIXING, Config, load, trainer
 from ..samplers import SAMPLERS
 
 STEPS = 50  # of the sampler, where nothing else is said
-# Of a DDPM's samples, how each of the card's scores had them drawn: by this sampler in so many steps.
+# Of a DDPM's samples, how each of the card's scores had them drawn: by this sampler in so many steps. One that was
+# trained by the loss "bound", for bits, has the first alone.
 SCORED = {
     "scores": ("ancestral", STEPS),
     "scores_small": ("ancestral-small", STEPS),
@@ -75,7 +76,7 @@ def publish(out: Path, name: str, folder: Path, seconds: int, n: int = 10_000, K
         "probe": round(probe(model, config), 5),
     }
     if config.data == "mnist":
-        for key, (sampler, steps) in SCORED.items() if isinstance(model, DDPM) else [("scores", ("ancestral", None))]:
+        for key, (sampler, steps) in _scored(config).items():
             file = folder / f"{name}-samples.npz" if key == "scores" else None
             steps = steps and min(steps, model.schedule.T)
             card[key] = _score(draw(model, n, steps=steps, sampler=sampler), file)
@@ -84,6 +85,12 @@ def publish(out: Path, name: str, folder: Path, seconds: int, n: int = 10_000, K
     (folder / f"{name}.safetensors").write_bytes(raw)
     shutil.copyfile(out / "metrics.csv", folder / f"{name}.csv")
     (folder / f"{name}.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _scored(config: Config) -> dict[str, tuple[str, int | None]]:
+    if config.model != "ddpm":
+        return {"scores": ("ancestral", None)}
+    return {"scores": SCORED["scores"]} if config.loss == "bound" else SCORED
 
 
 def _training(config: Config, name: str) -> dict:
