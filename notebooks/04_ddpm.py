@@ -638,25 +638,21 @@ _ = left.legend(loc="lower left")
 # | --- | --- | --- |
 # | simple | uniform in $t$ | 1, the loss (4.12) |
 # | weighted | uniform in $t$ | $w_t$, the bound (4.10) |
-# | log SNR | uniform in $\log$ SNR, from $-2$ up | 1, which by (4.14) is about the bound too |
+# | log SNR | uniform in $\log$ SNR, from $-2$ up: `training.log_snr_t` | 1, which by (4.14) is about the bound too |
 # | mixed | half uniform in $t$, half in $\log$ SNR: `training.mixed_t`, as for `net` | 1 |
 #
 # **Predict first.** Which one adds the fewest nats to the bound, and which has the best samples?
 
 # %%
-def by_log_snr(schedule, n, generator):
-    return training.mixed_t(schedule, 2 * n, generator)[n:]  # its first half is uniform in t, its second in log SNR
-
-
 def bound_loss(model, x0, generator):
     t, eps = training.uniform_t(S, len(x0), generator), torch.randn(x0.shape, generator=generator)
     return {"loss": S.T * ddpm.weighted_loss(x0, t, eps, model.eps_net, S, S.beta).mean()}
 
 
-for name, draw in {"uniform": training.uniform_t, "log SNR": by_log_snr, "mixed": training.mixed_t}.items():
+for name, draw in {"uniform": training.uniform_t, "log SNR": training.log_snr_t, "mixed": training.mixed_t}.items():
     t = draw(S, 100_000, seeded(0))
     print(f"{name:8} t ≤ 10: {(t <= 10).double().mean():.3f}   t ≤ 200: {(t <= 200).double().mean():.3f} of the draws")
-losses = {"weighted": bound_loss, "log SNR": training.eps_loss(by_log_snr), "mixed": training.eps_loss()}
+losses = {"weighted": bound_loss, "log SNR": training.eps_loss(training.log_snr_t), "mixed": training.eps_loss()}
 rivals = {"simple": simple} | {name: fit(fresh(), loss, steps=2000) for name, loss in losses.items()}
 truth, floor = roll.sample(5000, seed=8), evaluate.noise_floor(evaluate.energy_distance, roll, 5000)
 found = {}
@@ -683,8 +679,8 @@ _ = ax.legend(ncols=2, loc="lower left")
 # the best or close to it. It never looks at $\log \mathrm{SNR} < -2$, and pays for that at the end. The mixed network draws half and
 # half, gives up little anywhere, and adds the fewest nats. That is why it is the library's default.
 #
-# The samples tell a different tale. Between the three networks without weights, the share off the roll hardly differs, and the energy distance cannot tell any
-# of them from true points. The simple loss gives away nats at the first steps, where an error moves a point by less than the roll is thick. Nobody sees
+# The samples tell a different tale. Among the three networks without weights the share off the roll differs little, beside that of the weighted one, and the
+# energy distance cannot tell any of them from true points. The simple loss gives away nats at the first steps, where an error moves a point by less than the roll is thick. Nobody sees
 # that in a picture. Ho et al. report the same of images: the simple loss had the worse bound and the better samples.
 #
 # ## 8. The gap, split

@@ -149,6 +149,7 @@ def from_the_cards() -> list[dict]:
         ("mnist-vae", "bits_per_dim", ""),
         ("mnist-hvae", "bits_per_dim", ""),
         ("mnist-ddpm", "bits_per_dim", "≤ 0.97"),
+        ("mnist-ddpm-filters", "bits_per_dim", "≤ 0.97"),
         ("mnist-ddpm-min-snr", "bits_per_dim", "≤ 0.97"),
         ("mnist-ddpm-min-snr-mixing", "bits_per_dim", "≤ 0.97"),
         ("mnist-ddpm-min-snr-mixing-long", "bits_per_dim", "≤ 0.97"),

@@ -3,6 +3,7 @@
 import csv
 import math
 import shlex
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -52,8 +53,10 @@ def test_what_the_models_show():
     assert bits["mnist-ddpm"] < min(bits["mnist-vae"], bits["mnist-hvae"]) < 2
     ratios = {name: pretrained.card(name)["scores"]["frechet_ratio"] for name in GREY}
     assert ratios["mnist-ddpm"] < min(ratios["mnist-vae"], ratios["mnist-hvae"])
-    order = ["-min-snr-mixing-longer", "-min-snr-mixing-long", "-min-snr-mixing", "-min-snr", ""]
-    assert [ratios[f"mnist-ddpm{name}"] for name in order] == sorted(ratios[f"mnist-ddpm{name}"] for name in order)
+    steps = ("-mixing-longer", "-mixing-long", "-mixing", "")
+    order = [*(f"mnist-ddpm-min-snr{step}" for step in steps), "mnist-ddpm"]
+    assert [ratios[name] for name in order] == sorted(ratios[name] for name in order)
+    assert min(bits, key=bits.get) == "mnist-ddpm-filters"
     for name in GREY:
         found = pretrained.card(name)["scores"]
         assert found["lenet"] == lenet.card()["sha256"][:12]
@@ -95,15 +98,19 @@ def test_one_setting_is_all_that_two_cards_differ_in(name, other, field, values)
 @pytest.mark.parametrize(
     ("name", "start"),
     [
+        ("mnist-ddpm-filters", "mnist-ddpm"),
         ("mnist-ddpm-min-snr-mixing-longer", "mnist-ddpm-min-snr-mixing-long"),
         ("mnist-binary-hvae-mixing-long", "mnist-binary-hvae-mixing"),
     ],
 )
 def test_a_model_that_goes_on_is_the_one_it_starts_from_but_for_its_training(models, name, start):
-    one, two = (pretrained.card(n)["config"] for n in (start, name))
-    assert {key for key in two if one.get(key) != two[key]} <= {"start", "steps", "seed", "precision"}
+    one, two = (asdict(runs.Config(**pretrained.card(n)["config"])) for n in (start, name))
+    new = {"loss", "filters"} if name == "mnist-ddpm-filters" else set()
+    assert {key for key in two if one[key] != two[key]} - {"start", "steps", "seed", "precision"} == new
     assert two["start"] == start
-    assert not any(torch.equal(p, q) for p, q in zip(*(models[n].parameters() for n in (name, start)), strict=True))
+    before, after = (dict(models[n].named_parameters()) for n in (start, name))
+    assert after.keys() - before.keys() == ({"eps_net.weights.weight", "eps_net.weights.bias"} if new else set())
+    assert not any(torch.equal(p, after[key]) for key, p in before.items())
 
 
 @each_model

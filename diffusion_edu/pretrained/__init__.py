@@ -9,10 +9,10 @@
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
 The models of MNIST are called after their data and kind, from mnist-vae to mnist-binary-hvae, see IMAGES. There are
-five DDPMs: mnist-ddpm for the bound; mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures;
-mnist-ddpm-min-snr-mixing, the same with a layer that sees the whole picture; -long, that for more steps; and -longer,
-which goes on from -long. There are three hierarchies of binary digits: without such layers, with them, and -long, which
-goes on from there.
+six DDPMs: mnist-ddpm for the bound; mnist-ddpm-filters, which goes on from it with filters that compare shades;
+mnist-ddpm-min-snr, trained with another weight of the same loss, for pictures; mnist-ddpm-min-snr-mixing, the same with
+a layer that sees the whole picture; -long, that for more steps; and -longer, which goes on from -long. There are three
+hierarchies of binary digits: without such layers, with them, and -long, which goes on from there.
 
 Beside each NAME.safetensors lies its card NAME.json: everything the training depended on, what was measured,
 and the commands that make it again. No code is run by loading.
@@ -43,6 +43,7 @@ GREY = (
     "mnist-vae",
     "mnist-hvae",
     "mnist-ddpm",
+    "mnist-ddpm-filters",
     "mnist-ddpm-min-snr",
     "mnist-ddpm-min-snr-mixing",
     "mnist-ddpm-min-snr-mixing-long",
