@@ -527,8 +527,8 @@ assert all(with_filters < without for without, with_filters in error.values()) a
 # pixel what these ten numbers count, at first nothing, and adds them to $\hat v$.
 #
 # `mnist-ddpm-filters` went on from `mnist-ddpm` in this way, with $t$ drawn evenly in $\log$ SNR, as the bound weighs it
-# (notebook 04, section 8). That saves bits, and not enough for the course's aim, 0.97. The table shows where the rest is: not in
-# equal shades, but in the edges. If a shade is known beforehand to $\pm s$ levels, then
+# (notebook 04, section 7). That saves bits, and not enough for the course's aim, 0.97. How much of it the longer training alone
+# would have saved, two cards cannot tell. The table shows where the rest is: not in equal shades, but in the edges. If a shade is known beforehand to $\pm s$ levels, then
 # $1/\text{error}^2 = 1/\text{noise}^2 + 1/s^2$, as for all normal laws. The last line but one solves that for $s$ at
 # $t = 100$. To foresee an edge better takes a larger network, or one that knows how edges are drawn. (Its samples are no better
 # for fewer bits, they are worse. Section 7 says why.)
@@ -955,11 +955,13 @@ assert 3 < limit < more
 # Coverage has passed the course's aim of 0.9 and comes near that of real images. The other variance lowers the distance again
 # and costs nothing. What was worst for the roll's bound is better here. Four times as many steps of the sampler
 # help a little more. Even without end they would not help much: what remains is the network's. The aim for the
-# distance, 3, is missed, by little. Nor is it a matter of patience alone. Two trainings that went on from `-longer`, not kept in
-# the course, lowered the loss again and came out a little farther away, with too few zeros among the samples. Part of what
-# a training wins or loses here is how often each digit comes.
+# distance, 3, is missed, by little.
 #
-# Why is that no contradiction? (3.23) says where the best variance lies: at the fraction
+# Nor is it a matter of patience alone. Two trainings that went on from `-longer`, not kept in the course, came out a little
+# farther away, the first in spite of a lower loss, both with too few zeros among the samples. Part of what a training wins
+# or loses here is how often each digit comes.
+#
+# Why is the smaller variance no contradiction? (3.23) says where the best variance lies: at the fraction
 # $\mathrm{mse}_t / (1 - \bar\alpha_t)$ of the way from $\tilde\beta_t$ to $\beta_t$. And in a step of the thousand the two are nearly the same,
 # in one of fifty they are not.
 
