@@ -76,9 +76,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 @dataclass(frozen=True)
 class Config:
     """Everything a run depends on. Raises ValueError on an unknown model, data set, precision or optimiser, on
-    steps < 1, on a width that is no multiple of 8, on a mixing below 0 or for a network without such a layer, on a
-    seed outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or that is
-    not for a ddpm."""
+    steps < 1, on a width that is no multiple of 8, on a mixing below 0, on a mixing or filters for a network without
+    them, on a seed outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or
+    that is not for a ddpm."""
 
     model: str
     data: str
