@@ -29,7 +29,7 @@
 # - score samples without being fooled: what each score catches, what it does not see, and what its floor is,
 # - train all of it yourself, with one command each.
 #
-# **Time** about 60 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
+# **Time** about 75 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
 # lines: nobody was timed. **You need** notebooks 01 to 04. No GPU and no download: the weights of twelve trained models
 # come with the course, and so do a hundred test images.
 
