@@ -556,11 +556,11 @@ from IPython.display import HTML, display
 from diffusion_edu import films
 
 draw = films.draw_images(MNIST.to_images, columns=10, size=600)
-settings = {"fps": 10, "kib": 46, "progress": False}
-times = films.shown_times(S, [t for t, _ in path], 25)
+settings = {"fps": 10, "kib": 45, "progress": False}
+times = films.shown_times(S, [t for t, _ in path], 22)
 with tempfile.TemporaryDirectory() as folder:
     away, back = Path(folder, "away.mp4"), Path(folder, "back.mp4")
-    films.forward(x[::5], S, draw, away, frames=25, generator=seeded(9), **settings)
+    films.forward(x[::5], S, draw, away, frames=22, generator=seeded(9), **settings)
     films.film([(t, xt[:20]) for t, xt in path if t in times], draw, back, poster=0.7, **settings)
     display(HTML(films.embedded_html(away, "Twenty test images dissolve into noise, the finest strokes first.")))
     display(HTML(films.embedded_html(back, "Twenty pictures of noise turn into digits, the coarse strokes first.")))
