@@ -507,12 +507,16 @@ rows, inner = x.reshape(-1, 28, 28), grey.reshape(-1, 28, 28)[:, 1:]
 same = (rows[:, 1:] == rows[:, :-1])[inner].double().mean().item()
 share = torch.unique(x[grey], return_counts=True)[1] / grey.sum()
 print(f"grey pixels with exactly the shade above: {same:.1%}, by chance {share.square().sum():.1%}")
-bits = {name: pretrained.card(f"mnist-ddpm{name}")["test"]["bits_per_dim"] for name in ("", "-filters")}
+cards = {name: pretrained.card(f"mnist-ddpm{name}") for name in ("", "-filters")}
+bits = {name: card["test"]["bits_per_dim"] for name, card in cards.items()}
+F = {name: card["scores"]["frechet_ratio"] for name, card in cards.items()}
 noise, ratio = S.snr[100].item() ** -0.5, error[100][1]
 print(f"t = 100: as if the shade were known to ± {127.5 * noise * ratio / (1 - ratio**2) ** 0.5:.0f} levels beforehand")
 print(f"bits per pixel, test set: mnist-ddpm {bits['']:.3f}, mnist-ddpm-filters {bits['-filters']:.3f}")
+print(f"distance of the samples (section 7): {F['']:.1f} and {F['-filters']:.1f}")
 assert min(error[t][0] for t in (1, 3, 10, 30)) > 0.97 > error[100][0] > error[200][0] and same > 5 * share.square().sum()
 assert all(with_filters < without for without, with_filters in error.values()) and bits["-filters"] < bits[""]
+assert F["-filters"] > F[""]
 
 # %% [markdown]
 # Up to seven grey levels of noise `mnist-ddpm` knows nothing: its error is the noise. Yet there is something to know. A
@@ -527,11 +531,13 @@ assert all(with_filters < without for without, with_filters in error.values()) a
 # pixel what these ten numbers count, at first nothing, and adds them to $\hat v$.
 #
 # `mnist-ddpm-filters` went on from `mnist-ddpm` in this way, with $t$ drawn evenly in $\log$ SNR, as the bound weighs it
-# (notebook 04, section 7). That saves bits, and not enough for the course's aim, 0.97. How much of it the longer training alone
-# would have saved, two cards cannot tell. The table shows where the rest is: not in equal shades, but in the edges. If a shade is known beforehand to $\pm s$ levels, then
-# $1/\text{error}^2 = 1/\text{noise}^2 + 1/s^2$, as for all normal laws. The last line but one solves that for $s$ at
-# $t = 100$. To foresee an edge better takes a larger network, or one that knows how edges are drawn. (Its samples are no better
-# for fewer bits, they are worse. Section 7 says why.)
+# (notebook 04, section 7). That saves bits, and not enough for the course's aim, 0.97. How much of it the longer training
+# alone would have saved, two cards cannot tell. The samples are no better for fewer bits, they are worse; section 7 comes back
+# to that.
+#
+# The table shows where the rest is: not in equal shades, but in the edges. If a shade is known beforehand to $\pm s$ levels,
+# then $1/\text{error}^2 = 1/\text{noise}^2 + 1/s^2$, as for all normal laws. The line of $t = 100$ solves that for $s$. To
+# foresee an edge better takes a larger network, or one that knows how edges are drawn.
 #
 # The way back, of one of the samples at the top. The upper row is $x_t$, the lower what the network believes $x_0$ to be.
 # At $t = T$ it believes nothing in particular: there $\bar\alpha_T \approx 0$, the error of $\hat x_0$ counts for nothing in the loss, and so nothing was learned.

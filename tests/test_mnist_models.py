@@ -184,20 +184,7 @@ def test_samples_are_scored_that_the_asked_for_sampler_drew(tmp_path, capsys):
 @pytest.mark.parametrize("kind", ["vae", "ddpm", "ddpm for bits"])
 def test_a_published_model_has_a_card_that_says_how_it_was_made_and_scored(tmp_path, kind):
     first, out, home = tmp_path / "first", tmp_path / "run", tmp_path / "home"
-    train = [
-        "train",
-        kind.split()[0],
-        "--data",
-        "mnist",
-        "--steps",
-        "2",
-        "--width",
-        "8",
-        "--device",
-        "cpu",
-        "--grid-every",
-        "0",
-    ]
+    train = f"train {kind.split()[0]} --data mnist --steps 2 --width 8 --device cpu --grid-every 0".split()
     train += [] if kind == "vae" else ["--T", "70", "--mixing", "0"]
     train += ["--loss", "bound", "--filters"] if "bits" in kind else []
     assert cli.main([*train, "--out", str(first)]) == 0
