@@ -6,6 +6,7 @@ or with a network, over all T times or over S of them.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,7 +38,35 @@ def ddim(schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) ->
     return at(signal, t - 1, xt) * x0_hat + at(noise, t - 1, xt) * eps_hat
 
 
-SAMPLERS = {"ancestral": ancestral(), "ancestral-small": ancestral(sigma2_beta_tilde), "ddim": ddim}
+@dataclass(frozen=True)
+class SecondOrder:
+    """The same step with a better x̂₀. A step takes x̂₀ as fixed, while it would go on changing. For this one
+    `reverse_path` continues it to the middle of the step, `half_a_step_on`: the denoiser is asked no more often, and
+    the error falls with the square of the step. Of `ancestral` with σ² = β̃ it makes SDE-DPM-Solver++(2M), of `ddim`
+    DPM-Solver++(2M) (Lu et al. 2022)."""
+
+    step: Step
+
+    def __call__(self, schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) -> Tensor:
+        return self.step(schedule, t, xt, x0_hat, eps)
+
+
+def half_a_step_on(schedule: Schedule, t: int, x0_hat: Tensor, before: Tensor | None) -> Tensor:
+    """x̂₀ halfway from t to t − 1, like x̂₀: on the straight line, in log SNR, through its values at t + 1, `before`, and
+    at t. It is x̂₀ itself if there is no value before, and at t = 1, whose step ends where log SNR is infinite."""
+    if before is None or t == 1:
+        return x0_hat
+    step, last = schedule.log_snr[t - 1] - schedule.log_snr[t], schedule.log_snr[t] - schedule.log_snr[t + 1]
+    return x0_hat + (step / (2 * last)).to(x0_hat) * (x0_hat - before)
+
+
+SAMPLERS = {
+    "ancestral": ancestral(),
+    "ancestral-small": ancestral(sigma2_beta_tilde),
+    "ancestral-2m": SecondOrder(ancestral(sigma2_beta_tilde)),
+    "ddim": ddim,
+    "ddim-2m": SecondOrder(ddim),
+}
 
 
 @torch.no_grad()
@@ -64,8 +93,11 @@ def reverse_path(
         )
     xt = x_T
     yield start, xt
+    before = None
     for i in range(times.tolist().index(start), 0, -1):
         x0_hat = denoiser(xt, int(times[i]))
+        if isinstance(step, SecondOrder):
+            x0_hat, before = half_a_step_on(sub, i, x0_hat, before), x0_hat
         eps = randn(xt.shape, generator, like=xt) if i > 1 else torch.zeros_like(xt)
         xt = step(sub, i, xt, x0_hat, eps)
         yield int(times[i - 1]), xt

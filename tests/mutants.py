@@ -212,6 +212,10 @@ MUTANTS = [
         ),
         ("σ² for σ", "at(var, t, xt).sqrt() * eps", "at(var, t, xt) * eps"),
         ("DDIM's signal one step late", "return at(signal, t - 1, xt) * x0_hat", "return at(signal, t, xt) * x0_hat"),
+        ("x̂₀ a whole step on", "(step / (2 * last))", "(step / last)"),
+        ("x̂₀ half a step back", "* (x0_hat - before)", "* (before - x0_hat)"),
+        ("steps of even length taken for granted", "(step / (2 * last)).to(x0_hat)", "0.5"),
+        ("what was continued remembered", "sub, i, x0_hat, before), x0_hat", "sub, i, x0_hat, before), before"),
     ),
     *_of(
         "nets",

@@ -178,7 +178,10 @@ def test_samples_are_scored_that_the_asked_for_sampler_drew(tmp_path, capsys):
     assert cli.main(["evaluate", out, "--samples", "100", "--sample-steps", "51", "--device", "cpu"]) == 2
     assert "--sample-steps must lie in 1 … 50, got 51" in capsys.readouterr().err
     assert cli.main(["evaluate", out, "--samples", "100", "--sampler", "euler", "--device", "cpu"]) == 2
-    assert "unknown sampler 'euler'; known: ancestral, ancestral-small, ddim" in capsys.readouterr().err
+    assert (
+        "unknown sampler 'euler'; known: ancestral, ancestral-small, ancestral-2m, ddim, ddim-2m"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("kind", ["vae", "ddpm", "ddpm for bits"])
@@ -204,7 +207,8 @@ def test_a_published_model_has_a_card_that_says_how_it_was_made_and_scored(tmp_p
         assert kept["samples"].shape == kept["nearest"].shape == (images.SHOWN, 28, 28)
     drawn = {key: scored.get("steps") for key, scored in card.items() if key.startswith("scores")}
     alone = {"vae": {"scores": None}, "ddpm for bits": {"scores": 50}}
-    assert drawn == alone.get(kind, {"scores": 50, "scores_small": 50, "scores_fine": 70})
+    five = {"scores": 50, "scores_small": 50, "scores_fine": 70, "scores_2m": 50, "scores_2m_fine": 70}
+    assert drawn == alone.get(kind, five)
     assert len({scored["frechet"] for key, scored in card.items() if key.startswith("scores")}) == len(drawn)
     assert all(scored["n"] == 100 for key, scored in card.items() if key.startswith("scores"))
 

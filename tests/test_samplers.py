@@ -8,11 +8,11 @@ from conftest import assert_mean, generator, randn
 from torch.testing import assert_close
 
 from diffusion_edu.data import SwissRoll
-from diffusion_edu.diffusion import posterior_mean, sigma2_beta, sigma2_beta_tilde
+from diffusion_edu.diffusion import posterior_mean, posterior_mean_coefficients, sigma2_beta, sigma2_beta_tilde
 from diffusion_edu.evaluate import energy_distance, noise_floor
 from diffusion_edu.oracles import exact_denoiser, gaussian
-from diffusion_edu.samplers import SAMPLERS, ancestral, ddim, reverse_path, sample
-from diffusion_edu.schedules import cosine, linear
+from diffusion_edu.samplers import SAMPLERS, SecondOrder, ancestral, ddim, half_a_step_on, reverse_path, sample
+from diffusion_edu.schedules import cosine, from_snr, linear
 
 MEAN, VARIANCE = 0.5, 0.3
 DATA = gaussian([MEAN], [VARIANCE])
@@ -124,6 +124,93 @@ def test_ddim_converges_with_order_one_to_the_flow():
         errors.append((x0 - limit).abs().max().log2())
     slopes = torch.stack(errors).diff()
     assert_close(slopes, torch.full((3,), -1.0).double(), rtol=0, atol=0.1)  # halving T, O(1/T) off −1
+
+
+def even_in_log_snr(T):
+    """From SNR 100 to 1/1000 in T − 1 steps that are even in log SNR; the step to t = 0 is left out of what follows."""
+    return from_snr(torch.logspace(2, -3, T, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("ddim-2m", 2)])
+def test_the_second_order_step_follows_the_flow_with_order_two(name, order):
+    """The same flow as above, down to x₁."""
+    x_T, errors = torch.linspace(-2, 2, 9).double().unsqueeze(1), []
+    for T in (100, 200, 400, 800):
+        schedule = even_in_log_snr(T)
+        a = schedule.alpha_bar
+        sd = (a * VARIANCE + 1 - a).sqrt()
+        limit = a[1].sqrt() * MEAN + sd[1] / sd[-1] * (x_T - a[-1].sqrt() * MEAN)
+        path = dict(reverse_path(exact_denoiser(DATA, a), schedule, x_T, step=SAMPLERS[name]))
+        errors.append((path[1] - limit).abs().max().log2())
+    assert_close(torch.stack(errors).diff(), torch.full((3,), -float(order)).double(), rtol=0, atol=0.03)
+
+
+def spread_of_the_noisy_second_order(schedule) -> float:
+    """The variance at t = 1 after x_T ~ N(√ᾱ_T m, ᾱ_T v + 1 − ᾱ_T) went through the steps of `ancestral-2m`: each is
+    linear in x_t and in the x̂₀ before, so the covariance of the two is all there is to follow."""
+    a, (c0, ct) = schedule.alpha_bar, posterior_mean_coefficients(schedule)
+    both = torch.zeros(2, 2).double()
+    both[0, 0] = a[-1] * VARIANCE + 1 - a[-1]
+    for t in range(schedule.T, 1, -1):
+        k = a[t].sqrt() * VARIANCE / (a[t] * VARIANCE + 1 - a[t])
+        ahead = 0.5 if t < schedule.T else 0.0  # all steps are even
+        step = torch.tensor([[c0[t] * k * (1 + ahead) + ct[t], -c0[t] * ahead], [k, 0]])
+        both = step @ both @ step.T
+        both[0, 0] += schedule.beta_tilde[t]
+    return both[0, 0].item()
+
+
+def test_the_noisy_second_order_step_has_the_law_that_follows_from_its_equation():
+    schedule = even_in_log_snr(8)
+    sd = math.sqrt(schedule.alpha_bar[-1] * VARIANCE + 1 - schedule.alpha_bar[-1])
+    x_T = schedule.alpha_bar[-1].sqrt() * MEAN + sd * randn(100_000, 1).double()
+    denoiser = exact_denoiser(DATA, schedule.alpha_bar)
+    path = dict(reverse_path(denoiser, schedule, x_T, SAMPLERS["ancestral-2m"], generator=generator(1)))
+    var = spread_of_the_noisy_second_order(schedule)
+    assert_mean((path[1] - schedule.alpha_bar[1].sqrt() * MEAN) ** 2, var)
+    assert abs(var - (schedule.alpha_bar[1] * VARIANCE + 1 - schedule.alpha_bar[1])) > 0.01
+
+
+def test_the_law_of_the_noisy_second_order_step_converges_with_order_two():
+    errors = []
+    for T in (100, 200, 400, 800):
+        schedule = even_in_log_snr(T)
+        right = (schedule.alpha_bar[1] * VARIANCE + 1 - schedule.alpha_bar[1]).item()
+        errors.append(math.log2(abs(spread_of_the_noisy_second_order(schedule) - right)))
+    assert_close(torch.tensor(errors).diff(), torch.full((3,), -2.0), rtol=0, atol=0.03)
+
+
+def test_x0_is_continued_on_a_straight_line_in_log_snr():
+    line = 3 - 0.2 * SCHEDULE.log_snr[1:].unsqueeze(1)
+    for t in range(2, SCHEDULE.T):
+        middle = (line[t - 1] + line[t - 2]) / 2
+        assert_close(half_a_step_on(SCHEDULE, t, line[t - 1], line[t]), middle)
+    assert_close(half_a_step_on(SCHEDULE, 1, line[0], line[1]), line[0])
+    assert_close(half_a_step_on(SCHEDULE, SCHEDULE.T, line[-1], None), line[-1])
+
+
+def test_the_second_order_asks_the_denoiser_no_more_often():
+    asked = []
+
+    def denoiser(xt, t):
+        asked.append(t)
+        return DENOISER(xt, t)
+
+    times = [t for t, _ in reverse_path(denoiser, SCHEDULE, randn(9, 1), step=SecondOrder(ddim), steps=5)]
+    assert asked == times[:-1]
+
+
+def test_the_second_order_goes_from_one_x0_to_the_next():
+    """Over five of eight times, whose steps are uneven, written out."""
+    sub, times = SCHEDULE.respaced(5)
+    xt = randn(9, 1).double()
+    path, before = list(reverse_path(DENOISER, SCHEDULE, xt, SecondOrder(ddim), 5)), None
+    for i, (t, after) in zip(range(5, 0, -1), path[1:], strict=True):
+        x0_hat = DENOISER(xt, int(times[i]))
+        xt = ddim(sub, i, xt, half_a_step_on(sub, i, x0_hat, before), torch.zeros_like(xt))
+        assert t == times[i - 1]
+        assert_close(after, xt)
+        before = x0_hat
 
 
 def test_sigma2_is_a_tensor_or_a_function_of_the_schedule_that_is_run():

@@ -25,6 +25,8 @@ SCORED = {
     "scores": ("ancestral", STEPS),
     "scores_small": ("ancestral-small", STEPS),
     "scores_fine": ("ancestral-small", 200),
+    "scores_2m": ("ancestral-2m", STEPS),
+    "scores_2m_fine": ("ancestral-2m", 200),
 }
 SHOWN = 20  # samples kept beside their nearest training images
 PROBE = {"mnist": data.MNIST.to_points, "mnist-binary": lambda images: (images.flatten(1) > 127).float()}
@@ -57,7 +59,7 @@ def probe(model: nn.Module, config: Config) -> float:
 def publish(out: Path, name: str, folder: Path, seconds: int, n: int = 10_000, K: int = 1000) -> None:
     """Writes NAME.safetensors, NAME.csv, NAME.json and, of grey levels, NAME-samples.npz into `folder` from the
     finished run in `out`, whose training took so many `seconds`. Scores it on n test images, binary ones with K
-    importance samples, and on n samples, a DDPM three times, as SCORED says: that takes most of the time. Raises
+    importance samples, and on n samples, a DDPM five times, as SCORED says: that takes most of the time. Raises
     ValueError if the run is none of MNIST."""
     model, config = load(out)
     if config.data not in PROBE:
