@@ -834,6 +834,33 @@ assert off < 0.03
 # %% [markdown]
 # Thirty steps give the shape. The two hundred of the film bring more of the last points back to the roll.
 #
+# **A better step.** From $t$ to $t - 1$ a step takes $\hat x_0$ as fixed, while in truth it goes on changing. How, its values at $t + 1$ and
+# at $t$ say. So continue it on a straight line, in $\lambda = \log \mathrm{SNR}$, to the middle of the step, and take the step with
+#
+# $$ \hat x_0(t) + \frac{\lambda_{t-1} - \lambda_t}{2\,(\lambda_t - \lambda_{t+1})} \big( \hat x_0(t) - \hat x_0(t + 1) \big), \tag{4.20} $$
+#
+# where $t + 1$, $t$ and $t - 1$ stand for neighbours among the times that are visited. The last step, to infinite SNR, is left as it
+# was. The network is asked no more often than before (Lu et al. 2022). In the tests, on Gaussian data, ten times as many steps leave a
+# hundredth of the error, where the plain step leaves a tenth. In the library it is `ancestral-2m`, with $\sigma_t^2 = \tilde\beta_t$. **Predict
+# first:** what does it win with 10 steps, and what with 100? In each place of the table stand the share off the roll and the mean $\log p$.
+
+# %%
+print(f"{'steps:':14}       10              30             100")
+found = {}
+for name, how in {"ancestral": "σ² = β", "ancestral-small": "β̃", "ancestral-2m": "β̃ and (4.20)"}.items():
+    for steps in (10, 30, 100):
+        x = samplers.sample(net.x0_hat, S, x_T, step=samplers.SAMPLERS[name], steps=steps, generator=seeded(4))
+        found[name, steps] = evaluate.share_off(x, roll), evaluate.mean_log_prob(x, roll)
+    print(f"{how:14}", "   ".join(f"≈ {100 * off:.1f} %, {log_p:.2f}" for (who, _), (off, log_p) in found.items() if who == name))
+for steps in (10, 30):
+    assert found["ancestral-2m", steps][0] < found["ancestral-small", steps][0] < found["ancestral", steps][0]
+assert min(found["ancestral-2m", 30][1], found["ancestral-small", 30][1]) > -H
+
+# %% [markdown]
+# With few steps fewer points are left between the arms; with a hundred there is hardly anything to win. And the mean log density shows a
+# fault that the share does not see: above $-H$, as with $\tilde\beta$ and 30 steps, the samples' roll is thinner than the data's. The last
+# stride adds no noise. It takes each point to the middle of where it might have come from, and (4.20) leaves it as it is.
+#
 # ### Other schedules, replayed
 #
 # To take fewer steps is to skip times. Which noise levels are skipped is the schedule's doing. So here are three networks like `net`,
@@ -1110,9 +1137,9 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 #
 # *120 minutes or more. No check can judge it; a good piece of work has what the list names.*
 #
-# With ten steps a twentieth or more of the network's samples lies off the roll. Bring that below one in a hundred,
-# with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$, another
-# $\sigma_t^2$ for long strides, no fresh noise (Song, Meng & Ermon 2021; `samplers.ddim`), a correction that uses
+# With ten steps a twentieth or more of the network's samples lies off the roll, with (4.20) a few in a hundred. Bring that
+# below one in a hundred, with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$,
+# another $\sigma_t^2$ for long strides, no fresh noise (Song, Meng & Ermon 2021; `samplers.ddim`), a correction that uses
 # two calls per stride. Then say what your sampler does to the bound, if it has one.
 #
 # - The sampler is a `step` or a choice of times that `samplers.reverse_path` can run, with its equation.
@@ -1157,7 +1184,7 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 # | $\sigma_t^2$ | `sigma2_beta`, `sigma2_beta_tilde`, `sigma2_optimal` | `diffusion.py` |
 # | $\mathbb{E}[\varepsilon \mid x_t]$ | `Mixture.eps_mean` | `oracles.py` |
 # | $t \sim$ | `uniform_t`, `mixed_t` | `training.py` |
-# | (4.19) | `ancestral_step`, `reverse_path` | `ddpm.py`, `samplers.py` |
+# | (4.19), (4.20) | `ancestral_step`, `reverse_path`, `SecondOrder` | `ddpm.py`, `samplers.py` |
 #
 # **The way on.** Notebook 05 takes the three models of this course to images, and the bound with them. Beyond the course the score (4.16)
 # leads to Langevin dynamics and to stochastic differential equations, log SNR (4.14) to variational diffusion models
@@ -1173,6 +1200,8 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 # - Jing, Corso, Berlinghieri, Jaakkola (2022), *Subspace diffusion generative models*,
 #   [arXiv:2205.01490](https://arxiv.org/abs/2205.01490)
 # - Kingma, Salimans, Poole, Ho (2021), *Variational diffusion models*, [arXiv:2107.00630](https://arxiv.org/abs/2107.00630)
+# - Lu, Zhou, Bao, Chen, Li, Zhu (2022), *DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models*,
+#   [arXiv:2211.01095](https://arxiv.org/abs/2211.01095)
 # - Rombach, Blattmann, Lorenz, Esser, Ommer (2022), *High-resolution image synthesis with latent diffusion models*,
 #   [arXiv:2112.10752](https://arxiv.org/abs/2112.10752)
 # - Salimans, Ho (2022), *Progressive distillation for fast sampling of diffusion models*, [arXiv:2202.00512](https://arxiv.org/abs/2202.00512)

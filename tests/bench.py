@@ -134,6 +134,14 @@ def bench_sampling_time(model: DDPM, repeats: int = 7) -> list[dict]:
     return [{"what": what, "aim": "≤ 1.5", "value": statistics.median(times), "error": spread, "spread of": repeats}]
 
 
+SAMPLED = {  # the scores of a card, besides the first
+    "scores_small": "σ² = β̃",
+    "scores_fine": "σ² = β̃ in 200 steps",
+    "scores_2m": "ancestral-2m",
+    "scores_2m_fine": "ancestral-2m in 200 steps",
+}
+
+
 def from_the_cards() -> list[dict]:
     """What the published models of MNIST reached on 10,000 test images and 10,000 samples, as their cards say."""
     rows = []
@@ -164,7 +172,7 @@ def from_the_cards() -> list[dict]:
         rows.append({"what": f"{model}: Fréchet distance / floor", "aim": "≤ 3", "value": found["frechet_ratio"]})
         rows.append({"what": f"{model}: coverage", "aim": "≥ 0.90", "value": found["coverage"]})
         rows.append({"what": f"{model}: confidence of the LeNet", "aim": "≥ 0.9", "value": found["confidence"]})
-        for key, how in (("scores_small", "σ² = β̃"), ("scores_fine", "σ² = β̃ in 200 steps")):
+        for key, how in SAMPLED.items():
             if found := pretrained.card(name).get(key):
                 what = f"{model} with {how}: Fréchet distance / floor"
                 rows.append({"what": what, "aim": "≤ 3", "value": found["frechet_ratio"]})

@@ -57,6 +57,8 @@ def test_what_the_models_show():
     order = [*(f"mnist-ddpm-min-snr{step}" for step in steps), "mnist-ddpm"]
     assert [ratios[name] for name in order] == sorted(ratios[name] for name in order)
     assert min(bits, key=bits.get) == "mnist-ddpm-filters"
+    by_step = {key: card["frechet_ratio"] for key, card in pretrained.card(order[0]).items() if "scores" in key}
+    assert by_step["scores_2m"] < by_step["scores_2m_fine"] < 3 < by_step["scores_fine"] < by_step["scores_small"]
     for name in GREY:
         found = pretrained.card(name)["scores"]
         assert found["lenet"] == lenet.card()["sha256"][:12]

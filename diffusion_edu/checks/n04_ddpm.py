@@ -398,10 +398,10 @@ PROJECT = Project(
     title="Fewer steps",
     minutes=120,
     text=r"""
-With ten steps a twentieth or more of the network's samples lies off the roll. Bring that below one in a hundred,
-with the same network and ten calls of it. Ideas: times that are even in log SNR instead of $t$, another
-$\sigma_t^2$ for long strides, no fresh noise (Song, Meng & Ermon 2021; `samplers.ddim`), a correction that uses two
-calls per stride. Then say what your sampler does to the bound, if it has one.""",
+With ten steps a twentieth or more of the network's samples lies off the roll, with (4.20) a few in a hundred. Bring
+that below one in a hundred, with the same network and ten calls of it. Ideas: times that are even in log SNR instead
+of $t$, another $\sigma_t^2$ for long strides, no fresh noise (Song, Meng & Ermon 2021; `samplers.ddim`), a correction
+that uses two calls per stride. Then say what your sampler does to the bound, if it has one.""",
     rubric=(
         "The sampler is a `step` or a choice of times that `samplers.reverse_path` can run, with its equation.",
         "With all T steps it gives samples as good as the notebook's: nothing was broken on the way.",
