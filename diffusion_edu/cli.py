@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+THE_SAMPLERS = "ancestral (default), ancestral-small, ancestral-2m, ddim or ddim-2m"  # samplers.SAMPLERS
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
@@ -36,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         help=".npy: float32 (n, 2), or images (n, height, width); .png: a picture of the images",
     )
     sample.add_argument("--seed", type=_seed, default=0)
-    sample.add_argument("--sampler", help="ddpm: ancestral (default), ancestral-small, ancestral-2m, ddim or ddim-2m")
+    sample.add_argument("--sampler", help=f"ddpm: {THE_SAMPLERS}")
     sample.add_argument("--sample-steps", type=int, metavar="S", help="ddpm: steps of the reverse process")
 
     evaluate = sub.add_parser("evaluate", help="the bound's terms on fresh data, in nats")
@@ -46,9 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=_seed, default=1_000_000)
     evaluate.add_argument("--K", type=int, default=0, help="images, vae and hvae: importance samples for −log P")
     evaluate.add_argument("--samples", type=int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
-    evaluate.add_argument(
-        "--sampler", help="ddpm, with --samples: ancestral (default), ancestral-small, ancestral-2m, ddim or ddim-2m"
-    )
+    evaluate.add_argument("--sampler", help=f"ddpm, with --samples: {THE_SAMPLERS}")
     evaluate.add_argument("--sample-steps", type=int, metavar="S", help="ddpm, with --samples: its steps; default 50")
 
     film = sub.add_parser("film", help="film a ddpm's process, from noise to data or back")
@@ -102,7 +102,7 @@ def _film_options(film: argparse.ArgumentParser) -> None:
     film.add_argument("--n", type=int, help="number of points; default 500, of images 36")
     film.add_argument("--frames", type=int, default=80, help="default 80")
     film.add_argument("--seed", type=_seed, default=0)
-    film.add_argument("--sampler", help="ancestral (default), ancestral-small, ancestral-2m, ddim or ddim-2m")
+    film.add_argument("--sampler", help=THE_SAMPLERS)
     film.add_argument("--sample-steps", type=int, metavar="S", help="steps of the reverse process")
     film.add_argument("--kib", type=int, default=290, help="what the file may take at most; default 290")
 

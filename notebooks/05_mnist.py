@@ -586,9 +586,10 @@ bars = ax.barh(["xz", *bits, "with filters"], [packed, *bits.values(), fewer], c
 ax.bar_label(bars, fmt="%.2f", padding=3)
 ax.set(xlabel="bits per pixel", xlim=(0, 1.25 * packed))
 ax.invert_yaxis()
+print("      parameters  passes  minutes  cores")
 for name, card in grey.items():
-    minutes = f"{card['seconds'] / 60:3.0f} min, cores: {card['threads']}"
-    print(f"{name.upper():5} {card['parameters']:>7,} parameters, {passes(card):4.1f} passes by {card['config']['optimiser']}, {minutes}")
+    print(f"{name.upper():5} {card['parameters']:10,} {passes(card):7.1f} {card['seconds'] / 60:8.0f}  {card['threads']}")
+    assert card["config"]["optimiser"] == "muon"
 assert bits["DDPM"] < bits["HVAE"] < bits["VAE"] < packed and passes(grey["vae"]) == passes(grey["hvae"]) > 0.8 * passes(grey["ddpm"])
 
 # %% [markdown]
@@ -956,7 +957,7 @@ print(f"real images: coverage {long['scores']['coverage_floor']:.3f}, confidence
 print("bits per pixel", ", ".join(f"{card['test']['bits_per_dim']:.2f}" for card in (mixing, long, longer)))
 fifty, more = (distance["longer", key] for key in ("scores_small", "scores_fine"))
 limit = (4 * more - fifty) / 3  # of a + b/S, from S = 50 and S = 200
-print(f"F/floor of longer in plain steps without end, if what is left falls as 1/steps: ≈ {limit:.2f}")
+print(f"plain steps without end, if the error of steps falls as 1/steps: ≈ {limit:.2f}")
 assert distance["longer", "scores_2m"] < distance["longer", "scores_2m_fine"] < 3 < more and 0.95 < distance["longer", "scores_2m_fine"] / limit < 1.05
 
 # %% [markdown]

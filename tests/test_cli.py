@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_edu import cli, pretrained, runs, schedules
+from diffusion_edu import cli, pretrained, runs, samplers, schedules
 from diffusion_edu.convnets import Mixing
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -437,6 +437,11 @@ def test_what_cannot_be_sampled_is_refused(trained, tmp_path, capsys, arguments,
     out = tmp_path / "x.npy"
     assert message in fails(capsys, "sample", trained["ddpm swiss-roll"], "--out", out, *arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_help_names_the_samplers_that_there_are():
+    named = cli.THE_SAMPLERS.replace(" (default)", "").replace(" or ", ", ").split(", ")
+    assert named == list(samplers.SAMPLERS)
 
 
 def test_samplers_are_for_ddpm_and_samples_for_npy_files(trained, tmp_path, capsys):
