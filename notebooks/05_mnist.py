@@ -536,8 +536,8 @@ assert F["-filters"] > F[""]
 # to that.
 #
 # The table shows where the rest is: not in equal shades, but in the edges. If a shade is known beforehand to $\pm s$ levels,
-# then $1/\text{error}^2 = 1/\text{noise}^2 + 1/s^2$, as for all normal laws. The line of $t = 100$ solves that for $s$. To
-# foresee an edge better takes a larger network, or one that knows how edges are drawn.
+# then $1/\text{error}^2 = 1/\text{noise}^2 + 1/s^2$, as for all normal laws. The line of $t = 100$ solves that for $s$. Whether a
+# larger network would foresee edges better, the table cannot tell.
 #
 # The way back, of one of the samples at the top. The upper row is $x_t$, the lower what the network believes $x_0$ to be.
 # At $t = T$ it believes nothing in particular: there $\bar\alpha_T \approx 0$, the error of $\hat x_0$ counts for nothing in the loss, and so nothing was learned.
@@ -593,9 +593,10 @@ for name, card in grey.items():
 assert bits["DDPM"] < bits["HVAE"] < bits["VAE"] < packed and passes(grey["vae"]) == passes(grey["hvae"]) > 0.8 * passes(grey["ddpm"])
 
 # %% [markdown]
-# All three saw each image about as often, with the same optimiser (section 10). The order has a reason: once the latents are given, a
-# VAE of one level or of three names the shades of all pixels at once, each by itself. A step of the DDPM does so too, but it
-# is a small step, and before the next each pixel may look at its neighbours. Still it is no race of equals: sizes and minutes differ.
+# All three saw each image about as often, with the same optimiser (section 10). The DDPM has an advantage: once the latents are given,
+# a VAE of one level or of three names the shades of all pixels at once, each by itself. A step of the DDPM does so too, but it
+# is a small step, and before the next each pixel may look at its neighbours. How much of the difference that makes, the cards do not say:
+# sizes and minutes differ too, and the hierarchy has the layers of section 4.
 #
 # Does the card tell the truth? The hundred images here are a small part of the test set, and with them anyone can check.
 
@@ -968,7 +969,7 @@ assert distance["longer", "scores_2m"] < distance["longer", "scores_2m_fine"] < 
 #
 # But look closer. With plain steps more of them help, and the last line says where that would end. With the better step 200 come
 # out near that end, as they should, and 50 come out *below* it. So 50 steps are not nearer to the model's own law. Their error happens to
-# undo a part of the network's. What the model itself is worth is about 3; what is left of that is the network's.
+# undo a part of the network's. By its own law the model is at about 3 floors, and what it is above 1 is the network's error.
 #
 # Nor is it a matter of patience alone. Two trainings that went on from `-longer`, not kept in the course, came out a little
 # farther away, the first in spite of a lower loss, both with too few zeros among the samples. Part of what a training wins
