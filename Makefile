@@ -31,7 +31,7 @@ test: lint unit nbval book site  ## everything CI checks: style, library, notebo
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check diffusion_edu tests
+	$(BIN)/ruff format --check diffusion_edu tools tests
 
 unit: $(READY)  ## the library's tests only
 	$(BIN)/python -m pytest tests
@@ -40,19 +40,19 @@ nbval: $(READY)  ## re-run the notebooks and compare every stored output
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=600 --durations=0 notebooks
 
 notebooks: $(READY)  ## execute all notebooks afresh from their text, in place
-	$(BIN)/python tests/notebooks.py write
+	$(BIN)/python tools/notebooks.py write
 
 book: $(READY)  ## build the website into book/_build/html, warnings are errors
-	$(BIN)/python tests/build_book.py
+	$(BIN)/python tools/build_book.py
 
 serve: $(READY)  ## build the website and serve it on this machine, on PORT=8000 or another
-	$(BIN)/python tests/build_book.py --serve $(or $(PORT),8000)
+	$(BIN)/python tools/build_book.py --serve $(or $(PORT),8000)
 
 films: $(READY)  ## make the course's films anew from its published weights
-	$(BIN)/python tests/films_make.py
+	$(BIN)/python tools/films.py
 
 vendor: $(READY)  ## fetch the website's third-party scripts anew, at pinned versions (needs npm)
-	$(BIN)/python tests/vendor.py
+	$(BIN)/python tools/vendor.py
 
 site: book  ## check the built website and JupyterLab in a real browser
 	$(MAKE) --no-print-directory site-pages site-folder
@@ -64,17 +64,17 @@ site-folder:
 	$(BIN)/python -m pytest tests/site_folder.py tests/site_lab.py
 
 bench: $(READY)  ## measure the table in the README (about 15 minutes)
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tools/bench/library.py
 
 bench-site: book  ## measure the table of the website in the README (about 10 minutes)
-	$(BIN)/python tests/bench_site.py
+	$(BIN)/python tools/bench/website.py
 
 mutants: $(READY)  ## seed one-line bugs, one at a time, and see the tests catch each
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python tools/mutants.py
 
 pins: $(READY)  ## make constraints.txt anew from pyproject.toml (needs uv)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/python tests/pins.py
+	$(BIN)/python tools/pins.py
 
 clean:  ## remove .venv and everything built
 	rm -rf .venv book/_build book/notebooks .pytest_cache .ruff_cache *.egg-info

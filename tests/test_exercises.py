@@ -1,4 +1,4 @@
-"""tests/exercises.py: exercises go where they belong, once, and nothing else of a notebook changes."""
+"""tools/exercises.py: exercises go where they belong, once, and nothing else of a notebook changes."""
 
 import re
 

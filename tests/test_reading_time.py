@@ -1,4 +1,4 @@
-"""tests/reading_time.py: the minutes at the head of each notebook are those of the count."""
+"""tools/reading_time.py: the minutes at the head of each notebook are those of the count."""
 
 import pytest
 import reading_time

@@ -71,7 +71,7 @@ class Seconds(OfNotebook):
     """{seconds}`03`: how long all its cells took to run when the table in the README was measured."""
 
     def node(self, notebook, _):
-        results = Path(self.env.srcdir).parent / "bench" / "results.json"
+        results = Path(self.env.srcdir).parent / "tools" / "bench" / "results.json"
         self.env.note_dependency(str(results))
         rows = json.loads(results.read_text(encoding="utf-8"))["parts"]["notebooks"]
         wanted = f"nbval {notebook.path.stem}, s"

@@ -488,7 +488,8 @@ def caught_by(mutant: Mutant | None, python: str) -> str:
         copy = Path(temporary)
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "diffusion_edu", copy / "diffusion_edu", ignore=ignore)
-        shutil.copytree(ROOT / "tests", copy / "tests", ignore=ignore)
+        for folder in ("tests", "tools"):
+            shutil.copytree(ROOT / folder, copy / folder, ignore=ignore)
         shutil.copy(ROOT / "pyproject.toml", copy)
         tests = sorted({t for m in MUTANTS for t in m.tests}) if mutant is None else mutant.tests
         if mutant is not None:

@@ -1,8 +1,8 @@
-"""Measures how far the website reaches: python tests/bench_site.py [--quick]      (after `make book`)
+"""Measures how far the website reaches: python tools/bench/website.py [--quick]      (after `make book`)
 
 In headless Chromium, every host but this one unresolvable: requests, errors, accessibility and weight of each page,
-how long a widget takes to be alive and to answer, and how long the site takes to build. Writes bench/site.json and
-bench/site.md, and puts the table between the README's bench-site markers. --quick measures two pages and writes none.
+how long a widget takes to be alive and to answer, and how long the site takes to build. Writes tools/bench/site.json and
+tools/bench/site.md, and puts the table between the README's bench-site markers. --quick measures two pages and writes none.
 """
 
 import argparse
@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from browsing import FLAGS, Ear, find_browser
 from build_book import HTML
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -219,7 +221,7 @@ def bench_build() -> list[dict]:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "_build", "runs", "__pycache__"))
         start = time.perf_counter()
-        build = [sys.executable, "tests/build_book.py", "--all"]
+        build = [sys.executable, "tools/build_book.py", "--all"]
         status = subprocess.run(build, cwd=copy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
         seconds = time.perf_counter() - start
     return [row("building the site from committed outputs, s", "≤ 30", f"{seconds:.0f}{' (FAILED)' * bool(status)}")]
@@ -254,8 +256,8 @@ def table(rows: list[dict]) -> str:
 
 
 def write(rows: list[dict], about: dict) -> None:
-    """bench/site.json, bench/site.md and the README's table."""
-    folder, readme = ROOT / "bench", ROOT / "README.md"
+    """tools/bench/site.json, tools/bench/site.md and the README's table."""
+    folder, readme = ROOT / "tools" / "bench", ROOT / "README.md"
     folder.mkdir(exist_ok=True)
     text = json.dumps({"machine": about, "rows": rows}, indent=2, ensure_ascii=False) + "\n"
     (folder / "site.json").write_text(text, encoding="utf-8")

@@ -1,9 +1,9 @@
 """Executes the notebooks from their text, and checks that the stored ones are what the text says.
 
-python tests/notebooks.py write [NN ...]   execute notebooks/NN_*.py (all without NN) into notebooks/NN_*.ipynb
-python tests/notebooks.py check [NN ...]   say what is wrong with the stored notebooks
-python tests/notebooks.py scripts [NN ...] give the stored widgets the library's scripts of today, executing nothing
-python tests/notebooks.py prose [NN ...]   give the stored notebooks the Markdown of their texts, executing nothing
+python tools/notebooks.py write [NN ...]   execute notebooks/NN_*.py (all without NN) into notebooks/NN_*.ipynb
+python tools/notebooks.py check [NN ...]   say what is wrong with the stored notebooks
+python tools/notebooks.py scripts [NN ...] give the stored widgets the library's scripts of today, executing nothing
+python tools/notebooks.py prose [NN ...]   give the stored notebooks the Markdown of their texts, executing nothing
 
 Executed twice, a notebook comes out the same to the byte: ids are numbered and timings dropped. A cell that
 fails leaves the stored notebook as it was.
@@ -153,7 +153,7 @@ def problems(path: Path) -> list[str]:
     if not text.exists():
         return [f"{path.name}: there is no {text.name}"]
     if not path.exists():
-        return [f"{path.name}: not there; python tests/notebooks.py write {text.name[:2]}"]
+        return [f"{path.name}: not there; python tools/notebooks.py write {text.name[:2]}"]
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     if cells(notebook) != (other := cells(jupytext.read(text, fmt="py:percent"))):
@@ -197,7 +197,7 @@ def widget_problems(notebook: nbformat.NotebookNode) -> list[str]:
                 if name == "AnyModel" and not values.get("_esm"):
                     found.append(f"{cell.id} shows a canvas without its script")
                 elif name == "AnyModel" and any(values.get(k) != v for k, v in scripts_of(values).items()):
-                    found.append(f"{cell.id} shows a canvas with an old script; python tests/notebooks.py scripts")
+                    found.append(f"{cell.id} shows a canvas with an old script; python tools/notebooks.py scripts")
                 if name.endswith(("SliderModel", "DropdownModel")) and i not in linked:
                     found.append(f"{cell.id} shows a control linked to nothing: {values.get('description', name)}")
     return found

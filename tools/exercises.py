@@ -1,7 +1,7 @@
 """Puts the exercises into the notebooks' text files, and keeps them as diffusion_edu/checks has them.
 
-python tests/exercises.py write [NN ...]   insert what is missing, renew what is there; then execute with notebooks.py
-python tests/exercises.py check [NN ...]   say what is missing or differs
+python tools/exercises.py write [NN ...]   insert what is missing, renew what is there; then execute with notebooks.py
+python tools/exercises.py check [NN ...]   say what is missing or differs
 
 A new exercise goes before the line that PLACES names. Project and quick questions go before the recap. Texts, stubs,
 hints and solutions are edited in diffusion_edu/checks, never in the notebooks.

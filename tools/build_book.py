@@ -1,8 +1,8 @@
 """Builds the website into book/_build/html. Any warning is an error, and so is what `problems` finds.
 
-python tests/build_book.py            what changed since the last build
-python tests/build_book.py --all      every page anew
-python tests/build_book.py --serve 8000     … and serves it on 127.0.0.1
+python tools/build_book.py            what changed since the last build
+python tools/build_book.py --all      every page anew
+python tools/build_book.py --serve 8000     … and serves it on 127.0.0.1
 """
 
 import functools

@@ -1,7 +1,9 @@
-"""Measures what the README claims: python tests/bench.py [--only models|cards|speed|precision|notebooks] [--quick]
+"""Measures what the README claims.
+
+python tools/bench/library.py [--only models|cards|speed|precision|notebooks] [--quick]
 
 Trains each model for a fixed number of steps, chosen to take about a minute on two CPU cores, and reports
-the seconds it took beside what it reached. Writes bench/results.json and bench/table.md, and puts the table
+the seconds it took beside what it reached. Writes tools/bench/results.json and tools/bench/table.md, and puts the table
 between the README's bench markers; with --only it keeps the other rows as they were. --quick takes a
 hundredth of the steps and writes nothing: a smoke test.
 """
@@ -33,7 +35,7 @@ from diffusion_edu.schedules import cosine
 from diffusion_edu.training import Trainer, binarised, elbo_loss, eps_loss, fit_sigma2
 from diffusion_edu.vae import VAE
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 EVALUATION_POINTS = 20_000
 ROLL = SwissRoll()
 SCORES = {"neg_elbo": "−ELBO, nats", "iw_nll": "−log P with K = {}, nats", "bits_per_dim": "bits per pixel, at most"}
@@ -307,8 +309,8 @@ def models_part(quick: bool, seed: int) -> list[dict]:
 
 
 def write(parts: dict[str, list[dict]], about: dict) -> None:
-    """bench/results.json, bench/table.md and the README's table, parts not measured now kept."""
-    folder, readme = ROOT / "bench", ROOT / "README.md"
+    """tools/bench/results.json, tools/bench/table.md and the README's table, parts not measured now kept."""
+    folder, readme = ROOT / "tools" / "bench", ROOT / "README.md"
     folder.mkdir(exist_ok=True)
     results = folder / "results.json"
     kept = json.loads(results.read_text())["parts"] if results.exists() else {}

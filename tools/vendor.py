@@ -1,6 +1,6 @@
 """Copies the third-party browser code of the website from npm's packages, at pinned versions.
 
-python tests/vendor.py                 (needs npm and a network; nobody else does: the files are committed)
+python tools/vendor.py                 (needs npm and a network; nobody else does: the files are committed)
 
 book/_assets/vendor/ is served with the website, tests/vendor/ only drives its checks. Each holds a VERSIONS.json with
 package, version, licence and SHA-256 of every file, which tests/test_vendor.py checks. The licences that npm's packages

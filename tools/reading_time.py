@@ -1,6 +1,6 @@
 """How long a notebook takes to read, from a count, and its exercises, from the minutes that diffusion_edu.checks gives.
 
-python tests/reading_time.py [NN ...]   print the counts, the minutes, and what the head of each notebook says
+python tools/reading_time.py [NN ...]   print the counts, the minutes, and what the head of each notebook says
 
 The head of a notebook says: **Time** about NN minutes to read, and NN for the exercises, both estimates: nobody was
 timed. Words are read at 200 a minute; for the rest see SECONDS. Exercises with their hints and solutions have minutes
