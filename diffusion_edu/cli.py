@@ -116,7 +116,7 @@ def _device(name: str) -> str:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from . import parallel, runs
+    from .training import parallel, runs
 
     processes = parallel.from_environment()
     with parallel.connected(processes, _device(args.device)) as device:
@@ -127,8 +127,8 @@ def _train(args: argparse.Namespace) -> None:
 
 def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
     """Makes the directory of a new run, or sees that the one to be resumed is what was asked for."""
-    from . import logs, runs
-    from .parallel import Processes
+    from .training import logs, runs
+    from .training.parallel import Processes
 
     if args.compile and device == "cpu":
         raise ValueError("--compile is for --device cuda; on a CPU it gains nothing")
@@ -156,7 +156,8 @@ def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
 
 def _start(name: str | None):
     """The trained model that a run goes on from: that in a run's directory, or the published one of that name."""
-    from . import pretrained, runs
+    from . import pretrained
+    from .training import runs
 
     if name is None:
         return None
@@ -167,8 +168,9 @@ def _sample(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from . import data, logs, runs
+    from . import data
     from .samplers import SAMPLERS
+    from .training import logs, runs
 
     if args.n < 1:
         raise ValueError(f"--n must be at least 1, got {args.n}")
@@ -202,8 +204,9 @@ def _check_sampler(name: str | None) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     import json
 
-    from . import data, runs
+    from . import data
     from .evaluate import report
+    from .training import runs
 
     if args.n < 2:
         raise ValueError(f"--n must be at least 2, got {args.n}")
@@ -242,19 +245,21 @@ def _check_scores(args: argparse.Namespace, config) -> None:
 
 
 def _scores(model, config, args: argparse.Namespace):
-    from . import data, scores
+    from . import data
+    from .images import quality
     from .pretrained import images
 
     steps = args.sample_steps or min(images.STEPS, config.T or images.STEPS)
     x = images.draw(model, args.samples, args.seed, steps, sampler=args.sampler or "ancestral")
-    return scores.score_images(x, train=data.load("mnist").train_pixels)
+    return quality.score_images(x, train=data.load("mnist").train_pixels)
 
 
 def _film(args: argparse.Namespace) -> None:
     import torch
 
-    from . import data, films, runs
+    from . import data, films
     from .samplers import SAMPLERS
+    from .training import runs
 
     films.checked_out(args.out)
     if args.n is not None and args.n < 1:

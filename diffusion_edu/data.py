@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_digits, make_swiss_roll
 from torch import Tensor
 
-from . import mnist
+from .images import mnist
 from .oracles import Mixture
 
 

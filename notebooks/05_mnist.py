@@ -34,14 +34,14 @@
 # come with the course, and so do a hundred test images.
 
 # %%
-import lzma
 import math
 
 import numpy as np
 import torch
 
-from diffusion_edu import bound, checks, diffusion, evaluate, lenet, observations, plots, pretrained, samplers, scores
+from diffusion_edu import bound, checks, diffusion, evaluate, observations, plots, pretrained, samplers
 from diffusion_edu.data import MNIST, BinaryMNIST
+from diffusion_edu.images import lenet, quality
 
 # %% [markdown]
 # Here is the goal. The upper half are test images. The lower half are samples, drawn now, in a hundred steps, by the best
@@ -49,7 +49,7 @@ from diffusion_edu.data import MNIST, BinaryMNIST
 
 # %% mystnb={"image": {"alt": "Four rows of twenty small white handwritten digits on black. The upper two rows are real. The lower two were drawn by the diffusion model and look handwritten too, nearly all of them."}}
 plots.use_style()
-pictures = scores.reference().images  # 100 test images, ten of each digit, grey levels 0 … 255
+pictures = quality.reference().images  # 100 test images, ten of each digit, grey levels 0 … 255
 x = MNIST.to_points(pictures)  # in [−1, 1]
 x_binary = (x > 0).float()
 
@@ -80,7 +80,9 @@ _ = plots.image_grid(MNIST.to_images(shown), plots.axes_row(1, size=9)[0], colum
 # gives a first mark to beat.
 
 # %%
-unseen = scores.unseen()[0]  # a thousand more real images
+import lzma
+
+unseen = quality.unseen()[0]  # a thousand more real images
 packed = 8 * len(lzma.compress(unseen.numpy().tobytes(), preset=9 | lzma.PRESET_EXTREME)) / unseen.numel()
 nothing = MNIST.bits_per_dim(784 * math.log(256))
 black = (unseen == 0).float().mean().item()
@@ -683,12 +685,12 @@ checks.frechet(my_frechet)
 # nor the reference has seen, at the same $n$. The course comes with 1,000 of them.
 
 # %%
-images, labels = scores.unseen()
+images, labels = quality.unseen()
 real_x = MNIST.to_points(images)
-real = scores.score_images(real_x)
+real = quality.score_images(real_x)
 print(f"LeNet {real.lenet}, test accuracy {lenet.card()['test_accuracy']:.2%}; {real.n} unseen real images:")
 print(f"Fréchet distance ≈ {real.frechet:.2f}, floor {real.frechet_floor:.2f}")
-print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.6) {scores.expected_coverage(1000, 1000):.3f}")
+print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.6) {quality.expected_coverage(1000, 1000):.3f}")
 
 # %% [markdown]
 # **Exercise: which images are farthest from real ones?** *4 minutes, easy.*
@@ -728,7 +730,7 @@ checks.same_n(my_same_n)
 # floor of the Fréchet distance is far from zero, and it depends on how many images there are:
 
 # %% mystnb={"image": {"alt": "The distance F of n unseen real images from the test set against n on logarithmic axes: from about 30 at a hundred images it falls as 1/n, then flattens towards about 1 at ten thousand."}}
-floors = scores.reference().card["floors"]
+floors = quality.reference().card["floors"]
 n, F = np.array(floors["n"]), np.array(floors["frechet"])
 a, b = np.polyfit(1 / n, F, 1, w=n**0.5)[::-1]
 ax = plots.curve(n, F, color=plots.DATA, label="unseen real images", marker="o")
@@ -748,12 +750,12 @@ print(f"limit {a:.2f}, of it the reference's part {b / 10_000:.2f}")
 
 # %% mystnb={"image": {"alt": "One real digit of each kind as they are, the same moved by one pixel, blurred, without the eight, and the first of them ten times over."}}
 one_each = torch.stack([(labels == digit).nonzero()[0, 0] for digit in range(10)])
-rows = [corrupt(real_x[one_each], labels[one_each]) for corrupt in scores.CORRUPTIONS.values()]
+rows = [corrupt(real_x[one_each], labels[one_each]) for corrupt in quality.CORRUPTIONS.values()]
 rows = [torch.cat([row, -torch.ones(10 - len(row), 784)]) for row in rows]
 ax = plots.image_grid((torch.cat(rows).reshape(-1, 28, 28) + 1) / 2, columns=10)
-_ = ax.set_yticks(range(14, 140, 28), scores.CORRUPTIONS)
+_ = ax.set_yticks(range(14, 140, 28), quality.CORRUPTIONS)
 
-found = {name: scores.score_images(corrupt(real_x, labels)) for name, corrupt in scores.CORRUPTIONS.items()}
+found = {name: quality.score_images(corrupt(real_x, labels)) for name, corrupt in quality.CORRUPTIONS.items()}
 print(f"{'n = 1,000':26} F/floor  coverage  labels off  confidence")
 for name, s in found.items():
     print(f"{name:26} ≈{s.frechet_ratio:6.2f}  ≈{s.coverage:7.3f}  ≈{s.label_distance:9.1%}  ≈{s.confidence:9.3f}")
@@ -771,10 +773,10 @@ assert abs(repeated.confidence - real.confidence) < 0.02
 # of them as ever. Coverage names this fault: it falls farther than for any other.
 #
 # With few images noise hides small faults. The same at $n = 10{,}000$, from the reference file that
-# `python -m diffusion_edu.scores` writes. It has one more row: training images, copied.
+# `python -m diffusion_edu.images.quality` writes. It has one more row: training images, copied.
 
 # %%
-card = scores.reference().card["corruptions"]
+card = quality.reference().card["corruptions"]
 print(f"{'n = 10,000':26} F/floor  coverage  labels off  confidence  neighbour  too close")
 for name, s in card.items():
     print(
@@ -788,7 +790,7 @@ assert card["copies of training images"]["frechet_ratio"] < 1.2
 # Only the last two columns find it out. *neighbour* is the median distance from the nearest training image, as a
 # multiple of what test images have; *too close* is the share of images that are nearer to one than 99 % of test images
 # are. New digits have 1 and 1 %, copies 0 and 100 %. This search needs the training images themselves, about two
-# seconds for 1,000 samples: `scores.score_images(x, train=points)`.
+# seconds for 1,000 samples: `quality.score_images(x, train=points)`.
 
 # %% [markdown]
 # Now the models, with 10,000 samples each. The scores stand on the cards.
@@ -886,11 +888,11 @@ assert alike > 10 and extra[99] > 0.9 * extra[-1]
 def from_time(model, t):
     """Scores of 200 real images that got the noise of time t and were denoised again."""
     x_t = diffusion.q_marginal(S, t, real_x[:200]).sample(seeded(11))
-    return scores.score_images(samplers.sample(model.x0_hat, S, x_t, steps=50, generator=seeded(12), start=t))
+    return quality.score_images(samplers.sample(model.x0_hat, S, x_t, steps=50, generator=seeded(12), start=t))
 
 
 plain = pretrained.load("mnist-ddpm-min-snr")
-back_from = {0: scores.score_images(real_x[:200])} | {t: from_time(plain, t) for t in (400, 600, 800, 1000)}
+back_from = {0: quality.score_images(real_x[:200])} | {t: from_time(plain, t) for t in (400, 600, 800, 1000)}
 print("   t  Fréchet/floor  coverage  confidence")
 for t, found in back_from.items():
     print(f"{t:4} ≈{found.frechet_ratio:13.2f} ≈{found.coverage:8.2f} ≈{found.confidence:10.3f}")
@@ -1051,7 +1053,7 @@ assert 81.74 - nll[0] < 2 * test["iw_nll_se"] and train > test["neg_elbo"]
 #
 # Each model was trained by one command, the one on its card. On a machine with a GPU the same command takes the GPU;
 # several processes share the work under `torchrun`; `--resume` goes on where a run was cut off; `--start` goes on from a finished
-# model, your own or one of ours, so nobody has to begin where we began. The README has the details.
+# model, your own or one of ours, so nobody has to begin where we began. `docs/cli.md` has the details.
 #
 # The log is there too, and beside it that of the same training by *Adam*, which scales each number of the network by
 # itself. The matrices of the DDPMs here were trained by *Muon*, which makes all singular values of a step alike (Jordan et al. 2024).
@@ -1224,7 +1226,7 @@ print("\n".join(grey["ddpm"]["commands"]))
 #
 # Four scores, and each is blind to something. Find a fault that anyone notices who looks at a thousand images, or a
 # program of three lines, while Fréchet distance, coverage, labels and confidence take the images for real ones.
-# Write it like those in `scores.CORRUPTIONS`, with the thousand images of `scores.unseen()`. Then invent a fifth
+# Write it like those in `quality.CORRUPTIONS`, with the thousand images of `quality.unseen()`. Then invent a fifth
 # score that sees it, with its floor. Then find what your score is blind to. All of this needs no training and no
 # download.
 #
@@ -1255,11 +1257,11 @@ print("\n".join(grey["ddpm"]["commands"]))
 # | $P(x \mid z)$, binary and grey | `Bernoulli`, `DiscretisedLogistic`, `DiscretisedGaussian` | `observations.py` |
 # | $q$, $p$ of images | `ConvGaussianNet`, `ConvStepNet`, `ConvBernoulliNet`, `ConvLogisticNet` | `convnets.py` |
 # | $\varepsilon_\theta(x_t, t)$ of images | `UNet`, `Mixing`, `alike` | `convnets.py`, `filters.py` |
-# | $\sigma_t^2(\hat x_0)$ | `ImageDDPM`, `variance`, `fit_image_sigma2` | `ddpm.py`, `training.py` |
-# | $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ | `min_snr`, `eps_loss` | `training.py` |
+# | $\sigma_t^2(\hat x_0)$ | `ImageDDPM`, `variance`, `fit_image_sigma2` | `ddpm.py`, `trainer.py` |
+# | $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ | `min_snr`, `eps_loss` | `trainer.py` |
 # | $L_0, \dots, L_T$ | `terms_by_t` | `evaluate.py` |
 # | $-\log P(x)$ by importance | `importance_gain`, `importance_weighted` | `evaluate.py`, `bound.py` |
-# | Fréchet distance, coverage | `frechet_distance`, `coverage`, `score_images` | `scores.py` |
+# | Fréchet distance, coverage | `frechet_distance`, `coverage`, `score_images` | `quality.py` |
 #
 # **The way on.** The lesson of section 5, that a good part of the bits is spent where no eye looks, is what latent and
 # multi-scale diffusion build on. Each of them can be put on the ruler of section 6.

@@ -19,7 +19,7 @@ OBJECTS = [
     "diffusion_edu.diffusion.q_step",
     "diffusion_edu.oracles.Mixture", "diffusion_edu.oracles.Mixture.log_prob", "diffusion_edu.gaussian.Gaussian",
     "diffusion_edu.gaussian.Gaussian.log_prob", "diffusion_edu.gaussian.entropy", "diffusion_edu.schedules.Schedule",
-    "diffusion_edu.samplers.sample", "diffusion_edu.runs.load", "diffusion_edu.data.load",
+    "diffusion_edu.samplers.sample", "diffusion_edu.training.runs.load", "diffusion_edu.data.load",
 ]  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_references_in_a_text(text, found):
         ("Schedule.alpha_bar", ["schedules"], "schedules.Schedule"),  # a field has no entry: that of its class
         ("Schedule.nonsense", ["schedules"], None),
         ("load", [], None),  # two modules have one
-        ("load", ["runs"], "runs.load"),
+        ("load", ["runs"], "training.runs.load"),
         ("x_t", [], None),
         ("a + b", [], None),
         ("torch.cumprod", [], None),

@@ -9,6 +9,7 @@ import build_book
 import pytest
 
 sys.path.insert(0, str(build_book.BOOK / "_ext"))
+import course_links
 import course_notebooks
 import course_sheet
 
@@ -38,6 +39,7 @@ def test_each_line_of_the_sheet_is_an_equation_of_a_notebook_and_stands_once():
 def test_each_code_name_is_the_library_s(tag, name):
     module, _, rest = name.partition(".")
     assert rest, f"({tag}) {name} needs its module"
+    module = f"{course_links.WINGS[module]}.{module}" if module in course_links.WINGS else module
     found = reduce(attribute, rest.split("."), importlib.import_module(f"diffusion_edu.{module}"))
     home = found.fget if isinstance(found, property) else found
     assert home.__module__ == f"diffusion_edu.{module}"

@@ -11,11 +11,12 @@ import pytest
 import torch
 from conftest import generator
 
-from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, observations, schedules, scores
+from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, observations, schedules
 from diffusion_edu.checks import core
 from diffusion_edu.checks.cells import as_text, cells, heading, project
 from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
 from diffusion_edu.data import MNIST
+from diffusion_edu.images import quality
 from diffusion_edu.oracles import Mixture
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -171,7 +172,7 @@ LIBRARY = {
     "ancestral_step": lambda b, t, xt, e, z: ddpm.ancestral_step(schedule(b), t, xt, e, b.double(), z),
     "honest_bits": bits_of_mnist,
     "grey_log_prob": lambda x, m, s: observations.DiscretisedLogistic(m, s).log_prob(x),
-    "frechet": scores.frechet_gaussians,
+    "frechet": quality.frechet_gaussians,
 }
 
 

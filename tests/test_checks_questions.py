@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from diffusion_edu import scores
 from diffusion_edu.checks.questions import cell, questions
+from diffusion_edu.images import quality
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 each_notebook = pytest.mark.parametrize("number", ["00", "01", "02", "03", "04", "05"])
@@ -58,9 +58,9 @@ def test_an_unknown_notebook_is_refused():
 
 def test_the_numbers_in_the_answers_of_05_are_those_that_come_out():
     """No cell computes them: here they are."""
-    floors = scores.reference().card["floors"]
+    floors = quality.reference().card["floors"]
     spread = floors["frechet_sd"][floors["n"].index(500)]
-    few, many = (scores.floor(n, floors)["frechet"] for n in (500, 10_000))
+    few, many = (quality.floor(n, floors)["frechet"] for n in (500, 10_000))
     text = " ".join(cell("05").split())
     for said in (
         f"500 unseen real images get {few:.1f}, and 10,000 get {many:.1f}",

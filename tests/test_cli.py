@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_edu import cli, pretrained, runs, samplers, schedules
-from diffusion_edu.convnets import Mixing
+from diffusion_edu import cli, pretrained, samplers, schedules
+from diffusion_edu.images.convnets import Mixing
+from diffusion_edu.training import runs
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -62,7 +63,7 @@ def trained(tmp_path_factory):
     root, dirs = tmp_path_factory.mktemp("runs"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "TRAIN_POINTS", 2000)
-        patch.setattr(runs, "fit_sigma2", lambda model, data, seed: None)  # its own tests: test_training.py
+        patch.setattr(runs, "fit_sigma2", lambda model, data, seed: None)  # its own tests: test_trainer.py
         for model, data in [("vae", "swiss-roll"), ("hvae", "swiss-roll"), ("ddpm", "swiss-roll"), ("vae", "digits")]:
             out = dirs[f"{model} {data}"] = root / f"{model}-{data}"
             succeeds("train", model, "--data", data, "--out", out, "--steps", 2)
@@ -576,7 +577,8 @@ def test_a_run_killed_between_any_two_writes_ends_the_same(straight, monkeypatch
 def test_kill_9_at_a_random_moment(tmp_path):
     """In processes of their own, with the real signal, within 0.3 s of the start of training."""
     small = "runs.SAVE_EVERY, runs.TRAIN_POINTS = 50, 2000"
-    code = f"import sys; from diffusion_edu import cli, runs; {small}; sys.exit(cli.main(sys.argv[1:]))"
+    modules = "import sys; from diffusion_edu import cli; from diffusion_edu.training import runs"
+    code = f"{modules}; {small}; sys.exit(cli.main(sys.argv[1:]))"
     train = ["train", "vae", "--data", "swiss-roll", "--steps", "200", "--out"]
     start = lambda *args: subprocess.Popen(  # noqa: E731
         [sys.executable, "-c", code, *map(str, args)], env=ENVIRONMENT, stderr=subprocess.DEVNULL

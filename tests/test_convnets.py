@@ -8,7 +8,8 @@ from conftest import assert_mean, generator
 from torch.testing import assert_close
 
 from diffusion_edu.bound import bound, generate
-from diffusion_edu.convnets import (
+from diffusion_edu.hvae import HVAE
+from diffusion_edu.images.convnets import (
     ConvBernoulliNet,
     ConvGaussianNet,
     ConvLogisticNet,
@@ -19,8 +20,7 @@ from diffusion_edu.convnets import (
     from_maps,
     to_maps,
 )
-from diffusion_edu.filters import FILTERS, alike
-from diffusion_edu.hvae import HVAE
+from diffusion_edu.images.filters import FILTERS, alike
 from diffusion_edu.schedules import make_schedule
 from diffusion_edu.vae import VAE
 

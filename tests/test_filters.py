@@ -7,8 +7,8 @@ import torch
 from conftest import generator
 from torch.testing import assert_close
 
-from diffusion_edu import filters
-from diffusion_edu.filters import FILTERS, LEAST, REACH, WIDTHS, alike, neighbours, shades
+from diffusion_edu.images import filters
+from diffusion_edu.images.filters import FILTERS, LEAST, REACH, WIDTHS, alike, neighbours, shades
 
 NOISE = torch.tensor([0.01, 0.05, 0.3])
 SHADES = torch.rand(3, 784, generator=generator(0)) * 2 - 1

@@ -9,7 +9,9 @@ import pytest
 import torch
 from conftest import generator
 
-from diffusion_edu import data, lenet, mnist, scores
+from diffusion_edu import data
+from diffusion_edu.images import lenet, mnist, quality
+from diffusion_edu.training import namer
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +37,13 @@ def test_the_card_is_true_of_the_weights(net):
     assert card["test_accuracy"] >= 0.99
     assert not any(p.requires_grad for p in net.parameters())
     assert not re.search(r"/(home|tmp|work|root)/", json.dumps(card))
-    settings = {"steps": lenet.STEPS, "batch": lenet.BATCH, "shift": lenet.SHIFT, "peak_learning_rate": lenet.PEAK_LR}
+    settings = {"steps": namer.STEPS, "batch": namer.BATCH, "shift": namer.SHIFT, "peak_learning_rate": namer.PEAK_LR}
     assert {k: card[k] for k in settings} == settings
 
 
 def test_it_reads_unseen_digits_even_moved(net):
     """At least 98 % of 1,000: the card says 99 % of 10,000, and 0.98 is three standard errors below."""
-    images, labels = scores.unseen()
+    images, labels = quality.unseen()
     x = lenet.to_points(images)
     assert lenet.accuracy(net, x, labels) >= 0.98
     moved = lenet.shifted(x, torch.full((1000,), 2), torch.full((1000,), -2))
@@ -87,20 +89,20 @@ def test_shifting_moves_each_image_by_its_own_pixels():
 def test_the_loss_is_the_cross_entropy_of_moved_images(net, digits, monkeypatch):
     x, labels = digits[0][:50], digits[1][:50]
     batch = torch.cat([x, labels.unsqueeze(1).float()], dim=1)
-    monkeypatch.setattr(lenet, "SHIFT", 0)
-    plain = lenet.name_loss(net, batch, generator(0))["loss"]
+    monkeypatch.setattr(namer, "SHIFT", 0)
+    plain = namer.name_loss(net, batch, generator(0))["loss"]
     probability = lenet.apply(net, x)[1][torch.arange(50), labels]
     torch.testing.assert_close(plain, -probability.log().mean(), rtol=1e-4, atol=1e-6)
-    monkeypatch.setattr(lenet, "SHIFT", 2)
-    assert lenet.name_loss(net, batch, generator(0))["loss"] != plain
+    monkeypatch.setattr(namer, "SHIFT", 2)
+    assert namer.name_loss(net, batch, generator(0))["loss"] != plain
 
 
 def test_training_learns_and_is_a_function_of_the_seed(digits, monkeypatch):
-    monkeypatch.setattr(lenet, "BATCH", 64)
+    monkeypatch.setattr(namer, "BATCH", 64)
     x, labels = digits
-    trained = lenet.train(x[:1400], labels[:1400], steps=200, seed=1)
+    trained = namer.train(x[:1400], labels[:1400], steps=200, seed=1)
     assert lenet.accuracy(trained, x[1400:], labels[1400:]) > 0.8
-    few = [lenet.train(x, labels, steps=3, seed=seed) for seed in (1, 1, 2)]
+    few = [namer.train(x, labels, steps=3, seed=seed) for seed in (1, 1, 2)]
     assert lenet.weights_of(few[0]) == lenet.weights_of(few[1]) != lenet.weights_of(few[2])
 
 
@@ -110,10 +112,10 @@ def test_publishing_writes_what_load_reads(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "load", lambda train=True, progress=True: sets[train])
     monkeypatch.setattr(lenet, "SEEN", 1300)
     monkeypatch.setattr(lenet, "HOME", tmp_path)
-    made = lenet.publish(tmp_path, steps=3, progress=False)
+    made = namer.publish(tmp_path, steps=3, progress=False)
     assert made == lenet.card()
     net = lenet.load()
-    expected = lenet.train(lenet.to_points(images[:1300]), digits[1][:1300], steps=3)
+    expected = namer.train(lenet.to_points(images[:1300]), digits[1][:1300], steps=3)
     assert lenet.weights_of(net) == lenet.weights_of(expected)
     assert made["test_accuracy"] == pytest.approx(
         lenet.accuracy(net, lenet.to_points(images[1400:]), digits[1][1400:]), abs=1e-4

@@ -10,8 +10,9 @@ from conftest import generator
 from PIL import Image
 from test_cli import contents, fails, same_run, succeeds
 
-from diffusion_edu import cli, logs, nets, runs, samplers, schedules
+from diffusion_edu import cli, nets, samplers, schedules
 from diffusion_edu.ddpm import DDPM
+from diffusion_edu.training import logs, runs
 
 TRAIN = ["train", "vae", "--data", "digits", "--steps", 20, "--batch", 16, "--device", "cpu", "--out"]
 

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from diffusion_edu import mnist
+from diffusion_edu.images import mnist
 
 NAME = "t10k-labels-idx1-ubyte.gz"
 LABELS = torch.arange(200, dtype=torch.uint8) % 10

@@ -15,12 +15,14 @@ import torch
 from conftest import assert_mean, generator
 from torch.testing import assert_close
 
-from diffusion_edu import cli, mnist, runs, training
+from diffusion_edu import cli, training
 from diffusion_edu.bound import bound, generate
 from diffusion_edu.data import MNIST, BinaryMNIST, load
 from diffusion_edu.evaluate import report, score_chain
+from diffusion_edu.images import mnist
 from diffusion_edu.observations import Bernoulli, DiscretisedLogistic
 from diffusion_edu.pretrained import images
+from diffusion_edu.training import runs
 
 N = {"train": 300, "t10k": 50}
 

@@ -135,6 +135,11 @@ def names_in(file: Path) -> set[str]:
     return found
 
 
+def home(name: str) -> Path:
+    """The library's file of this name, in whichever folder it lies."""
+    return next((ROOT / "diffusion_edu").rglob(Path(name).name), ROOT / "diffusion_edu" / name)
+
+
 @EACH
 def test_closing_table_names_what_exists(path):
     table = prose(path).rpartition("| symbol | code | file |")[2].strip().partition("\n\n")[0].splitlines()
@@ -142,7 +147,7 @@ def test_closing_table_names_what_exists(path):
     for row in table[1:]:
         columns = [c.strip() for c in re.split(r"(?<!\\)\|", row.strip().strip("|"))]
         assert len(columns) == 3, f"three columns wanted (a bar inside a formula is \\mid or \\|): {row}"
-        files = [ROOT / "diffusion_edu" / Path(name).name for name in re.findall(r"`([\w/]+\.py)`", columns[2])]
+        files = [home(name) for name in re.findall(r"`([\w/]+\.py)`", columns[2])]
         assert files, f"no file named: {row}"
         assert all(file.exists() for file in files), f"no such file: {row}"
         known = set().union(*map(names_in, files), {file.stem for file in files})

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from diffusion_edu import optimisers
-from diffusion_edu.optimisers import Muon, orthogonalised
+from diffusion_edu.training import optimisers
+from diffusion_edu.training.optimisers import Muon, orthogonalised
 
 SHAPES = [(5, 5), (4, 9), (9, 4), (1, 7), (32, 3)]
 

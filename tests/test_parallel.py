@@ -17,8 +17,8 @@ import pytest
 import torch
 from test_cli import ENVIRONMENT, same_run
 
-from diffusion_edu import runs
-from diffusion_edu.parallel import ALONE, Processes, from_environment
+from diffusion_edu.training import runs
+from diffusion_edu.training.parallel import ALONE, Processes, from_environment
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks")
 
@@ -27,7 +27,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test forks"
 LAUNCHER = """
 import json, os, socket, sys
 import torch._dynamo  # each process would import it anew
-from diffusion_edu import cli, parallel, runs
+from diffusion_edu import cli
+from diffusion_edu.training import parallel, runs
 runs.TRAIN_POINTS, runs.SAVE_EVERY, runs.LOG_EVERY = 2000, 10, 4
 runs.fit_sigma2 = lambda model, data, seed: None
 

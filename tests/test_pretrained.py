@@ -7,7 +7,8 @@ import re
 import pytest
 import torch
 
-from diffusion_edu import cli, data, diffusion, evaluate, oracles, pretrained, runs, samplers
+from diffusion_edu import cli, data, diffusion, evaluate, oracles, pretrained, samplers
+from diffusion_edu.training import runs
 
 each_model = pytest.mark.parametrize("name", pretrained.NAMES)
 

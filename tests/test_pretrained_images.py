@@ -8,8 +8,10 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from diffusion_edu import cli, data, evaluate, lenet, optimisers, pretrained, runs, scores
+from diffusion_edu import cli, data, evaluate, pretrained
+from diffusion_edu.images import lenet, quality
 from diffusion_edu.pretrained import images
+from diffusion_edu.training import optimisers, runs
 
 each_model = pytest.mark.parametrize("name", pretrained.IMAGES)
 GREY = pretrained.GREY
@@ -32,7 +34,7 @@ def test_the_weights_are_those_of_the_card(models, name):
 
 @pytest.mark.parametrize("name", ["mnist-vae", "mnist-hvae"])
 def test_the_bits_on_the_reference_images_are_the_cards(models, name):
-    x, stated = data.MNIST.to_points(scores.reference().images), pretrained.card(name)["test"]
+    x, stated = data.MNIST.to_points(quality.reference().images), pretrained.card(name)["test"]
     elbo = evaluate.score_chain(x, models[name], torch.Generator().manual_seed(1)).elbo.double()
     mean, se = evaluate.mean_and_error(-elbo / (784 * math.log(2)))
     assert abs(mean - stated["bits_per_dim"]) < 4.5 * se
@@ -40,7 +42,7 @@ def test_the_bits_on_the_reference_images_are_the_cards(models, name):
 
 
 def test_the_ddpm_spends_the_bits_that_its_card_says(models):
-    x, stated = data.MNIST.to_points(scores.reference().images), pretrained.card("mnist-ddpm")["test"]
+    x, stated = data.MNIST.to_points(quality.reference().images), pretrained.card("mnist-ddpm")["test"]
     means, _ = evaluate.terms_by_t(x, models["mnist-ddpm"].chain(), 2, torch.Generator().manual_seed(1))
     assert data.MNIST.bits_per_dim(means.sum().item()) == pytest.approx(stated["bits_per_dim"], abs=0.15)
     parts = stated["reconstruction"] + stated["consistency"] + stated["prior"]

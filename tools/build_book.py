@@ -26,6 +26,7 @@ HTML = BOOK / "_build" / "html"
 WEIGHT = 600 * 1024  # a notebook's page with its pictures, third-party scripts aside
 TAG = re.compile(r"\\tag\{([\w.]+)\}")
 COMMANDS = {"cli", "__main__"}  # the program; the README describes it
+WINGS = ("images", "training")  # whose modules have entries of their own
 
 
 def build(*options: str) -> int:
@@ -123,7 +124,12 @@ def of_notebook(text: Path) -> list[str]:
 
 
 def public_modules() -> set[str]:
-    return {module.name for module in pkgutil.iter_modules(diffusion_edu.__path__)} - COMMANDS
+    """The package's modules and those of its wings, `images.quality` among them."""
+    own = {module.name for module in pkgutil.iter_modules(diffusion_edu.__path__)} - COMMANDS
+    wings = {
+        f"{wing}.{path.stem}" for wing in WINGS for path in (Path(diffusion_edu.__path__[0]) / wing).glob("[a-z]*.py")
+    }
+    return own | wings
 
 
 def problems() -> list[str]:

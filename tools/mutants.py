@@ -27,7 +27,10 @@ class Mutant(NamedTuple):
 
 
 def _of(module: str, *bugs: tuple[str, str, str], tests: tuple[str, ...] | None = None) -> list[Mutant]:
-    return [Mutant(name, f"{module}.py", old, new, tests or (f"test_{module}.py",)) for name, old, new in bugs]
+    return [
+        Mutant(name, f"{module}.py", old, new, tests or (f"test_{module.split('/')[-1]}.py",))
+        for name, old, new in bugs
+    ]
 
 
 MUTANTS = [
@@ -75,12 +78,12 @@ MUTANTS = [
         tests=("test_mnist_models.py",),
     ),
     *_of(
-        "training",
+        "training/trainer",
         ("pixels binarised the wrong way round", ".to(x) < x).to(x), generator)", ".to(x) > x).to(x), generator)"),
         tests=("test_mnist_models.py",),
     ),
     *_of(
-        "mnist",
+        "images/mnist",
         ("a kept file is trusted unseen", "if _hash(path, source.kind) == source.hashes[name]:", "if True:"),
         ("dimensions read little-endian", 'struct.unpack(f">{dims}i"', 'struct.unpack(f"<{dims}i"'),
         ("a file too long is read", "len(data) - start != size", "len(data) - start < size"),
@@ -229,7 +232,7 @@ MUTANTS = [
         tests=("test_nets.py",),
     ),
     *_of(
-        "optimisers",
+        "training/optimisers",
         ("half of each matrix's gradient left out", "x @ x.T", "x @ x.T / 2"),
         ("a tall matrix taken for a wide one", "g if g.shape[0] <= g.shape[1]", "g if g.shape[0] > g.shape[1]"),
         ("momentum with its weights exchanged", '(p.grad, 1 - group["momentum"])', '(p.grad, group["momentum"])'),
@@ -238,7 +241,7 @@ MUTANTS = [
         ("Muon climbs", "p.sub_(", "p.add_("),
     ),
     *_of(
-        "training",
+        "training/trainer",
         ("resume without the optimiser", "            optimiser.load_state_dict(kept)", "            pass"),
         (
             "resume without the average",
@@ -274,7 +277,7 @@ MUTANTS = [
         ),
     ),
     *_of(
-        "training",
+        "training/trainer",
         ("bfloat16 that is never switched on", "enabled=precision == torch.bfloat16", "enabled=False"),
         ("a compiler that is never called", "torch.compile(module.net.forward, **settings)", "module.net.forward"),
     ),
@@ -282,10 +285,10 @@ MUTANTS = [
         "nets",
         ("a mean rounded to bfloat16", "self.net(z).to(z.dtype).chunk", "self.net(z).chunk"),
         ("logits rounded to bfloat16", "Bernoulli(self.net(z).to(z.dtype))", "Bernoulli(self.net(z))"),
-        tests=("test_training.py",),
+        tests=("test_trainer.py",),
     ),
     *_of(
-        "logs",
+        "training/logs",
         ("pictures by columns", ".transpose(1, 2).reshape(rows", ".transpose(0, 1).reshape(rows"),
         (
             "pictures that start from other noise",
@@ -304,7 +307,7 @@ MUTANTS = [
         tests=("test_mnist_models.py",),
     ),
     *_of(
-        "runs",
+        "training/runs",
         ("an older run taken for Muon's", "stored = BEFORE |", 'stored = {"mixing": 0} |'),
         ("an older run given a layer it had not", "stored = BEFORE |", 'stored = {"optimiser": "adam"} |'),
         ("a run that forgets where it starts from", 'save(new / "checkpoint.pt", state)', "pass"),
@@ -313,7 +316,7 @@ MUTANTS = [
         tests=("test_cli.py",),
     ),
     *_of(
-        "runs",
+        "training/runs",
         ("pictures of the model itself", "log.draw(t.step, t.ema)", "log.draw(t.step, t.model)"),
         (
             "pictures that use up the trainer's noise",
@@ -324,7 +327,7 @@ MUTANTS = [
         tests=("test_logs.py",),
     ),
     *_of(
-        "training",
+        "training/trainer",
         (
             "processes that train unconnected copies",
             "self.terms = DistributedDataParallel(self.terms)",
@@ -333,7 +336,7 @@ MUTANTS = [
         tests=("test_parallel.py::test_more_processes_come_to_the_same_parameters",),
     ),
     *_of(
-        "parallel",
+        "training/parallel",
         (
             "every process with the same shards",
             "range(self.rank * each, (self.rank + 1) * each)",
@@ -361,13 +364,13 @@ MUTANTS = [
         ("gap with the wrong sign", "log_p.double() - b.elbo.double()", "b.elbo.double() - log_p.double()"),
     ),
     *_of(
-        "runs",
+        "training/runs",
         ("metrics rows kept after resume", "and int(r[0]) <= step]", "]"),
         ("a checkpoint that is not read on resume", "t.load_state_dict(state)", "t.step = state['step']"),
         tests=("test_cli.py::test_a_run_killed_between_any_two_writes_ends_the_same",),
     ),
     *_of(
-        "convnets",
+        "images/convnets",
         ("a U-Net that does not hear the time", "r = r * (1 + scale) + shift", "r = r * 1 + 0 * (scale + shift)"),
         (
             "a latent of maps read as a vector",
@@ -388,7 +391,7 @@ MUTANTS = [
         ("filters measured by the next step's noise", "alike(x, self.noise[t])", "alike(x, self.noise[t - 1])"),
     ),
     *_of(
-        "filters",
+        "images/filters",
         ("the filter's width √2 too small", "(d * (-(d**2) / 4).exp())", "(d * (-(d**2) / 2).exp())"),
         ("a pixel is its own neighbour", "around[..., :4], around[..., 5:]", "around[..., :4], around[..., 4:8]"),
         ("white beyond the border", "value=-1.0", "value=1.0"),
@@ -408,7 +411,7 @@ MUTANTS = [
         tests=("test_image_ddpm.py",),
     ),
     *_of(
-        "training",
+        "training/trainer",
         ("c₀ not squared", "c0[t].item() ** 2 * mse", "c0[t].item() * mse"),
         ("ranges of the data, not of x̂₀", "model.ranges(x0_hat).flatten()", "model.ranges(x0).flatten()"),
         tests=("test_image_ddpm.py",),
@@ -427,13 +430,13 @@ MUTANTS = [
         tests=("test_mnist_models.py::test_grey_levels_are_points_that_the_discretised_laws_take",),
     ),
     *_of(
-        "lenet",
+        "images/lenet",
         ("images moved the other way", "reach - down.unsqueeze(1)", "reach + down.unsqueeze(1)"),
         ("black in the middle of the scale", "float() / 127.5 - 1", "float() / 255"),
         ("weights of any hash", "!= stated:", "== 0:"),
     ),
     *_of(
-        "scores",
+        "images/quality",
         ("Fréchet without its root", "root @ cov_2 @ root).clamp(min=0).sqrt()", "root @ cov_2 @ root).clamp(min=0)"),
         ("Fréchet without the means", "(mean - mean_2).square().sum() + cov", "0 * mean.sum() + cov"),
         ("the point itself counted as a neighbour", ".topk(k + 1, largest", ".topk(k, largest"),
@@ -455,7 +458,7 @@ MUTANTS = [
         ),
     ),
     *_of(
-        "runs",
+        "training/runs",
         (
             "a damaged checkpoint taken for none",
             '        raise ValueError(f"{path} is damaged and cannot',
@@ -517,7 +520,7 @@ def main(pattern: str = "") -> int:
     survivors = []
     for mutant in (m for m in MUTANTS if pattern in f"{m.file} {m.name}"):
         test = caught_by(mutant, sys.executable)
-        print(f"{mutant.file:13} {mutant.name:46} {test or 'SURVIVED'}", flush=True)
+        print(f"{mutant.file:24} {mutant.name:46} {test or 'SURVIVED'}", flush=True)
         survivors += [mutant.name] * (not test)
     print(f"{len(survivors)} survived")
     return 1 if survivors else 0

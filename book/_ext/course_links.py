@@ -3,12 +3,15 @@
 import importlib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from course_notebooks import Notebook, equations, read
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
+
+import diffusion_edu
 
 logger = logging.getLogger(__name__)
 TAG = re.compile(r"\\tag\{([\w.]+)\}")
@@ -18,6 +21,12 @@ CLOSED = (
     addnodes.desc_signature,
 )  # fmt: skip
 API = "api"
+# The modules of a wing are called by their own names: `quality.coverage` lies in images/quality.py
+WINGS = {
+    path.stem: wing
+    for wing in ("images", "training")
+    for path in (Path(diffusion_edu.__file__).parent / wing).glob("[a-z]*.py")
+}
 
 
 def anchor(tag: str) -> str:
@@ -95,6 +104,16 @@ class Linker:
         if name in self.objects:
             return name
         module, _, rest = name.removeprefix("diffusion_edu.").partition(".")
+        if module in WINGS:
+            return self.documented(f"diffusion_edu.{WINGS[module]}.{module}.{rest}")
+        if module in WINGS.values():
+            inner, _, after = rest.partition(".")
+            if inner in WINGS:
+                module, rest = f"{module}.{inner}", after
+            else:  # `training.Trainer`: what a wing passes on from one of its modules
+                passed_on = getattr(importlib.import_module(f"diffusion_edu.{module}"), inner, None)
+                home = getattr(passed_on, "__module__", "")
+                return self.documented(f"{home}.{rest}") if home.startswith(f"diffusion_edu.{module}.") else None
         owner, _, member = rest.partition(".")
         if not member:
             return None
@@ -120,7 +139,7 @@ class Linker:
         if documented := self.documented(f"diffusion_edu.{code}"):
             if "." in code:
                 return documented
-        every = {n.split(".")[1] for n in self.objects if n.count(".") >= 2}
+        every = {n.split(".")[1] for n in self.objects if n.count(".") >= 2} | WINGS.keys()
         found = {f for m in (modules or every) if (f := self.documented(f"diffusion_edu.{m}.{code}"))}
         if modules and not found:
             return self.resolve(code)

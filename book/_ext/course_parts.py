@@ -68,7 +68,7 @@ class Minutes(OfNotebook):
 
 
 class Seconds(OfNotebook):
-    """{seconds}`03`: how long all its cells took to run when the table in the README was measured."""
+    """{seconds}`03`: how long all its cells took to run when docs/measured.md was written."""
 
     def node(self, notebook, _):
         results = Path(self.env.srcdir).parent / "tools" / "bench" / "results.json"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .. import lenet, scores
+from ..images import lenet, quality
 from .core import Draw, Exercise, Mistake, Ordering, Project, Property
 
 # --- honest_bits --------------------------------------------------------------------------------------------------
@@ -455,13 +455,13 @@ REAL, SHIFTED, BLURRED, FEW = "1,000 real", "1,000 shifted", "1,000 blurred", "1
 @functools.cache
 def _distances() -> dict[str, float]:
     """The Fréchet distances of four sets of images; of the small one, the mean over the ten hundreds."""
-    images, labels = scores.unseen()
-    x, net, known = lenet.to_points(images), lenet.load(), scores.reference().features
-    F = lambda points: scores.frechet_distance(lenet.apply(net, points)[0], known)  # noqa: E731
+    images, labels = quality.unseen()
+    x, net, known = lenet.to_points(images), lenet.load(), quality.reference().features
+    F = lambda points: quality.frechet_distance(lenet.apply(net, points)[0], known)  # noqa: E731
     return {
         REAL: F(x),
-        SHIFTED: F(scores.one_pixel_right(x, labels)),
-        BLURRED: F(scores.blurred(x, labels)),
+        SHIFTED: F(quality.one_pixel_right(x, labels)),
+        BLURRED: F(quality.blurred(x, labels)),
         FEW: sum(F(part) for part in x.split(100)) / 10,
     }
 
@@ -507,7 +507,7 @@ PROJECT = Project(
     text=r"""
 Four scores, and each is blind to something. Find a fault that anyone notices who looks at a thousand images, or
 a program of three lines, while Fréchet distance, coverage, labels and confidence take the images for real ones. Write
-it like those in `scores.CORRUPTIONS`, with the thousand images of `scores.unseen()`. Then
+it like those in `quality.CORRUPTIONS`, with the thousand images of `quality.unseen()`. Then
 invent a fifth score that sees it, with its floor. Then find what your score is blind to. All of this needs no
 training and no download.""",
     rubric=(

@@ -33,9 +33,9 @@ from ..data import SwissRoll
 from ..ddpm import DDPM
 from ..evaluate import report
 from ..hvae import HVAE
-from ..runs import DDPM_FIELDS, TRAIN_POINTS, Config, build, trainer
-from ..runs import load as load_run
 from ..samplers import sample
+from ..training.runs import DDPM_FIELDS, TRAIN_POINTS, Config, build, trainer
+from ..training.runs import load as load_run
 from ..vae import VAE
 
 NAMES = ("cosine", "linear", "short")
@@ -76,7 +76,7 @@ def card(name: str) -> dict:
 
     Of the roll's, `gap` is E[log p(x) − ELBO] in nats with the standard error `gap_se`, and `neg_elbo` and `entropy`
     are its two sides, over `points` fresh points. Of the images', `test` is what `evaluate.report` says of the test
-    set, `scores` what scores.py says of samples (of the later DDPMs' more than once, see images.SCORED), `seconds` the
+    set, `scores` what quality.py says of samples (of the later DDPMs' more than once, see images.SCORED), `seconds` the
     wall time on `device`. `config` is the run's configuration, `commands` make the files again.
     """
     if name not in NAMES + IMAGES:

@@ -4,7 +4,7 @@ the training of a model of MNIST took."""
 import sys
 from pathlib import Path
 
-from ..runs import read_config
+from ..training.runs import read_config
 from . import images, publish
 
 if __name__ == "__main__":

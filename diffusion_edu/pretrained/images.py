@@ -12,11 +12,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .. import data, logs, scores
+from .. import data
 from ..ddpm import DDPM
 from ..evaluate import report, score_chain
-from ..runs import MIXING, Config, load, trainer
+from ..images import quality
 from ..samplers import SAMPLERS
+from ..training import logs
+from ..training.runs import MIXING, Config, load, trainer
 
 STEPS = 50  # of the sampler, where nothing else is said
 # Of a DDPM's samples, how each of the card's scores had them drawn: by this sampler in so many steps. One that was
@@ -44,9 +46,9 @@ def draw(
 
 
 def probe(model: nn.Module, config: Config) -> float:
-    """−ELBO in nats of the hundred reference images (scores.py), one seeded draw of the latents: whoever has the
+    """−ELBO in nats of the hundred reference images (quality.py), one seeded draw of the latents: whoever has the
     weights can compute it again without MNIST's files. Of a DDPM, the mean squared error of x̂₀ at t = T/2 instead."""
-    x, generator = PROBE[config.data](scores.reference().images), torch.Generator().manual_seed(0)
+    x, generator = PROBE[config.data](quality.reference().images), torch.Generator().manual_seed(0)
     if not isinstance(model, DDPM):
         return -score_chain(x, model, generator).elbo.mean().item()
     t = model.schedule.T // 2
@@ -123,9 +125,9 @@ def _training(config: Config, name: str) -> dict:
 def _score(x: Tensor, file: Path | None = None) -> dict:
     """The scores of samples x; the first of them go into `file` with the training images nearest to them."""
     train = data.MNIST().train_pixels
-    found = scores.score_images(x, train=train).as_dict()
+    found = quality.score_images(x, train=train).as_dict()
     if file:
-        distance, index = scores.nearest(x[:SHOWN], train)
+        distance, index = quality.nearest(x[:SHOWN], train)
         grey = lambda x: ((x + 1) * 127.5).round().byte().reshape(-1, 28, 28).numpy()  # noqa: E731
         np.savez_compressed(file, samples=grey(x[:SHOWN]), nearest=grey(train[index]), index=index, distance=distance)
     rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in found.items()}

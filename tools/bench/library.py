@@ -1,10 +1,10 @@
-"""Measures what the README claims.
+"""Measures what docs/measured.md states.
 
 python tools/bench/library.py [--only models|cards|speed|precision|notebooks] [--quick]
 
 Trains each model for a fixed number of steps, chosen to take about a minute on two CPU cores, and reports
 the seconds it took beside what it reached. Writes tools/bench/results.json and tools/bench/table.md, and puts the table
-between the README's bench markers; with --only it keeps the other rows as they were. --quick takes a
+between the page's bench markers; with --only it keeps the other rows as they were. --quick takes a
 hundredth of the steps and writes nothing: a smoke test.
 """
 
@@ -22,17 +22,17 @@ from pathlib import Path
 
 import torch
 
-from diffusion_edu import evaluate, pretrained, runs, samplers
-from diffusion_edu.convnets import UNet
+from diffusion_edu import evaluate, pretrained, samplers
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.ddpm import DDPM
 from diffusion_edu.diffusion import ForwardProcess
 from diffusion_edu.gaussian import randn
 from diffusion_edu.hvae import HVAE
+from diffusion_edu.images.convnets import UNet
 from diffusion_edu.nets import EpsNet
 from diffusion_edu.oracles import exact_denoiser
 from diffusion_edu.schedules import cosine
-from diffusion_edu.training import Trainer, binarised, elbo_loss, eps_loss, fit_sigma2
+from diffusion_edu.training import Trainer, binarised, elbo_loss, eps_loss, fit_sigma2, runs
 from diffusion_edu.vae import VAE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -309,8 +309,8 @@ def models_part(quick: bool, seed: int) -> list[dict]:
 
 
 def write(parts: dict[str, list[dict]], about: dict) -> None:
-    """tools/bench/results.json, tools/bench/table.md and the README's table, parts not measured now kept."""
-    folder, readme = ROOT / "tools" / "bench", ROOT / "README.md"
+    """tools/bench/results.json, tools/bench/table.md and the table of docs/measured.md, parts not measured now kept."""
+    folder, page = ROOT / "tools" / "bench", ROOT / "docs" / "measured.md"
     folder.mkdir(exist_ok=True)
     results = folder / "results.json"
     kept = json.loads(results.read_text())["parts"] if results.exists() else {}
@@ -320,7 +320,7 @@ def write(parts: dict[str, list[dict]], about: dict) -> None:
     text = f"{table([row for rows in parts.values() for row in rows])}\n\nMeasured on a shared machine: {note}.\n"
     (folder / "table.md").write_text(text)
     block = f"<!-- bench -->\n{text}<!-- /bench -->"
-    readme.write_text(re.sub(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, readme.read_text(), flags=re.S))
+    page.write_text(re.sub(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, page.read_text(), flags=re.S))
 
 
 def main() -> None:

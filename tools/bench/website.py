@@ -1,8 +1,8 @@
 """Measures how far the website reaches: python tools/bench/website.py [--quick]      (after `make book`)
 
 In headless Chromium, every host but this one unresolvable: requests, errors, accessibility and weight of each page,
-how long a widget takes to be alive and to answer, and how long the site takes to build. Writes tools/bench/site.json and
-tools/bench/site.md, and puts the table between the README's bench-site markers. --quick measures two pages and writes none.
+how long a widget takes to be alive and to answer, and how long the site takes to build. Writes site.json and site.md
+beside this file, and puts the table between the page's bench-site markers. --quick measures two pages, writes none.
 """
 
 import argparse
@@ -256,8 +256,8 @@ def table(rows: list[dict]) -> str:
 
 
 def write(rows: list[dict], about: dict) -> None:
-    """tools/bench/site.json, tools/bench/site.md and the README's table."""
-    folder, readme = ROOT / "tools" / "bench", ROOT / "README.md"
+    """tools/bench/site.json, tools/bench/site.md and the table of docs/measured.md."""
+    folder, page_of_tables = ROOT / "tools" / "bench", ROOT / "docs" / "measured.md"
     folder.mkdir(exist_ok=True)
     text = json.dumps({"machine": about, "rows": rows}, indent=2, ensure_ascii=False) + "\n"
     (folder / "site.json").write_text(text, encoding="utf-8")
@@ -265,9 +265,9 @@ def write(rows: list[dict], about: dict) -> None:
     text = f"{table(rows)}\n\nMeasured on a shared machine: {note}.\n"
     (folder / "site.md").write_text(text, encoding="utf-8")
     block = f"<!-- bench-site -->\n{text}<!-- /bench-site -->"
-    old = readme.read_text(encoding="utf-8")
+    old = page_of_tables.read_text(encoding="utf-8")
     new = re.sub(r"<!-- bench-site -->.*<!-- /bench-site -->", lambda _: block, old, flags=re.S)
-    readme.write_text(new, encoding="utf-8")
+    page_of_tables.write_text(new, encoding="utf-8")
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.ddpm import DDPM, eps_weight
 from diffusion_edu.hvae import HVAE
 from diffusion_edu.nets import BernoulliNet, EpsNet, GaussianNet
-from diffusion_edu.optimisers import MUON_LR
 from diffusion_edu.oracles import gaussian
 from diffusion_edu.schedules import cosine, linear
 from diffusion_edu.training import (
@@ -31,6 +30,7 @@ from diffusion_edu.training import (
     step_generator,
     uniform_t,
 )
+from diffusion_edu.training.optimisers import MUON_LR
 from diffusion_edu.vae import VAE
 
 DATA = SwissRoll().sample(2000, seed=1).float()

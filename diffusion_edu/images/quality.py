@@ -1,10 +1,10 @@
 """How good are samples of digits? Scores on a LeNet's features, each beside what unseen real images get.
 
-    from diffusion_edu import scores
+    from diffusion_edu.images import quality
     print(scores.score_images(x))                # x: (n, 784) in [−1, 1], n from 100 to 10,000
     scores.score_images(x, train=points)         # with the training images: does it copy?
 
-    python -m diffusion_edu.scores               # makes the reference files again from MNIST, minutes on one core
+    python -m diffusion_edu.images.quality    # makes the reference files again from MNIST, minutes on one core
 
 Four questions, because each score is blind to something:
 
@@ -349,7 +349,7 @@ def publish(folder: Path) -> dict:
         "sha256": hashlib.sha256(raw).hexdigest(),
         "unseen_sha256": hashlib.sha256((folder / "mnist_unseen.npz").read_bytes()).hexdigest(),
         "lenet": lenet.name_of(net),
-        "command": "python -m diffusion_edu.scores",
+        "command": "python -m diffusion_edu.images.quality",
         "images": "MNIST, copyright Y. LeCun and C. Cortes, CC BY-SA 3.0",
         "torch": torch.__version__,
         "labels": shares,

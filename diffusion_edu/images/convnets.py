@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
+from ..gaussian import Gaussian
+from ..nets import GaussianNet, NoiseNet, mlp
+from ..observations import Bernoulli, DiscretisedLogistic
+from ..schedules import Schedule
 from .filters import FILTERS, SIDE, alike
-from .gaussian import Gaussian
-from .nets import GaussianNet, NoiseNet, mlp
-from .observations import Bernoulli, DiscretisedLogistic
-from .schedules import Schedule
 
 PIXELS, COARSE = SIDE**2, 49
 

@@ -18,16 +18,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from . import data as datasets
+from .. import data as datasets
+from ..ddpm import DDPM, ImageDDPM
+from ..hvae import HVAE
+from ..images.convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
+from ..nets import EpsNet
+from ..samplers import SAMPLERS
+from ..schedules import Schedule, make_schedule
+from ..vae import VAE
 from . import logs, optimisers
-from .convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
-from .ddpm import DDPM, ImageDDPM
-from .hvae import HVAE
-from .nets import EpsNet
 from .parallel import ALONE, Processes
-from .samplers import SAMPLERS
-from .schedules import Schedule, make_schedule
-from .training import (
+from .trainer import (
     Trainer,
     binarised,
     check_shards,
@@ -40,7 +41,6 @@ from .training import (
     min_snr,
     uniform_t,
 )
-from .vae import VAE
 
 MODELS = ("vae", "hvae", "ddpm")
 STEPS = {  # on the digits more steps only overfit: there are 1,437 of them

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
+from ..bound import bound
+from ..ddpm import DDPM, ImageDDPM, squared_error
+from ..diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
+from ..nets import NoiseNet
+from ..schedules import Schedule
 from . import optimisers
-from .bound import bound
-from .ddpm import DDPM, ImageDDPM, squared_error
-from .diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
-from .nets import NoiseNet
 from .parallel import ALONE, Processes
-from .schedules import Schedule
 
 # (model, batch (n, D), generator) → named terms in nats; "loss" is minimised
 Loss = Callable[[nn.Module, Tensor, torch.Generator], dict[str, Tensor]]

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .bound import generate
-from .ddpm import DDPM
-from .samplers import SAMPLERS, Step, sample
+from ..bound import generate
+from ..ddpm import DDPM
+from ..samplers import SAMPLERS, Step, sample
 
 
 @torch.no_grad()

@@ -1,17 +1,15 @@
 """The course's own LeNet: it names digits, and the scores compare images by its features.
 
-    from diffusion_edu import lenet
+    from diffusion_edu.images import lenet
     net = lenet.load()                  # the trained weights that come with the course
     net.features(x)                     # (n, 784) in [−1, 1] → (n, 64)
     lenet.name_of(net)                  # the first 12 digits of its hash, printed with every score
 
-    python -m diffusion_edu.lenet       # trains it and writes the weights and their card, a few minutes on one core
-
 A score that rests on a network means nothing without that network's weights: the same images get another Fréchet
 distance from another LeNet. So the weights are part of the score, and their hash is printed with it.
 
-It is trained on the first 50,000 training images. The last 10,000 it never sees: they are the *unseen real images*
-that every score takes its floor from (see scores.py).
+It was trained (training/namer.py) on the first 50,000 training images. The last 10,000 it never saw: they are the
+*unseen real images* that every score takes its floor from (see quality.py).
 
 Source: LeCun et al. 1998 (LeNet-5: two convolutions, two halvings, three linear layers); SiLU and cross-entropy
 instead of tanh and radial basis functions, 64 features instead of 84.
@@ -19,22 +17,15 @@ instead of tanh and radial basis functions, 64 features instead of 84.
 
 import hashlib
 import json
-import time
 from importlib.resources import files
-from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from . import mnist
-from .training import Trainer
-
-STEPS, BATCH, PEAK_LR = 5_000, 128, 2e-3
 SEEN = 50_000  # of the 60,000 training images; the others it never sees
-SHIFT = 2  # pixels, of the training images, in both directions
 FEATURES, CLASSES = 64, 10
-HOME = files(__package__) / "pretrained"  # where the weights lie
+HOME = files("diffusion_edu") / "pretrained"  # where the weights lie
 
 
 class LeNet(nn.Module):
@@ -72,23 +63,6 @@ def shifted(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     rows = reach - down.unsqueeze(1) + torch.arange(size)
     columns = reach - right.unsqueeze(1) + torch.arange(size)
     return padded[torch.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :]].flatten(1)
-
-
-def name_loss(net: LeNet, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """−log P(label), nats, of images moved at random by up to SHIFT pixels. batch: (n, 785), pixels and label."""
-    x, labels = batch[:, :-1], batch[:, -1].long()
-    down, right = torch.randint(-SHIFT, SHIFT + 1, (2, len(x)), generator=generator)
-    return {"loss": nn.functional.cross_entropy(net(shifted(x, down, right)), labels)}
-
-
-def train(x: Tensor, labels: Tensor, steps: int = STEPS, seed: int = 0, progress: bool = False) -> LeNet:
-    """A LeNet trained on x (n, 784) and labels (n,): the moving average of its parameters, a function of the seed."""
-    torch.manual_seed(seed)
-    data = torch.cat([x, labels.unsqueeze(1).to(x)], dim=1)
-    trainer = Trainer(LeNet(), name_loss, data, steps, batch=BATCH, peak_lr=PEAK_LR, seed=seed)
-    for _ in trainer.run(progress):
-        pass
-    return trainer.ema.eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -130,44 +104,3 @@ def weights_of(net: LeNet) -> bytes:
 def name_of(net: LeNet) -> str:
     """The first 12 digits of the SHA-256 of its weights: the name that every score carries."""
     return hashlib.sha256(weights_of(net)).hexdigest()[:12]
-
-
-def publish(folder: Path, steps: int = STEPS, seed: int = 0, progress: bool = True) -> dict:
-    """Trains on MNIST, writes lenet.safetensors and its card lenet.json into `folder`, returns the card.
-
-    Raises OSError if MNIST is not to be had.
-    """
-    (x, labels), (x_test, labels_test) = mnist.load(), mnist.load(train=False)
-    x, x_test = to_points(x), to_points(x_test)
-    start = time.perf_counter()
-    net = train(x[:SEEN], labels[:SEEN], steps, seed, progress)
-    seconds = time.perf_counter() - start
-    raw = weights_of(net)
-    made = {
-        "name": "lenet",
-        "sha256": hashlib.sha256(raw).hexdigest(),
-        "command": "python -m diffusion_edu.lenet",
-        "seed": seed,
-        "steps": steps,
-        "batch": BATCH,
-        "peak_learning_rate": PEAK_LR,
-        "shift": SHIFT,
-        "training_images": f"the first {min(SEEN, len(x)):,} of MNIST's {len(x):,}",
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "features": FEATURES,
-        "test_accuracy": round(accuracy(net, x_test, labels_test), 4),
-        "unseen_accuracy": round(accuracy(net, x[SEEN:], labels[SEEN:]), 4) if len(x) > SEEN else None,
-        "wall_seconds": round(seconds),
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    (folder / "lenet.safetensors").write_bytes(raw)
-    (folder / "lenet.json").write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return made
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for key, value in publish(Path(str(HOME))).items():
-        print(f"{key}: {value}")

@@ -1,0 +1,40 @@
+"""Training: the loop and its losses; runs on disk, several processes, logs.
+
+Notebooks need the names below alone; the command line goes through `runs`.
+"""
+
+from .trainer import (
+    Loss,
+    Trainer,
+    binarised,
+    check_shards,
+    compile_networks,
+    elbo_loss,
+    eps_loss,
+    fit_image_sigma2,
+    fit_sigma2,
+    learning_rate,
+    log_snr_t,
+    min_snr,
+    mixed_t,
+    step_generator,
+    uniform_t,
+)
+
+__all__ = [
+    "Loss",
+    "Trainer",
+    "binarised",
+    "check_shards",
+    "compile_networks",
+    "elbo_loss",
+    "eps_loss",
+    "fit_image_sigma2",
+    "fit_sigma2",
+    "learning_rate",
+    "log_snr_t",
+    "min_snr",
+    "mixed_t",
+    "step_generator",
+    "uniform_t",
+]
