@@ -10,7 +10,7 @@ READY := .venv/.ready
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test lint unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site mutants pins clean
+.PHONY: help lab test quick lint unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site mutants pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -18,6 +18,7 @@ help:  ## list the targets
 $(READY): pyproject.toml constraints.txt notebooks/lab_settings.json
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 test")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python tools/cpu_torch.py
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,test,book]"
 	mkdir -p .venv/share/jupyter/lab/settings
 	cp notebooks/lab_settings.json .venv/share/jupyter/lab/settings/overrides.json
@@ -28,6 +29,9 @@ lab: $(READY)  ## open the course in JupyterLab
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: lint unit nbval book site  ## everything CI checks: style, library, notebooks, site
+
+quick: lint  ## style and the course's own tests: no browser, no training, under a minute
+	$(BIN)/python -m pytest tests/course
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -63,10 +67,10 @@ site-pages:
 site-folder:
 	$(BIN)/python -m pytest tests/site_folder.py tests/site_lab.py
 
-bench: $(READY)  ## measure the table in the README (about 15 minutes)
+bench: $(READY)  ## measure the table in docs/measured.md (about 15 minutes)
 	$(BIN)/python tools/bench/library.py
 
-bench-site: book  ## measure the table of the website in the README (about 10 minutes)
+bench-site: book  ## measure the website's table in docs/measured.md (about 10 minutes)
 	$(BIN)/python tools/bench/website.py
 
 mutants: $(READY)  ## seed one-line bugs, one at a time, and see the tests catch each
