@@ -10,7 +10,7 @@ READY := .venv/.ready
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test quick lint unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site mutants pins clean
+.PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site mutants pins clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -28,7 +28,9 @@ lab: $(READY)  ## open the course in JupyterLab
 	$(BIN)/python -m jupyter trust notebooks/*.ipynb
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
-test: lint unit nbval book site  ## everything CI checks: style, library, notebooks, site
+test: lint browser  ## everything CI checks: style, library, notebooks, site
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 unit nbval
+	$(MAKE) --no-print-directory book site
 
 quick: lint  ## style and the course's own tests: no browser, no training, under a minute
 	$(BIN)/python -m pytest tests/course
@@ -36,6 +38,9 @@ quick: lint  ## style and the course's own tests: no browser, no training, under
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check diffusion_edu tools tests
+
+browser: $(READY)  ## have a browser for the tests, installing one if there is none
+	$(BIN)/python tools/browsing.py
 
 unit: $(READY)  ## the library's tests only
 	$(BIN)/python -m pytest tests
@@ -62,10 +67,10 @@ site: book  ## check the built website and JupyterLab in a real browser
 	$(MAKE) --no-print-directory site-pages site-folder
 
 site-pages:
-	$(BIN)/python -m pytest tests/site_pages.py
+	$(BIN)/python -m pytest tests/site/site_pages.py
 
 site-folder:
-	$(BIN)/python -m pytest tests/site_folder.py tests/site_lab.py
+	$(BIN)/python -m pytest tests/site/site_folder.py tests/site/site_lab.py
 
 bench: $(READY)  ## measure the table in docs/measured.md (about 15 minutes)
 	$(BIN)/python tools/bench/library.py

@@ -3,7 +3,6 @@
 import math
 
 import torch
-from browsing import browser, page, show, tab, tabs  # noqa: F401  the fixtures of the tests in a browser
 
 torch.set_num_threads(1)
 

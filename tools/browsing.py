@@ -23,15 +23,19 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND
 
 
 def find_browser() -> str | None:
-    """Chromium or one of its kin: $BROWSER_PATH, from the path, or installed now."""
-    found = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+    """Chromium or one of its kin: $BROWSER_PATH, from the path, or the one that playwright has installed."""
+    if found := os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None):
+        return found
+    with sync_playwright() as p:
+        return path if Path(path := p.chromium.executable_path).exists() else None
+
+
+def install_browser() -> None:
+    """Installs one where there is none: by apt as root on Debian and its kin, else by playwright."""
+    if find_browser() is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         subprocess.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium", shell=True)
-        found = shutil.which("chromium")
-    if found is None and subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode == 0:
-        with sync_playwright() as p:
-            found = p.chromium.executable_path
-    return found
+    if find_browser() is None:
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
 @pytest.fixture(scope="session")
@@ -148,3 +152,7 @@ def drawn(page: Page) -> tuple[str, ...]:
 def set_traits(page: Page, **traits) -> None:
     """Sets the canvas's traits as a control would, and waits until it has been drawn."""
     page.evaluate("(t) => { const m = document.querySelector('.dedu').model; m.set(t); m.save_changes(); }", traits)
+
+
+if __name__ == "__main__":
+    install_browser()

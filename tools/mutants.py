@@ -485,6 +485,13 @@ MUTANTS = [
 ]
 
 
+def path_of(test: str) -> str:
+    """Where the test file `test_bound.py`, or one test of it, `test_bound.py::test_name`, lies; empty if nowhere."""
+    name, *rest = test.split("::")
+    found = next((ROOT / "tests").rglob(name), None)
+    return "::".join([found.relative_to(ROOT).as_posix(), *rest]) if found else ""
+
+
 def caught_by(mutant: Mutant | None, python: str) -> str:
     """The first test that fails on a copy of the package with the bug in it; empty if none does."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -501,12 +508,12 @@ def caught_by(mutant: Mutant | None, python: str) -> str:
             if text.count(mutant.old) != 1:
                 raise SystemExit(f"{mutant.name}: {mutant.old!r} is not found exactly once in {mutant.file}")
             path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-        command = [python, "-B", "-m", "pytest", "-x", "-p", "no:cacheprovider", "-rfE", *(f"tests/{t}" for t in tests)]
+        command = [python, "-B", "-m", "pytest", "-x", "-p", "no:cacheprovider", "-rfE", *map(path_of, tests)]
         environment = os.environ | {"PYTHONPATH": temporary}
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
         if done.returncode == 0:
             return ""
-        found = re.search(r"^(?:FAILED|ERROR) tests/(.+?)(?: - |$)", done.stdout, re.MULTILINE)
+        found = re.search(r"^(?:FAILED|ERROR) tests/(?:\w+/)?(.+?)(?: - |$)", done.stdout, re.MULTILINE)
         if done.returncode != 1 or not found:
             raise SystemExit(f"pytest did not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         return found[1]

@@ -33,7 +33,7 @@ def hvae_ladder(model: HVAE, x: Tensor, held: int = 0, seed: int = 0) -> Linked:
     continuations below the levels that are held, before the codes of the points x (n, 2), and the spread of their x.
 
     The spread is √E|x − E x|² over the fan. The decoders run in the browser with weights rounded to half precision,
-    as is the noise, which is a function of the seed; samples move by about 0.001 (tests/test_widget_hvae_ladder.py).
+    as is the noise, which is a function of the seed; samples move by about 0.001 (tests/widgets/).
     Raises ValueError unless every level and x have two dimensions, the decoders are Gaussian, T ≤ 6, x is finite,
     and 0 ≤ held ≤ T.
     """

@@ -1,4 +1,4 @@
-// The mathematics that runs in the browser: the library's formulas, number for number (tests/test_widget_*.py compare them).
+// The mathematics that runs in the browser: the library's formulas, number for number (tests/widgets/ compare them).
 // Arrays over t have T + 1 entries; entry 0 stands for clean data, as in schedules.py.
 
 const KINDS = ["constant", "linear", "cosine", "sigmoid"];

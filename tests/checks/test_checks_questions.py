@@ -9,7 +9,7 @@ import pytest
 from diffusion_edu.checks.questions import cell, questions
 from diffusion_edu.images import quality
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 each_notebook = pytest.mark.parametrize("number", ["00", "01", "02", "03", "04", "05"])
 
 

@@ -8,7 +8,7 @@ from test_films import decoded, described, off_the_roll
 
 from diffusion_edu import films
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "_assets" / "films"
 COURSE = [f"{name}.{end}" for name in ("forward", "reverse", "ancestral") for end in ("mp4", "webm")] + ["reverse.gif"]
 

@@ -19,7 +19,7 @@ from diffusion_edu.data import MNIST
 from diffusion_edu.images import quality
 from diffusion_edu.oracles import Mixture
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WRITTEN = [item for item in checks.EXERCISES if isinstance(item, Exercise)]
 ORDERED = [item for item in checks.EXERCISES if isinstance(item, Ordering)]
 by_name = {"ids": lambda item: item.name}

@@ -117,7 +117,7 @@ def test_every_mutant_still_has_its_place(mutant):
     text = (PACKAGE / mutant.file).read_text(encoding="utf-8")
     assert text.count(mutant.old) == 1
     assert mutant.new != mutant.old
-    assert all((Path(__file__).parent / test.split("::")[0]).is_file() for test in mutant.tests)
+    assert all(mutants.path_of(test) for test in mutant.tests)
     ast.parse(text.replace(mutant.old, mutant.new))
 
 

@@ -1,0 +1,3 @@
+"""The fixtures of the tests in a browser."""
+
+from browsing import browser, page, show, tab, tabs  # noqa: F401
