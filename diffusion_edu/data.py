@@ -20,7 +20,7 @@ class SwissRoll(Mixture):
 
         log p(x) = log ∫₀¹ N(x; c(u), s² I) du,   s = noise/S,
 
-    which Gauss–Legendre quadrature with 256/noise nodes gives to about 1e-10 nats on the roll (tests/course/test_data.py).
+    which Gauss–Legendre quadrature with 256/noise nodes gives to about 1e-10 nats on the roll.
     Points are (n, 2), float64. Raises ValueError if noise is not positive.
     """
 

@@ -3,7 +3,7 @@
 python tools/vendor.py                 (needs npm and a network; nobody else does: the files are committed)
 
 book/_assets/vendor/ is served with the website, tests/vendor/ only drives its checks. Each holds a VERSIONS.json with
-package, version, licence and SHA-256 of every file, which tests/site/test_vendor.py checks. The licences that npm's packages
+package, version, licence and SHA-256 of every file, which test_vendor.py checks. The licences that npm's packages
 leave out lie in the folders' licences/ and are not touched.
 """
 
