@@ -285,6 +285,9 @@ def _film(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns 0, or 2 after one line on standard error if something given was wrong."""
+    for stream in (sys.stdout, sys.stderr):  # what a console cannot show is replaced: β, ±
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     args = _parser().parse_args(argv)
     try:
         {"train": _train, "sample": _sample, "evaluate": _evaluate, "film": _film}[args.command](args)

@@ -25,9 +25,11 @@ from .schedules import Schedule
 def at(values: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
     """values[t] in the dtype and device of `like`, shaped to multiply points (..., D).
 
-    Raises ValueError if a t lies outside 0 … T.
+    Raises ValueError if a t lies outside 0 … T, or if t is neither a number nor one for each of the points.
     """
     t = torch.as_tensor(t)
+    if t.ndim and t.shape != like.shape[:-1]:
+        raise ValueError(f"t must be a number or of shape {tuple(like.shape[:-1])}, got shape {tuple(t.shape)}")
     if t.is_floating_point() or bool((t < 0).any()) or bool((t >= len(values)).any()):
         raise ValueError(f"t must be an integer in 0 … {len(values) - 1}, got {t.tolist()}")
     picked = values.to(t.device)[t].to(like)

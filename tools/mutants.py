@@ -34,6 +34,13 @@ def _of(module: str, *bugs: tuple[str, str, str], tests: tuple[str, ...] | None 
 
 
 MUTANTS = [
+    *_of("plots", ("a band of one standard error", "e = 2 * _numpy(error)", "e = _numpy(error)")),
+    *_of("hvae", ("all encoders start alike", "first = [-4.0] + [-2.0] * (levels - 1)", "first = [-2.0] * levels")),
+    *_of(
+        "training/trainer",
+        ("the last step too sure", "clamp_(min=(1 / 255 / 4) ** 2)", "clamp_(min=(1 / 255 / 40) ** 2)"),
+        tests=("test_image_ddpm.py",),
+    ),
     *_of(
         "gaussian",
         (

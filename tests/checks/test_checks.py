@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import generator
+from shared import generator
 
 from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, observations, schedules
 from diffusion_edu.checks import core

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 from torch.testing import assert_close
 
 from diffusion_edu.bound import bound, generate, importance_weighted, log_weights

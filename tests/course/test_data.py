@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 from sklearn.datasets import load_digits, make_swiss_roll
 from torch.testing import assert_close
 

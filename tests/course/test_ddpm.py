@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import assert_mean, randn
+from shared import assert_mean, randn
 from torch import nn
 from torch.testing import assert_close
 

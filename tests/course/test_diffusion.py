@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 from torch.testing import assert_close
 
 from diffusion_edu.bound import bound
@@ -212,3 +212,12 @@ def test_more_steps_close_the_gap():
         chain = ForwardProcess(schedule, exact_denoiser(data, schedule.alpha_bar), schedule.beta, dim=1)
         assert_mean(data.log_prob(x0) - bound(x0, chain, generator(15)).elbo, gaps[-1])
     assert gaps[0] > 3 * gaps[1] > 9 * gaps[2] > 0
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (1,), (1, 3, 4)])
+def test_times_that_do_not_fit_the_points_are_refused(shape):
+    """Broadcast in silence, every image got the times of its rows."""
+    x, t = randn(3, 4, 2), torch.ones(shape, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"t must be a number or of shape \(3, 4\), got shape"):
+        q_marginal(cosine(10), t, x)
+    assert q_marginal(cosine(10), torch.ones(3, 4, dtype=torch.long), x).mean.shape == x.shape

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 from torch.testing import assert_close
 
 from diffusion_edu import evaluate
@@ -168,3 +168,16 @@ def test_points_that_do_not_fit_are_refused(metric):
         metric(randn(5, 2), randn(5, 3))
     with pytest.raises(ValueError, match="x and y must"):
         metric(randn(5), randn(5))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("score", [*evaluate.METRICS.values(), evaluate.mean_log_prob, evaluate.share_off])
+def test_broken_samples_have_no_score(score, bad):
+    """A NaN is below no threshold: it would have counted as on the data."""
+    x = randn(50, 2)
+    x[3:5, 1] = bad
+    other = SwissRoll() if score in (evaluate.mean_log_prob, evaluate.share_off) else randn(50, 2, seed=1)
+    with pytest.raises(ValueError, match="x must be finite, got a NaN or an infinity in 2 of 50 points"):
+        score(x, other)
+    with pytest.raises(ValueError, match="x must hold at least one point, got none"):
+        score(x[:0], other[:0] if isinstance(other, torch.Tensor) else other)

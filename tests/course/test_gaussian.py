@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.testing import assert_close
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import generator
+from shared import generator
 from torch.testing import assert_close
 
 from diffusion_edu.bound import bound

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 
 from diffusion_edu.bound import bound, generate
 from diffusion_edu.gaussian import Gaussian

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import assert_mean, randn
+from shared import assert_mean, randn
 from torch.distributions import Normal
 from torch.testing import assert_close
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.testing import assert_close
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import generator, randn
 from imageio_ffmpeg import get_ffmpeg_exe, read_frames
 from PIL import Image
+from shared import generator, randn
 
 from diffusion_edu import films, samplers
 from diffusion_edu.data import Digits, SwissRoll

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import assert_mean, generator
+from shared import assert_mean, generator
 from torch.testing import assert_close
 
 from diffusion_edu.bound import bound, generate

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from conftest import generator
+from shared import generator
 from torch.testing import assert_close
 
 from diffusion_edu.images import filters

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import assert_mean, generator
+from shared import assert_mean, generator
 from torch import nn
 from torch.testing import assert_close
 
@@ -172,3 +172,11 @@ def test_the_importance_gain_is_the_gap_of_the_bound():
     gain, error = evaluate.importance_gain(x, TwoGaussians(0.5), 4000, generator(2), chunk=10_000)
     assert gain == pytest.approx(0.25, abs=4 * error + 0.01)
     assert error < 0.02
+
+
+def test_the_last_step_is_never_surer_than_an_eighth_of_a_grey_level():
+    """The denoiser is right, its errors are 0: what stands at t = 1 is the floor alone, and at t = 2 there is none."""
+    sure = model([-1.0, 1.0])
+    training.fit_image_sigma2(sure, torch.tensor([[-1.0, 1.0]]), n=4)
+    assert_close(sure.sigma2[1], torch.full_like(sure.sigma2[1], (1 / 255 / 4) ** 2))
+    assert_close(sure.sigma2[2], sure.schedule.beta_tilde[2].to(sure.sigma2).expand_as(sure.sigma2[2]))

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import torch
-from conftest import generator
+from shared import generator
 
 from diffusion_edu import data
 from diffusion_edu.images import lenet, mnist, quality

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import assert_mean, generator
+from shared import assert_mean, generator
 from torch.testing import assert_close
 
 from diffusion_edu import cli, training

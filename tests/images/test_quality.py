@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 
 from diffusion_edu.images import lenet, mnist, quality
 

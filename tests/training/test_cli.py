@@ -592,3 +592,14 @@ def test_kill_9_at_a_random_moment(tmp_path):
     assert start(*train, tmp_path / "killed", "--resume").wait() == 0
     assert straight.wait() == 0
     assert same_run(tmp_path / "killed", tmp_path / "straight")
+
+
+@pytest.mark.parametrize("words", ["--help", "train --help", "evaluate nowhere"])
+def test_any_console_can_be_written_to(words):
+    """One that knows ASCII alone gets a question mark for β, not a traceback."""
+    ascii_only = {"LANG": "C", "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+    command = [sys.executable, "-m", "diffusion_edu", *words.split()]
+    done = subprocess.run(command, env=os.environ | ascii_only, capture_output=True)
+    assert done.returncode == (2 if "nowhere" in words else 0)
+    assert b"Traceback" not in done.stderr
+    (done.stdout + done.stderr).decode("ascii")

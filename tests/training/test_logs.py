@@ -6,8 +6,8 @@ import types
 import numpy as np
 import pytest
 import torch
-from conftest import generator
 from PIL import Image
+from shared import generator
 from test_cli import contents, fails, same_run, succeeds
 
 from diffusion_edu import cli, nets, samplers, schedules

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from conftest import assert_mean, generator, randn
+from shared import assert_mean, generator, randn
 from torch import nn
 from torch.testing import assert_close
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from browsing import drawn, numbers, set_traits
-from conftest import randn
+from shared import randn
 
 from diffusion_edu import bound, widgets
 from diffusion_edu.data import SwissRoll
