@@ -86,9 +86,6 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--optimiser", help="adam, or muon: default for mnist, needs fewer steps there")
     train.add_argument("--precision", help="of the networks' insides: bfloat16 (default on cuda) or float32")
     train.add_argument(
-        "--compile", action=argparse.BooleanOptionalAction, default=False, help="torch.compile, on cuda; default no"
-    )
-    train.add_argument(
         "--grid-every", type=int, metavar="N", help="images: draw samples every N steps; default ten times, 0 never"
     )
     train.add_argument("--tensorboard", action="store_true", help="log to DIR/tensorboard too")
@@ -121,7 +118,7 @@ def _train(args: argparse.Namespace) -> None:
     processes = parallel.from_environment()
     with parallel.connected(processes, _device(args.device)) as device:
         processes.first(lambda: _prepare(args, device, processes.size))
-        settings = {"grid_every": args.grid_every, "tensorboard": args.tensorboard, "compiled": args.compile}
+        settings = {"grid_every": args.grid_every, "tensorboard": args.tensorboard}
         runs.run(args.out, device, processes=processes, **settings)
 
 
@@ -130,8 +127,6 @@ def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
     from .training import logs, runs
     from .training.parallel import Processes
 
-    if args.compile and device == "cpu":
-        raise ValueError("--compile is for --device cuda; on a CPU it gains nothing")
     if args.tensorboard:
         logs.check_tensorboard()
     settings = ("seed", "steps", *runs.DDPM_FIELDS, *runs.OTHER_FIELDS)

@@ -32,7 +32,6 @@ from .trainer import (
     Trainer,
     binarised,
     check_shards,
-    compile_networks,
     elbo_loss,
     eps_loss,
     fit_image_sigma2,
@@ -154,8 +153,6 @@ class Config:
 SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
 DDPM_FIELDS = (*SCHEDULE_FIELDS, "loss")
 OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser", "mixing", "filters", "start")
-OPTIONAL = (*DDPM_FIELDS, *OTHER_FIELDS)  # what the config.json of an older run may lack
-BEFORE = {"optimiser": "adam", "mixing": 0}  # what it had then, where that is not today's default
 
 
 def schedule_of(config: Config) -> Schedule:
@@ -262,9 +259,8 @@ def read_config(out: Path) -> Config:
     if not path.is_file():
         raise ValueError(f"{out} holds no run: {path} does not exist")
     try:
-        stored = BEFORE | json.loads(path.read_text())
-        given = {f.name: stored[f.name] for f in fields(Config) if f.name in stored or f.name not in OPTIONAL}
-        return Config(**given)
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Config(**{f.name: stored[f.name] for f in fields(Config)})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
         raise ValueError(f"{path} is damaged: {e}") from e
 
@@ -285,8 +281,6 @@ def read_checkpoint(path: Path) -> dict | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(state, dict) and "optimiser" in state:  # from when there was Adam alone
-            state["optimisers"] = [state.pop("optimiser")]
         if not isinstance(state, dict) or not {"step", "model", "ema", "optimisers"} <= state.keys():
             raise TypeError("not a checkpoint")
         return state
@@ -382,6 +376,16 @@ def _memory_hint(config: Config) -> Iterator[None]:
         ) from e
 
 
+def check_finite(step: int, terms: dict[str, torch.Tensor], model: nn.Module) -> None:
+    """ValueError if a term of the loss or a parameter is not finite: what was saved before stays as it was."""
+    broken = [name for name, value in {**terms, **dict(model.named_parameters())}.items() if not value.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"step {step}: {broken[0]} is not finite, training has diverged; the last checkpoint is kept. "
+            "Try another --seed, a larger --batch or --precision float32"
+        )
+
+
 def run(
     out: Path,
     device: str = "cpu",
@@ -389,7 +393,6 @@ def run(
     processes: Processes = ALONE,
     grid_every: int | None = None,
     tensorboard: bool = False,
-    compiled: bool = False,
 ) -> None:
     """Trains the run in `out` from its last checkpoint, or from step 0, to its end. Of several connected processes
     each calls this, and the first one reads and writes the files. grid_every: every how many steps samples of images
@@ -402,12 +405,11 @@ def run(
         processes.first(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
     with _memory_hint(config):
         t = _prepared(out, config, state, device, processes)
-        if compiled:
-            compile_networks(t.model)
         log = Log(out, config, t.step, tensorboard) if processes.rank == 0 else None
         for step, terms in t.run(progress and log is not None):
             if step % LOG_EVERY == 0 or step == config.steps:
                 terms = processes.mean(terms)
+                check_finite(step, terms, t.model)
             if log is not None:
                 _write(log, t, terms, every)
 

@@ -17,7 +17,6 @@ from tqdm.auto import tqdm
 from ..bound import bound
 from ..ddpm import DDPM, ImageDDPM, squared_error
 from ..diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
-from ..nets import NoiseNet
 from ..schedules import Schedule
 from . import optimisers
 from .parallel import ALONE, Processes
@@ -142,16 +141,6 @@ class Trainer:
                 terms = self.one_step()
                 bar.update()
                 yield self.step, terms
-
-
-def compile_networks(model: nn.Module, **settings) -> None:
-    """torch.compile of the networks' insides, in place: the names of the parameters stay as they are, and densities are
-    left alone. The settings are passed on. Meant for CUDA, where it has not been run yet; on a CPU it gains nothing."""
-    for module in model.modules():
-        if isinstance(module, NoiseNet):
-            module.compile(**settings)
-        elif isinstance(getattr(module, "net", None), nn.Sequential):
-            module.net.forward = torch.compile(module.net.forward, **settings)
 
 
 def elbo_loss(kl_weight: float = 1.0) -> Loss:

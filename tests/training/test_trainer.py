@@ -19,7 +19,6 @@ from diffusion_edu.oracles import gaussian
 from diffusion_edu.schedules import cosine, linear
 from diffusion_edu.training import (
     Trainer,
-    compile_networks,
     elbo_loss,
     eps_loss,
     fit_sigma2,
@@ -263,23 +262,6 @@ def test_a_run_in_bfloat16_keeps_its_parameters_in_float32_and_learns_the_same()
     assert not same(parameters(a), parameters(b))
     assert_close(half[-20:].mean(), full[-20:].mean(), rtol=0, atol=0.05)
     assert full[-20:].mean() < full[:20].mean() - 1
-
-
-@pytest.mark.parametrize("kind", LOSSES)
-def test_compiled_networks_keep_the_names_and_the_values(kind):
-    """With a compiler that only traces: what it would run on a GPU is the same graph."""
-    torch.manual_seed(0)
-    make, loss, x = LOSSES[kind]
-    model, ran = make(), []
-    plain = copy.deepcopy(model)
-
-    def backend(graph, inputs):
-        return lambda *tensors: (ran.append(graph), graph(*tensors))[1]
-
-    compile_networks(model, backend=backend)
-    assert model.state_dict().keys() == plain.state_dict().keys()
-    assert_close(loss(model, x, generator(1)), loss(plain, x, generator(1)))
-    assert len(ran) == {"vae": 2, "hvae": 6, "binary": 2, "ddpm": 1}[kind]
 
 
 def test_mixed_t_with_a_single_step_or_an_odd_number():
