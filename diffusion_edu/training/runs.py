@@ -406,12 +406,16 @@ def run(
     with _memory_hint(config):
         t = _prepared(out, config, state, device, processes)
         log = Log(out, config, t.step, tensorboard) if processes.rank == 0 else None
-        for step, terms in t.run(progress and log is not None):
-            if step % LOG_EVERY == 0 or step == config.steps:
-                terms = processes.mean(terms)
-                check_finite(step, terms, t.model)
-            if log is not None:
-                _write(log, t, terms, every)
+        try:
+            for step, terms in t.run(progress and log is not None):
+                if step % LOG_EVERY == 0 or step == config.steps:
+                    terms = processes.mean(terms)
+                    check_finite(step, terms, t.model)
+                if log is not None:
+                    _write(log, t, terms, every)
+        except ValueError:
+            check_finite(t.step, {}, t.model)  # of a NaN, a density says only that its variance is none
+            raise
 
 
 def _prepared(out: Path, config: Config, state: dict | None, device: str, processes: Processes) -> Trainer:
