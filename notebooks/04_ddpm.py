@@ -841,7 +841,7 @@ for name, how in {"ancestral": "σ² = β", "ancestral-small": "β̃", "ancestra
     for steps in (10, 30, 100):
         x = samplers.sample(net.x0_hat, S, x_T, step=samplers.SAMPLERS[name], steps=steps, generator=seeded(4))
         found[name, steps] = evaluate.share_off(x, roll), evaluate.mean_log_prob(x, roll)
-    print(f"{how:14}", "   ".join(f"≈ {100 * off:.1f} %, {log_p:.2f}" for (who, _), (off, log_p) in found.items() if who == name))
+    print(f"{how:14}", "   ".join(f"≈ {100 * off:.1f} %, ≈ {log_p:.2f}" for (who, _), (off, log_p) in found.items() if who == name))
 for steps in (10, 30):
     assert found["ancestral-2m", steps][0] < found["ancestral-small", steps][0] < found["ancestral", steps][0]
 assert min(found["ancestral-2m", 30][1], found["ancestral-small", 30][1]) > -H
