@@ -45,6 +45,13 @@ class SwissRoll(Mixture):
         """c(u), the noiseless roll at u in [0, 1], shape (..., 2)."""
         return torch.from_numpy((self._raw_curve(u) - self.shift) / self.scale)
 
+    def thirds(self) -> tuple[Mixture, Mixture, Mixture]:
+        """The roll in three pieces of equal probability, u in [0, 1/3], [1/3, 2/3], [2/3, 1], each a law of its own
+        with its own quadrature nodes; their mean is the roll."""
+        nodes, weights = np.polynomial.legendre.leggauss(len(self.u) // 2)
+        parts = (self.curve((i + (nodes + 1) / 2) / 3) for i in range(3))
+        return tuple(Mixture(weights, part, self.variances[0]) for part in parts)
+
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n points of scikit-learn's generator, standardised, (n, 2), float64."""
         return self.sample_with_u(n, seed)[0]

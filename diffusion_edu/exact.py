@@ -10,6 +10,7 @@ dI/dSNR = D/2 E|x₀ − E[x₀|x_t]|²/D (Guo, Shamai, Verdú 2005, eq. 22).
 """
 
 import functools
+import math
 
 import numpy as np
 import torch
@@ -43,6 +44,29 @@ def mse(data: Mixture, schedule: Schedule) -> Tensor:
     cubic spline through the table."""
     fraction = CubicSpline(LOG_SNR, error_table(data))(schedule.log_snr[1:].clamp(LOG_SNR[0], LOG_SNR[-1]).numpy())
     return (1 - schedule.alpha_bar) * torch.cat([schedule.beta[:1], torch.from_numpy(fraction)])
+
+
+def error_at(data: Mixture, log_snr: float | Tensor) -> float | Tensor:
+    """error(λ) at any λ = log SNR that the table covers, a number or a tensor of any shape, by a cubic spline.
+    Raises ValueError outside it."""
+    at = np.asarray(log_snr, dtype=float)
+    if not bool(((at >= LOG_SNR[0]) & (at <= LOG_SNR[-1])).all()):
+        raise ValueError(f"log_snr must lie in [{LOG_SNR[0]:g}, {LOG_SNR[-1]:g}], got {at.min():g} to {at.max():g}")
+    value = CubicSpline(LOG_SNR, error_table(data))(at)
+    return torch.from_numpy(value) if isinstance(log_snr, Tensor) else float(value)
+
+
+def price(data: Mixture, schedule: Schedule) -> float:
+    """The distance to H, in nats, of the bound with the exact denoiser and the best σ_t² in every step: what a schedule
+    costs before anything is learned. With m_t = E|x₀ − E[x₀|x_t]|²/D the terms are
+
+        L₀ = D/2 log 2πe m₁,   L_{t−1} = D/2 log(1 + (SNR_{t−1} − SNR_t) m_t),   L_T = E KL(q(x_T|x₀) ‖ N(0, I)).
+    """
+    m, snr, noise = mse(data, schedule)[1:], schedule.snr[1:], 1 - schedule.alpha_bar[-1]
+    square = (data.weights @ (data.means**2 + data.variances)).mean()
+    L_0 = math.log(2 * math.pi * math.e * m[0])
+    L_T = schedule.alpha_bar[-1] * square + noise - 1 - noise.log()
+    return 0.5 * data.dim * float(L_0 + torch.log1p(-snr.diff() * m[1:]).sum() + L_T) - data.entropy()
 
 
 def aggregate_table(data: Mixture) -> np.ndarray:

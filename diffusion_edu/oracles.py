@@ -76,6 +76,51 @@ class Mixture:
 
         return self._by_chunks(chunk, xt, alpha_bar)
 
+    def x0_cov(self, xt: Tensor, alpha_bar: float) -> Tensor:
+        """Cov[x₀ | x_t], shape (..., D, D): within the components, plus between their posterior means."""
+
+        def chunk(x):
+            gain = self.variances * alpha_bar**0.5 / self._var(alpha_bar)  # (K, D)
+            r = self._log_joint(x, alpha_bar).softmax(-1)  # p(k | x_t), (n, K)
+            mean = self.means * (1 - alpha_bar**0.5 * gain) + x.unsqueeze(1) * gain  # E[x₀ | x_t, k], (n, K, D)
+            centred = mean - (r.unsqueeze(-1) * mean).sum(1, keepdim=True)
+            within = r @ (self.variances * (1 - alpha_bar**0.5 * gain))
+            return within.diag_embed() + torch.einsum("nk,nki,nkj->nij", r, centred, centred)
+
+        return self._by_chunks(chunk, xt, alpha_bar)
+
+    def score_divergence(self, xt: Tensor, alpha_bar: float = 1.0) -> tuple[Tensor, Tensor]:
+        """∇ log p(x_t), (..., D), and its divergence ∇·∇ log p(x_t), (...): with s_k the score of component k,
+        ∇·s = E_k[|s_k|² − Σ_d 1/v_d] − |E_k s_k|²."""
+
+        def chunk(x):
+            precision = 1 / self._var(alpha_bar)
+            r = self._log_joint(x, alpha_bar).softmax(-1)
+            s_k = (alpha_bar**0.5 * self.means - x.unsqueeze(1)) * precision  # (n, K, D)
+            score = (r.unsqueeze(-1) * s_k).sum(1)
+            spread = (r * (s_k - score.unsqueeze(1)).square().sum(-1)).sum(-1)  # never a difference of large squares
+            return torch.cat([score, (spread - r @ precision.sum(-1)).unsqueeze(-1)], dim=-1)
+
+        both = self._by_chunks(chunk, xt, alpha_bar)
+        return both[..., :-1], both[..., -1]
+
+    def conditional(self, known: Tensor) -> "Mixture":
+        """p(the other coordinates | those that are known) for `known` (D,), NaN where a coordinate is not known: the
+        same components in fewer dimensions, weighted by how well each explains what is known.
+
+        Raises ValueError if `known` is not (D,) or if none or all of its coordinates are NaN.
+        """
+        known = torch.as_tensor(known, dtype=torch.float64)
+        if known.shape != (self.dim,) or not 0 < int(known.isnan().sum()) < self.dim:
+            raise ValueError(
+                f"known must be ({self.dim},) with some coordinates NaN and some not, got {known.tolist()}"
+            )
+        free = known.isnan()
+        mean, var = self.means[:, ~free], self.variances[:, ~free]
+        log_w = self.weights.log() - 0.5 * ((known[~free] - mean) ** 2 / var + var.log()).sum(-1)
+        weights = (log_w - log_w.max()).exp().clamp(min=torch.finfo(torch.float64).tiny)  # exp must not end at 0
+        return Mixture(weights, self.means[:, free], self.variances[:, free])
+
     def eps_mean(self, xt: Tensor, alpha_bar: float) -> Tensor:
         """E[ε | x_t] = −√(1−ᾱ) ∇ log p(x_t), shape (..., D) (Tweedie; Efron 2011)."""
         return -((1 - alpha_bar) ** 0.5) * self.score(xt, alpha_bar)

@@ -114,6 +114,15 @@ def from_snr(snr: Tensor) -> Schedule:
     return _from_alpha_bar(torch.cat([torch.ones(1, dtype=torch.float64), snr / (1 + snr)]))
 
 
+def from_log_snr(log_snr: Tensor) -> Schedule:
+    """The schedule whose log SNR at t = 1 … T is λ = `log_snr` (T,), finite and strictly falling: ᾱ = sigmoid(λ).
+    Raises ValueError otherwise."""
+    log_snr = torch.as_tensor(log_snr, dtype=torch.float64)
+    if log_snr.ndim != 1 or len(log_snr) < 1 or not bool(log_snr.isfinite().all() & (log_snr.diff() < 0).all()):
+        raise ValueError("log_snr must be one-dimensional, finite and strictly falling")
+    return from_snr(log_snr.exp())
+
+
 SCHEDULES = {"constant": constant, "linear": linear, "cosine": cosine, "sigmoid": sigmoid}
 
 

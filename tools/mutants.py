@@ -486,6 +486,35 @@ MUTANTS = [
         ("the poorest quality taken", "<= kib * 1024:", "<= kib * 128:"),
         ("a video that plays by itself", "<video controls muted", "<video controls autoplay muted"),
     ),
+    *_of(
+        "oracles",
+        (
+            "a covariance within the components alone",
+            "within.diag_embed() + torch.einsum",
+            "within.diag_embed() + 0 * torch.einsum",
+        ),
+        ("a divergence without its trace", "(spread - r @ precision.sum(-1))", "(spread - 0 * r @ precision.sum(-1))"),
+        ("what is known does not weigh", "((known[~free] - mean) ** 2 / var", "(0 * (known[~free] - mean) ** 2 / var"),
+        tests=("test_part_two.py",),
+    ),
+    *_of(
+        "schedules",
+        ("λ taken for SNR", "from_snr(log_snr.exp())", "from_snr(log_snr - log_snr.min() + 1)"),
+        tests=("test_part_two.py",),
+    ),
+    *_of(
+        "exact",
+        (
+            "the price without the last term",
+            "log1p(-snr.diff() * m[1:]).sum() + L_T",
+            "log1p(-snr.diff() * m[1:]).sum()",
+        ),
+        ("the error of the step before", "log1p(-snr.diff() * m[1:])", "log1p(-snr.diff() * m[:-1])"),
+        tests=("test_part_two.py",),
+    ),
+    *_of(
+        "data", ("thirds that overlap", "(nodes + 1) / 2) / 3)", "(nodes + 1) / 2) / 2)"), tests=("test_part_two.py",)
+    ),
 ]
 
 
