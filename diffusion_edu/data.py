@@ -58,7 +58,10 @@ class SwissRoll(Mixture):
 
     def sample_with_u(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         """n points (n, 2) and where along the roll each was drawn, u in [0, 1], (n,)."""
-        points, theta = make_swiss_roll(n, noise=self.noise, random_state=seed)
+        if n < 1:
+            raise ValueError(f"n, the number of points, must be at least 1, got {n}")
+        # scikit-learn squeezes a single point, so two are drawn and one is kept
+        points, theta = (part[:n] for part in make_swiss_roll(max(n, 2), noise=self.noise, random_state=seed))
         x = (points[:, [0, 2]] - self.shift) / self.scale
         return torch.from_numpy(x), torch.from_numpy((theta / (1.5 * np.pi) - 1) / 2)
 

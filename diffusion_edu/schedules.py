@@ -6,6 +6,7 @@ except through L_T, the nats by which q(x_T|x₀) still is not the prior.
 """
 
 import math
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,8 @@ from .gaussian import Gaussian, kl
 class Schedule:
     """β_1 … β_T and what follows from it; `beta` is (T + 1,) with beta[0] = 0.
 
-    Raises ValueError if T < 1 or a β lies outside (0, 1).
+    Raises ValueError if T < 1, if a β lies outside (0, 1), if they are not float64, or if log SNR is not finite: ᾱ_T
+    must not have come down to 0, nor 1 − ᾱ_1.
     """
 
     beta: Tensor
@@ -31,6 +33,11 @@ class Schedule:
             raise ValueError(f"beta must lie in (0, 1), got values from {beta.min():g} to {beta.max():g}")
         if self.beta[0] != 0:
             raise ValueError(f"beta[0] stands for clean data and must be 0, got {self.beta[0]:g}")
+        if self.beta.dtype != torch.float64:
+            raise ValueError(f"beta must be float64, got {self.beta.dtype}: 1 − ᾱ needs the digits")
+        if not bool(self.log_snr[1:].isfinite().all()):
+            ends = f"{self.alpha_bar[1]:g} to {self.alpha_bar[-1]:g}"
+            raise ValueError(f"ᾱ_1 … ᾱ_T must lie between 0 and 1, got {ends}: take smaller steps, or fewer")
 
     @property
     def T(self) -> int:
@@ -134,9 +141,10 @@ def make_schedule(name: str, T: int = 1000, **settings: float) -> Schedule:
 
 
 def _check_T(T: int) -> int:
-    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
+    """T as a Python integer, NumPy's taken too."""
+    if isinstance(T, bool) or not hasattr(T, "__index__") or operator.index(T) < 1:
         raise ValueError(f"T, the number of steps, must be an integer of at least 1, got {T!r}")
-    return T
+    return operator.index(T)
 
 
 def _ends(T: int, beta_1: float | None, beta_T: float | None) -> tuple[float, float]:

@@ -118,3 +118,9 @@ def test_bits_per_dim_of_the_uniform_density():
 def test_an_unknown_data_set_is_refused():
     with pytest.raises(ValueError, match="unknown data set 'imagenet'"):
         load("imagenet")
+
+
+def test_one_point_of_the_roll_and_none():
+    assert SwissRoll().sample(1).shape == (1, 2)
+    with pytest.raises(ValueError, match="n, the number of points, must be at least 1, got 0"):
+        SwissRoll().sample(0)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from shared import assert_mean, generator, randn
@@ -136,3 +137,22 @@ def test_other_bad_input_is_refused():
     for S in (0, 11):
         with pytest.raises(ValueError, match="S, the number of sampling steps"):
             linear(10, 0.1, 0.2).respaced(S)
+
+
+@pytest.mark.parametrize("betas", [(1000, 0.9, 0.99), (10, 1e-17, 1e-16)])
+def test_a_schedule_whose_log_snr_is_not_finite_is_refused(betas):
+    with pytest.raises(ValueError, match="must lie between 0 and 1, got"):
+        linear(*betas)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_schedule_is_float64(dtype):
+    with pytest.raises(ValueError, match="beta must be float64, got torch"):
+        Schedule(cosine(10).beta.to(dtype))
+
+
+def test_numpys_integers_are_integers():
+    assert torch.equal(cosine(np.int64(100)).beta, cosine(100).beta)
+    for bad in (True, 2.0, "3", 0, np.int64(0)):
+        with pytest.raises(ValueError, match="T, the number of steps, must be an integer of at least 1, got"):
+            cosine(bad)
