@@ -336,14 +336,15 @@ checks.noise_weight(my_noise_weight)
 # The claim is strong: for each data point and each $t$, the squared error in the noise *is* the bound's term. So we
 # check it term by term, at all $T$ times, for three choices of $\sigma_t^2$. For the optimal one we need the exact denoiser's
 # error. We draw points at all times at once, since we shall need them again. `unsqueeze(-1)` makes the times (T,) a
-# column (T, 1): each time then goes with a whole row of points. And `.at(eps)` is the point of a Gaussian that the noise
+# column (T, 1), and `expand` repeats it for n points: each time then goes with a whole row of points. And `.at(eps)` is the point of a Gaussian that the noise
 # `eps` leads to, mean plus standard deviation times `eps`.
 
 # %%
-n, times = 300, torch.arange(1, S.T + 1).unsqueeze(-1)  # (T, 1)
+n = 300
+times = torch.arange(1, S.T + 1).unsqueeze(-1).expand(-1, n)  # (T, n): each point's own
 x0_all = roll.sample(n, seed=6)
 eps_all = torch.randn(S.T, n, 2, dtype=torch.float64, generator=seeded(5))
-xt_all = diffusion.q_marginal(S, times, x0_all).at(eps_all)  # (T, n, 2)
+xt_all = diffusion.q_marginal(S, times, x0_all.expand(S.T, n, 2)).at(eps_all)  # (T, n, 2)
 exact_all = torch.stack([roll.eps_mean(xt_all[t - 1], float(ab[t])) for t in range(1, S.T + 1)])
 noise_left = square(eps_all - exact_all).mean(-1)  # E|ε − E[ε|x_t]|² at each t
 x0_mse = torch.cat([torch.zeros(1), noise_left / S.snr[1:] / 2])  # by (4.3), per dimension
