@@ -7,13 +7,15 @@ else
 BIN := .venv/bin
 endif
 READY := .venv/.ready
+# Assertions are what the tests and the notebooks are made of.
+unexport PYTHONOPTIMIZE
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
 .PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site mutants pins clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST) | sort
 
 $(READY): pyproject.toml constraints.txt notebooks/lab_settings.json
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 test")'
@@ -35,7 +37,7 @@ test: lint browser  ## everything CI checks: style, library, notebooks, site
 quick: lint  ## style and the course's own tests: no browser, no training, under a minute
 	$(BIN)/python -m pytest tests/course
 
-lint: $(READY)
+lint: $(READY)  ## style only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check diffusion_edu tools tests
 
