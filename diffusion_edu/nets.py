@@ -6,6 +6,7 @@ mean of a latent and the latent must not be rounded to three digits where a dens
 
 import itertools
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -85,12 +86,39 @@ class TimeEmbedding(nn.Module):
         self.register_buffer("frequency", torch.logspace(-1, math.log10(3), size // 2), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
-        log_snr = self.log_snr[t].unsqueeze(-1)
+        return self.waves(self.log_snr[t])
+
+    def at(self, log_snr: float | Tensor) -> Tensor:
+        """The embedding of any λ = log SNR from λ_T to λ_1, a number or a tensor (...): shape (..., size + 1).
+        Raises ValueError outside: there no network with this schedule has been trained."""
+        return self.waves(self.checked(log_snr).to(self.log_snr))
+
+    def waves(self, log_snr: Tensor) -> Tensor:
+        """λ (...) → sin ωλ, cos ωλ and λ/10, (..., size + 1)."""
+        log_snr = log_snr.unsqueeze(-1)
         return torch.cat([(log_snr * self.frequency).sin(), (log_snr * self.frequency).cos(), log_snr / 10], dim=-1)
+
+    def checked(self, log_snr: float | Tensor) -> Tensor:
+        """λ as a float64 tensor (...). Raises ValueError unless λ_T ≤ λ ≤ λ_1, both in float32, as they are kept."""
+        log_snr = torch.as_tensor(log_snr, dtype=torch.float64, device=self.log_snr.device)
+        low, high = self.log_snr[-1].float(), self.log_snr[1].float()
+        inside = (log_snr.float() >= low) & (log_snr.float() <= high)
+        if not bool(inside.all()):
+            raise ValueError(f"log_snr must lie in [{low:g}, {high:g}], got {log_snr[~inside].flatten()[0]:g}")
+        return log_snr
+
+
+class Level(NamedTuple):
+    """How much noise is in each point, three ways, each (...): λ = log SNR, √ᾱ = √sigmoid(λ), √(1−ᾱ) = √sigmoid(−λ)."""
+
+    log_snr: Tensor
+    signal: Tensor
+    noise: Tensor
 
 
 class NoiseNet(nn.Module):
-    """(x_t, t) → ε̂ = √(1−ᾱ_t) x_t + √ᾱ_t v̂: x_t (..., D) and integers t (...) → (..., D).
+    """(x_t, t) → ε̂ = √(1−ᾱ_t) x_t + √ᾱ_t v̂: x_t (..., D) and integers t (...) → (..., D); `at` takes any λ = log SNR
+    between the schedule's ends in the place of t.
 
     A network's own output is v̂ (Salimans & Ho 2022). Where almost all of x_t is noise, ε̂ is then x_t almost
     for free; there the bound weighs an error in ε̂ by hundreds (notebook 04).
@@ -102,21 +130,46 @@ class NoiseNet(nn.Module):
         self.register_buffer("signal", schedule.alpha_bar.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - schedule.alpha_bar).sqrt().float(), persistent=False)
 
-    def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
+    def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
         """The network's own answer, like x_t."""
         raise NotImplementedError
 
+    def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
+        """The same at integers t (...)."""
+        return self.v_hat_at(xt, self.level(t))
+
+    def level(self, t: Tensor) -> Level:
+        """The noise at integers t (...), from the schedule."""
+        return Level(self.embed.log_snr[t], self.signal[t], self.noise[t])
+
     def forward(self, xt: Tensor, t: Tensor) -> Tensor:
-        t = t.to(xt.device)
-        return self.noise[t].unsqueeze(-1) * xt + self.signal[t].unsqueeze(-1) * self.v_hat(xt, t)
+        return self.eps_hat_at(xt, self.level(t.to(xt.device)))
+
+    def at(self, xt: Tensor, log_snr: float | Tensor) -> Tensor:
+        """ε̂(x_t, λ), (..., D), for x_t (..., D) and λ = log SNR from λ_T to λ_1, a number or one for each point (...).
+        The exact one is data.eps_mean(x_t, sigmoid(λ)), and data.x0_mean(x_t, sigmoid(λ)) the exact denoiser.
+
+        Raises ValueError if a λ lies outside or if there is neither one λ nor one for each of the points.
+        """
+        log_snr = self.embed.checked(log_snr)
+        if log_snr.ndim and log_snr.shape != xt.shape[:-1]:
+            expected, got = tuple(xt.shape[:-1]), tuple(log_snr.shape)
+            raise ValueError(f"log_snr must be a number or of shape {expected}, got shape {got}")
+        log_snr = log_snr.expand(xt.shape[:-1])
+        level = (log_snr, log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt())  # in float64, before the cast
+        return self.eps_hat_at(xt, Level(*(part.to(self.noise) for part in level)))
+
+    def eps_hat_at(self, xt: Tensor, level: Level) -> Tensor:
+        """ε̂ = √(1−ᾱ) x_t + √ᾱ v̂, like x_t."""
+        return level.noise.unsqueeze(-1) * xt + level.signal.unsqueeze(-1) * self.v_hat_at(xt, level)
 
 
 class EpsNet(NoiseNet):
-    """The NoiseNet of points: an MLP that sees x_t and the embedding of t."""
+    """The NoiseNet of points: an MLP that sees x_t and the embedding of λ."""
 
     def __init__(self, dim: int, schedule: Schedule, width: int = 128, depth: int = 4, embedding: int = 16):
         super().__init__(schedule, embedding)
         self.net = mlp([dim + embedding + 1, *[width] * depth, dim])
 
-    def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
-        return self.net(torch.cat([xt, self.embed(t)], dim=-1))
+    def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
+        return self.net(torch.cat([xt, self.embed.waves(level.log_snr)], dim=-1))

@@ -190,7 +190,7 @@ def gaussian(mean, variance) -> Mixture:
 def exact_denoiser(data: Mixture, alpha_bar: Tensor) -> Denoiser:
     """The best possible denoiser (x_t, t) → E[x₀|x_t] at the noise levels `alpha_bar` (T + 1,).
 
-    t is an integer, or an integer per data point (n,).
+    t is an integer, or an integer per data point (n,). At a number λ = log SNR it is data.x0_mean(x_t, sigmoid(λ)).
     """
 
     def x0_hat(xt: Tensor, t: int | Tensor) -> Tensor:

@@ -231,7 +231,7 @@ MUTANTS = [
         "nets",
         ("log SNR shifted by one", "torch.cat([clean, log_snr[1:]])", "torch.cat([log_snr[1:2], log_snr[1:]])"),
         ("variance for log variance", "log_var.clamp(*self.log_var_range).exp()", "log_var.clamp(*self.log_var_range)"),
-        ("signal and noise exchanged in ε̂", "self.noise[t].unsqueeze(-1) * xt", "self.signal[t].unsqueeze(-1) * xt"),
+        ("signal and noise exchanged in ε̂", "level.noise.unsqueeze(-1) * xt", "level.signal.unsqueeze(-1) * xt"),
     ),
     *_of(
         "hvae",
@@ -392,7 +392,7 @@ MUTANTS = [
         ("four times too slow an angle", "[255 * math.pi / period for", "[255 / 4 * math.pi / period for"),
         ("waves damped by the square root", "((omega * noise) ** 2) / 2", "((omega * noise) ** 2) / 4"),
         ("filters that are not heard", "(weights * alike(", "(0 * weights * alike("),
-        ("filters measured by the next step's noise", "alike(x, self.noise[t])", "alike(x, self.noise[t - 1])"),
+        ("filters measured by less noise", "alike(x, noise)", "alike(x, 0.9 * noise)"),
     ),
     *_of(
         "images/filters",
@@ -514,6 +514,52 @@ MUTANTS = [
     ),
     *_of(
         "data", ("thirds that overlap", "(nodes + 1) / 2) / 3)", "(nodes + 1) / 2) / 2)"), tests=("test_part_two.py",)
+    ),
+    *_of(
+        "nets",
+        (
+            "signal and noise of a level swapped",
+            "log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()",
+            "(-log_snr).sigmoid().sqrt(), log_snr.sigmoid().sqrt()",
+        ),
+        ("a net asked above its cleanest level", "low) & (log_snr.float() <= high)", "low)"),
+        ("a net asked below its noisiest level", "(log_snr.float() >= low) & ", ""),
+        ("its own ends refused by rounding", "& (log_snr.float() <= high)", "& (log_snr <= high)"),
+        (
+            "a level embedded by its size alone",
+            "self.waves(self.checked(log_snr).to",
+            "self.waves(abs(self.checked(log_snr)).to",
+        ),
+        ("levels broadcast over other axes", "if log_snr.ndim and log_snr.shape != xt.shape[:-1]:", "if False:"),
+        ("t = 1 … T looked up one step late", "self.signal[t], self.noise[t])", "self.signal[t - 1], self.noise[t])"),
+        tests=("test_noise_level.py",),
+    ),
+    *_of(
+        "images/convnets",
+        ("waves of half the noise", "noise = noise.unsqueeze(-1)", "noise = noise.unsqueeze(-1) / 2"),
+    ),
+    *_of(
+        "exact",
+        ("a decoder without its e", "2 * math.pi * math.e * m[0]", "2 * math.pi * m[0]"),
+        ("L_T of data without a mean", "(data.means**2 + data.variances)).mean()", "data.variances).mean()"),
+        (
+            "the error of a straight line",
+            "CubicSpline(LOG_SNR, error_table(data))(at)",
+            "np.interp(at, LOG_SNR, error_table(data))",
+        ),
+        tests=("test_noise_level.py",),
+    ),
+    *_of(
+        "oracles",
+        ("a covariance without the spread within", "return within.diag_embed() +", "return 0 * within.diag_embed() +"),
+        ("a divergence without its spread", "(spread - r @ precision", "(0 * spread - r @ precision"),
+        ("what is known weighs without its scale", "/ var + var.log()).sum(-1)", "/ var).sum(-1)"),
+        tests=("test_noise_level.py",),
+    ),
+    *_of(
+        "data",
+        ("thirds in another order", "(i + (nodes + 1) / 2) / 3", "(2 - i + (nodes + 1) / 2) / 3"),
+        tests=("test_noise_level.py",),
     ),
 ]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
 from ..gaussian import Gaussian
-from ..nets import GaussianNet, NoiseNet, mlp
+from ..nets import GaussianNet, Level, NoiseNet, mlp
 from ..observations import Bernoulli, DiscretisedLogistic
 from ..schedules import Schedule
 from .filters import FILTERS, SIDE, alike
@@ -244,18 +244,22 @@ class UNet(NoiseNet):
             nn.init.zeros_(self.weights.bias)
 
     def waves(self, x: Tensor, t: Tensor) -> list[Tensor]:
+        """`waves_at` for integers t (n,)."""
+        return self.waves_at(x, self.noise[t])
+
+    def waves_at(self, x: Tensor, noise: Tensor) -> list[Tensor]:
         """sin ωx_t and cos ωx_t of each period, times exp(−ω² (1 − ᾱ_t)/2), which is what E sin ω(y + √(1−ᾱ_t) ε) keeps
-        of sin ωy: x (n, 784), t (n,) → six times (n, 784)."""
+        of sin ωy: x (n, 784), √(1−ᾱ_t) (n,) → six times (n, 784)."""
         omegas = [255 * math.pi / period for period in self.periods]
-        noise = self.noise[t].unsqueeze(-1)
+        noise = noise.unsqueeze(-1)
         kept = [(-((omega * noise) ** 2) / 2).exp() for omega in omegas]
         angles = [omega * (x + 1) for omega in omegas]
         return [k * wave(a) for wave in (torch.sin, torch.cos) for k, a in zip(kept, angles, strict=True)]
 
-    def v_hat(self, xt: Tensor, t: Tensor) -> Tensor:
-        x, t = xt.reshape(-1, PIXELS), t.reshape(-1)
-        e = self.time(self.embed(t))
-        h = self.first(torch.cat([to_maps(c) for c in (x, *self.waves(x, t))], dim=1))
+    def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
+        x, noise = xt.reshape(-1, PIXELS), level.noise.reshape(-1)
+        e = self.time(self.embed.waves(level.log_snr.reshape(-1)))
+        h = self.first(torch.cat([to_maps(c) for c in (x, *self.waves_at(x, noise))], dim=1))
         for block in self.down:
             h = block(h, e)
         skip, h = h, self.shrink(h)
@@ -268,7 +272,7 @@ class UNet(NoiseNet):
         v = from_maps(self.last[-1](h))
         if self.weights is not None:
             weights = pixel_shuffle(self.weights(h), 2).flatten(2)
-            v = v + (weights * alike(x, self.noise[t])).sum(1)
+            v = v + (weights * alike(x, noise)).sum(1)
         return v.reshape(xt.shape)
 
 
