@@ -119,10 +119,14 @@ def generate(chain: Chain, n: int, generator: torch.Generator | None = None) -> 
     return z
 
 
-def check_points(x: Tensor) -> None:
-    """ValueError unless x is a tensor of finite floating-point data points (..., D)."""
+def check_points(x: Tensor, name: str = "x") -> None:
+    """ValueError unless x is a tensor of finite floating-point data points (..., D), at least one of them."""
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 1:
         got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"x must be a floating-point tensor (..., D), got {got}")
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError("x must be finite, got a NaN or an infinity")
+        raise ValueError(f"{name} must be a floating-point tensor (..., D), got {got}")
+    if x.numel() == 0:
+        raise ValueError(f"{name} must hold at least one point, got none")
+    finite = torch.isfinite(x).all(-1)
+    if not bool(finite.all()):
+        broken = f"{int((~finite).sum()):,} of {finite.numel():,} points"
+        raise ValueError(f"{name} must be finite, got a NaN or an infinity in {broken}")

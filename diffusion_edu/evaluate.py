@@ -11,22 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .bound import Bound, Chain, bound, importance_weighted, log_weights
+from .bound import Bound, Chain, bound, check_points, importance_weighted, log_weights
 from .data import MNIST, BinaryMNIST, Digits, SwissRoll
 from .diffusion import ForwardProcess, L_term, q_marginal
 from .oracles import Mixture
 
 Metric = Callable[[Tensor, Tensor], float]
-
-
-def check_finite(**points: Tensor) -> None:
-    """ValueError if one of the named sets of points (n, D) is empty or holds points that are not finite: broken samples
-    must not score well."""
-    for name, x in points.items():
-        if len(x) == 0:
-            raise ValueError(f"{name} must hold at least one point, got none")
-        if broken := int((~torch.isfinite(x)).flatten(1).any(1).sum()):
-            raise ValueError(f"{name} must be finite, got a NaN or an infinity in {broken:,} of {len(x):,} points")
 
 
 def _mean_over_pairs(x: Tensor, y: Tensor, of_distance: Callable[[Tensor], Tensor]) -> float:
@@ -40,7 +30,8 @@ def _two_sample(x: Tensor, y: Tensor, kernel: Callable[[Tensor], Tensor]) -> flo
     """E k(x, x') + E k(y, y') − 2 E k(x, y) over all pairs."""
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"x and y must be (n, D) and (m, D), got {tuple(x.shape)} and {tuple(y.shape)}")
-    check_finite(x=x, y=y)
+    check_points(x, "x")
+    check_points(y, "y")
     x, y = x.float(), y.float()
     return _mean_over_pairs(x, x, kernel) + _mean_over_pairs(y, y, kernel) - 2 * _mean_over_pairs(x, y, kernel)
 
@@ -67,7 +58,8 @@ def sliced_wasserstein2(x: Tensor, y: Tensor, directions: int = 200, seed: int =
     equal numbers of points (Bonneel et al. 2015). Raises ValueError if x and y differ in shape."""
     if x.shape != y.shape or x.ndim != 2:
         raise ValueError(f"x and y must both be (n, D), got {tuple(x.shape)} and {tuple(y.shape)}")
-    check_finite(x=x, y=y)
+    check_points(x, "x")
+    check_points(y, "y")
     w = torch.randn(x.shape[1], directions, generator=torch.Generator().manual_seed(seed))
     w = w / w.norm(dim=0)
     difference = (x.float() @ w).sort(dim=0).values - (y.float() @ w).sort(dim=0).values
@@ -91,7 +83,7 @@ def noise_floor(metric: Metric, data: Mixture, n: int, repeats: int = 4, seed: i
 def mean_log_prob(x: Tensor, data: Mixture) -> float:
     """The mean exact log density of the points x (n, D), nats; true points give −H. Raises ValueError if x holds none
     or one that is not finite, as all scores do."""
-    check_finite(x=x)
+    check_points(x, "x")
     return data.log_prob(x.double()).mean().item()
 
 
@@ -104,7 +96,7 @@ def off_threshold(data: Mixture, quantile: float = 0.001, n: int = 100_000, seed
 def share_off(x: Tensor, data: Mixture, quantile: float = 0.001) -> float:
     """The share of the points x (n, D) whose exact log density lies below the `quantile` of true points':
     for true points it is `quantile`."""
-    check_finite(x=x)
+    check_points(x, "x")
     return (data.log_prob(x.double()) < off_threshold(data, quantile)).double().mean().item()
 
 

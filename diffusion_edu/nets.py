@@ -86,14 +86,9 @@ class TimeEmbedding(nn.Module):
         self.register_buffer("frequency", torch.logspace(-1, math.log10(3), size // 2), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
-        return self.waves(self.log_snr[t])
+        return self.at(self.log_snr[t])
 
-    def at(self, log_snr: float | Tensor) -> Tensor:
-        """The embedding of any λ = log SNR from λ_T to λ_1, a number or a tensor (...): shape (..., size + 1).
-        Raises ValueError outside: there no network with this schedule has been trained."""
-        return self.waves(self.checked(log_snr).to(self.log_snr))
-
-    def waves(self, log_snr: Tensor) -> Tensor:
+    def at(self, log_snr: Tensor) -> Tensor:
         """λ (...) → sin ωλ, cos ωλ and λ/10, (..., size + 1)."""
         log_snr = log_snr.unsqueeze(-1)
         return torch.cat([(log_snr * self.frequency).sin(), (log_snr * self.frequency).cos(), log_snr / 10], dim=-1)
@@ -172,4 +167,4 @@ class EpsNet(NoiseNet):
         self.net = mlp([dim + embedding + 1, *[width] * depth, dim])
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
-        return self.net(torch.cat([xt, self.embed.waves(level.log_snr)], dim=-1))
+        return self.net(torch.cat([xt, self.embed.at(level.log_snr)], dim=-1))

@@ -117,7 +117,7 @@ def from_snr(snr: Tensor) -> Schedule:
     ᾱ = SNR/(1 + SNR) (Kingma et al. 2021, eq. 3). Raises ValueError otherwise."""
     snr = torch.as_tensor(snr, dtype=torch.float64)
     if snr.ndim != 1 or len(snr) < 1 or not bool((snr > 0).all() & (snr.diff() < 0).all() & snr.isfinite().all()):
-        raise ValueError("snr must be one-dimensional, positive, finite and strictly falling")
+        raise ValueError(f"snr must be one-dimensional, positive, finite and strictly falling, got {_few(snr)}")
     return _from_alpha_bar(torch.cat([torch.ones(1, dtype=torch.float64), snr / (1 + snr)]))
 
 
@@ -126,7 +126,7 @@ def from_log_snr(log_snr: Tensor) -> Schedule:
     Raises ValueError otherwise."""
     log_snr = torch.as_tensor(log_snr, dtype=torch.float64)
     if log_snr.ndim != 1 or len(log_snr) < 1 or not bool(log_snr.isfinite().all() & (log_snr.diff() < 0).all()):
-        raise ValueError("log_snr must be one-dimensional, finite and strictly falling")
+        raise ValueError(f"log_snr must be one-dimensional, finite and strictly falling, got {_few(log_snr)}")
     return from_snr(log_snr.exp())
 
 
@@ -145,6 +145,11 @@ def _check_T(T: int) -> int:
     if isinstance(T, bool) or not hasattr(T, "__index__") or operator.index(T) < 1:
         raise ValueError(f"T, the number of steps, must be an integer of at least 1, got {T!r}")
     return operator.index(T)
+
+
+def _few(values: Tensor) -> str:
+    """The shape, and how the values begin."""
+    return f"shape {tuple(values.shape)}, {values.flatten()[:5].tolist()}"
 
 
 def _ends(T: int, beta_1: float | None, beta_T: float | None) -> tuple[float, float]:

@@ -527,8 +527,8 @@ MUTANTS = [
         ("its own ends refused by rounding", "& (log_snr.float() <= high)", "& (log_snr <= high)"),
         (
             "a level embedded by its size alone",
-            "self.waves(self.checked(log_snr).to",
-            "self.waves(abs(self.checked(log_snr)).to",
+            "level = (log_snr, log_snr.sigmoid()",
+            "level = (abs(log_snr), log_snr.sigmoid()",
         ),
         ("levels broadcast over other axes", "if log_snr.ndim and log_snr.shape != xt.shape[:-1]:", "if False:"),
         ("t = 1 … T looked up one step late", "self.signal[t], self.noise[t])", "self.signal[t - 1], self.noise[t])"),

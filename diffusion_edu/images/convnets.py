@@ -243,11 +243,7 @@ class UNet(NoiseNet):
             nn.init.zeros_(self.weights.weight)
             nn.init.zeros_(self.weights.bias)
 
-    def waves(self, x: Tensor, t: Tensor) -> list[Tensor]:
-        """`waves_at` for integers t (n,)."""
-        return self.waves_at(x, self.noise[t])
-
-    def waves_at(self, x: Tensor, noise: Tensor) -> list[Tensor]:
+    def waves(self, x: Tensor, noise: Tensor) -> list[Tensor]:
         """sin ωx_t and cos ωx_t of each period, times exp(−ω² (1 − ᾱ_t)/2), which is what E sin ω(y + √(1−ᾱ_t) ε) keeps
         of sin ωy: x (n, 784), √(1−ᾱ_t) (n,) → six times (n, 784)."""
         omegas = [255 * math.pi / period for period in self.periods]
@@ -258,8 +254,8 @@ class UNet(NoiseNet):
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
         x, noise = xt.reshape(-1, PIXELS), level.noise.reshape(-1)
-        e = self.time(self.embed.waves(level.log_snr.reshape(-1)))
-        h = self.first(torch.cat([to_maps(c) for c in (x, *self.waves_at(x, noise))], dim=1))
+        e = self.time(self.embed.at(level.log_snr.reshape(-1)))
+        h = self.first(torch.cat([to_maps(c) for c in (x, *self.waves(x, noise))], dim=1))
         for block in self.down:
             h = block(h, e)
         skip, h = h, self.shrink(h)

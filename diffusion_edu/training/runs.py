@@ -376,7 +376,7 @@ def _memory_hint(config: Config) -> Iterator[None]:
         ) from e
 
 
-def check_finite(step: int, terms: dict[str, torch.Tensor], model: nn.Module) -> None:
+def stop_if_diverged(step: int, terms: dict[str, torch.Tensor], model: nn.Module) -> None:
     """ValueError if a term of the loss or a parameter is not finite: what was saved before stays as it was."""
     broken = [name for name, value in {**terms, **dict(model.named_parameters())}.items() if not value.isfinite().all()]
     if broken:
@@ -410,11 +410,11 @@ def run(
             for step, terms in t.run(progress and log is not None):
                 if step % LOG_EVERY == 0 or step == config.steps:
                     terms = processes.mean(terms)
-                    check_finite(step, terms, t.model)
+                    stop_if_diverged(step, terms, t.model)
                 if log is not None:
                     _write(log, t, terms, every)
         except ValueError:
-            check_finite(t.step, {}, t.model)  # of a NaN, a density says only that its variance is none
+            stop_if_diverged(t.step, {}, t.model)  # of a NaN, a density says only that its variance is none
             raise
 
 

@@ -91,8 +91,8 @@ def test_a_level_is_not_saved_with_the_weights(build, dim):
 def test_the_embedding_of_a_level_is_that_of_its_index_and_both_ends_are_allowed(schedule):
     embed, levels = TimeEmbedding(schedule), schedule.log_snr[1:]
     for given in (levels, levels.float()):
-        assert torch.equal(embed.at(given), embed(torch.arange(1, schedule.T + 1)))
-    assert torch.equal(embed.at(levels[3].item()), embed(torch.tensor(4)))
+        assert torch.equal(embed.at(embed.checked(given).float()), embed(torch.arange(1, schedule.T + 1)))
+    assert torch.equal(embed.at(embed.checked(levels[3].item()).float()), embed(torch.tensor(4)))
 
 
 @pytest.mark.parametrize("off", ["above", "below", "nan"])
@@ -101,7 +101,7 @@ def test_no_net_is_asked_beyond_the_ends_of_its_schedule(off):
     bad = {"above": high + 1e-3, "below": low - 1e-3, "nan": math.nan}[off]
     net, xt = points_net(), randn(2, 2).float()
     message = rf"log_snr must lie in \[{low:g}, {high:g}\], got {bad:g}"
-    for ask in (net.embed.at, lambda log_snr: net.at(xt, log_snr)):
+    for ask in (net.embed.checked, lambda log_snr: net.at(xt, log_snr)):
         with pytest.raises(ValueError, match=message):
             ask(bad)
         with pytest.raises(ValueError, match=message):

@@ -188,12 +188,13 @@ def test_the_waves_are_damped_as_noise_damps_them_on_average(t):
     net, y = UNet(784, schedule, width=8), X[:1].double()
     x = y + (1 - schedule.alpha_bar[t]).sqrt() * torch.randn(2000, 784, generator=generator(t), dtype=torch.float64)
     drawn = [wave(2 * math.pi / period * (x + 1) * 127.5) for wave in (torch.sin, torch.cos) for period in net.periods]
-    for values, expected in zip(drawn, net.waves(y, torch.tensor([t])), strict=True):
+    for values, expected in zip(drawn, net.waves(y, net.noise[[t]]), strict=True):
         assert_mean(values, expected[0], errors=5, floor=1e-4)
 
 
 def test_where_all_is_noise_there_are_no_waves():
-    waves = UNet(784, make_schedule("cosine", 1000), width=8).waves(X, torch.tensor([200, 500, 1000]))
+    net = UNet(784, make_schedule("cosine", 1000), width=8)
+    waves = net.waves(X, net.noise[[200, 500, 1000]])
     assert max(wave.abs().max().item() for wave in waves) < 0.01
 
 
