@@ -1,6 +1,17 @@
-"""Diffusion models, derived: the library that the course imports.
-
-Reading order: gaussian, bound, vae, hvae, schedules, diffusion, ddpm, oracles, samplers.
-"""
+"""Diffusion models, derived: the library that the course imports."""
 
 __version__ = "0.1.0"
+
+# The modules in reading order: each imports only from those before it. The library's page has the same parts.
+PARTS = {
+    "The bound": ("gaussian", "observations", "bound"),
+    "Noise and networks": ("schedules", "nets"),
+    "Autoencoders": ("vae", "hvae"),
+    "Diffusion": ("oracles", "diffusion", "ddpm", "samplers"),
+    "Images": ("weights", "images"),
+    "The ruler": ("data", "exact", "evaluate"),
+    "Training": ("config", "training", "pretrained"),
+    "Figures, films and widgets": ("plots", "films", "widgets"),
+    "Exercises": ("checks",),
+    "The command line": ("cli", "__main__"),
+}

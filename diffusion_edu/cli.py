@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from .config import DATA, MODELS, Config, flag, options
+
 THE_SAMPLERS = "ancestral (default), ancestral-small, ancestral-2m, ddim or ddim-2m"  # samplers.SAMPLERS
 
 
@@ -59,32 +61,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train_options(train: argparse.ArgumentParser) -> None:
-    train.add_argument("model", metavar="MODEL", help="vae, hvae or ddpm")
-    train.add_argument("--data", required=True, help="swiss-roll, digits, mnist or mnist-binary (vae and hvae)")
+    train.add_argument("model", metavar="MODEL", help=", ".join(MODELS))
+    train.add_argument("--data", required=True, help=", ".join(DATA))
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new directory for the run")
-    train.add_argument("--seed", type=_seed, help="default 0")
-    train.add_argument("--steps", type=int, help="gradient steps; default depends on the model")
-    train.add_argument("--schedule", help="ddpm: cosine (default), linear, sigmoid or constant")
-    train.add_argument("--T", type=int, help="ddpm: number of noise levels; default 1000")
-    train.add_argument("--beta-1", type=float, metavar="B", dest="beta_1", help="linear, sigmoid: the first β")
-    train.add_argument("--beta-T", type=float, metavar="B", dest="beta_T", help="linear, sigmoid: the last β")
-    train.add_argument("--loss", help="ddpm: simple (default), bound, for bits, or min-snr, for pictures")
-    train.add_argument("--width", type=int, help="of the networks, a multiple of 8; default depends on the model")
-    train.add_argument(
-        "--mixing", type=int, help="hvae, ddpm on mnist: features of the layers that see all; default 64, 256; 0 none"
-    )
-    train.add_argument(
-        "--filters", action="store_true", default=None, help="ddpm on mnist: weigh pixels by shade too; takes longer"
-    )
-    train.add_argument(
-        "--start", metavar="MODEL", help="go on from a model: the directory of a run, or a published name"
-    )
-    train.add_argument("--batch", type=int, help="data points per step; default depends on the model")
-    train.add_argument(
-        "--shards", type=int, help="parts of the batch, computed one after the other; default 1, or one per process"
-    )
-    train.add_argument("--optimiser", help="adam, or muon: default for mnist, needs fewer steps there")
-    train.add_argument("--precision", help="of the networks' insides: bfloat16 (default on cuda) or float32")
+    for option in options():
+        kind, name = option.metadata["kind"], option.name
+        text = option.metadata["help"]
+        train.add_argument(flag(name), dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
     train.add_argument(
         "--grid-every", type=int, metavar="N", help="images: draw samples every N steps; default ten times, 0 never"
     )
@@ -129,24 +112,20 @@ def _prepare(args: argparse.Namespace, device: str, processes: int) -> None:
 
     if args.tensorboard:
         logs.check_tensorboard()
-    settings = ("seed", "steps", *runs.DDPM_FIELDS, *runs.OTHER_FIELDS)
+    given = {o.name: value for o in options() if (value := getattr(args, o.name)) is not None}
     if args.resume:
-        config = runs.read_config(args.out)
-        for name in ("model", "data", *settings):
-            asked, stored = getattr(args, name), getattr(config, name)
-            if asked is not None and asked != stored:
-                raise ValueError(f"{args.out} was started with {name} {stored}, cannot resume it with {asked}")
+        asked = runs.read_config(args.out)
+        for name, value in {"model": args.model, "data": args.data, **given}.items():
+            if value != (stored := getattr(asked, name)):
+                hint = "; to train a finished run further, start a new one with --start" if name == "steps" else ""
+                raise ValueError(f"{args.out} was started with {name} {stored}, cannot resume it with {value}{hint}")
     else:
-        given = {name: value for name in settings if (value := getattr(args, name)) is not None}
-        for name in ("steps", "width", "batch", "shards"):
-            if given.get(name, 1) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {given[name]}")
         default = {"shards": processes, "precision": "float32" if device == "cpu" else "bfloat16"}
-        config = runs.Config(args.model, args.data, **default | given)
-    Processes(size=processes).share(config.shards)
-    runs.draw_every(config, args.grid_every)
+        asked = Config(args.model, args.data, **default | given)
+    Processes(size=processes).share(asked.shards)
+    runs.draw_every(asked, args.grid_every)
     if not args.resume:
-        runs.create(args.out, config, _start(args.start))
+        runs.create(args.out, asked, _start(args.start))
 
 
 def _start(name: str | None):
@@ -175,12 +154,12 @@ def _sample(args: argparse.Namespace) -> None:
     model, config = runs.load(args.dir, _device(args.device))
     if config.model != "ddpm" and (args.sampler is not None or args.sample_steps is not None):
         raise ValueError(f"--sampler and --sample-steps are for ddpm; {args.dir} holds a {config.model}")
-    to_images = getattr(data.DATA_SETS[config.data], "to_images", None)
-    if args.out.suffix == ".png" and to_images is None:
+    source = data.DATA_SETS[config.data]
+    if args.out.suffix == ".png" and not source.shape:
         raise ValueError(f"a .png is of images, and {config.data} has none: give a .npy file")
     generator = torch.Generator().manual_seed(args.seed)
     x = logs.samples(model, args.n, generator, SAMPLERS[args.sampler or "ancestral"], args.sample_steps)
-    x = x if to_images is None else to_images(x)
+    x = source.to_images(x) if source.shape else x
     if args.out.suffix == ".png":
         logs.save_png(args.out, logs.picture(x))
         return
@@ -242,10 +221,10 @@ def _check_scores(args: argparse.Namespace, config) -> None:
 def _scores(model, config, args: argparse.Namespace):
     from . import data
     from .images import quality
-    from .pretrained import images
+    from .pretrained import publish
 
-    steps = args.sample_steps or min(images.STEPS, config.T or images.STEPS)
-    x = images.draw(model, args.samples, args.seed, steps, sampler=args.sampler or "ancestral")
+    steps = args.sample_steps or min(publish.STEPS, config.T or publish.STEPS)
+    x = publish.draw(model, args.samples, args.seed, args.sampler or "ancestral", steps)
     return quality.score_images(x, train=data.load("mnist").train_pixels)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .bound import Bound, Chain, bound, check_points, importance_weighted, log_weights
-from .data import MNIST, BinaryMNIST, Digits, SwissRoll
+from .data import Data
 from .diffusion import ForwardProcess, L_term, q_marginal
 from .oracles import Mixture
 
@@ -164,16 +164,14 @@ def importance_gain(
     return mean_and_error(importance_weighted(log_w.double()) - log_w.double().mean(0))
 
 
-def report(
-    chain: Chain, data: SwissRoll | Digits | MNIST | BinaryMNIST, n: int = 10_000, seed: int = 1_000_000, K: int = 0
-) -> dict[str, float]:
+def report(chain: Chain, data: Data, n: int = 10_000, seed: int = 1_000_000, K: int = 0) -> dict[str, float]:
     """The bound's terms on n fresh points in nats, `neg_elbo` and its standard error; on the swiss roll also
     `entropy` and the paired `gap` with its standard error; on images `bits_per_dim`, and with K > 0 `iw_nll`, the
     importance-weighted −log P: the bound on all n less the gain by K samples on 200 of them. A diffusion model of
-    MNIST is scored by `terms_by_t`, n/100 of the images for each t."""
-    x = (data.sample if isinstance(data, SwissRoll) else data.sample_test)(n, seed)
+    images is scored by `terms_by_t`, n/100 of the images for each t."""
+    x = data.sample_test(n, seed)
     x, generator, out = x.to(chain.prior().mean), torch.Generator().manual_seed(seed), {"n": n}
-    if isinstance(data, MNIST) and isinstance(chain, ForwardProcess):
+    if data.shape and isinstance(chain, ForwardProcess):
         terms = _diffusion_terms(x, chain, generator)
     else:
         b = score_chain(x, chain, generator, block=1000 if x.shape[1] > 100 else 5000)
@@ -181,7 +179,7 @@ def report(
         terms = {name: mean_and_error(value.double()) for name, value in {**named, "neg_elbo": -b.elbo}.items()}
     for name, (value, error) in terms.items():
         out[name], out[f"{name}_se"] = value, error
-    if isinstance(data, SwissRoll):
+    if not data.shape:
         out["entropy"] = data.entropy()
         out["gap"], out["gap_se"] = gap(b, data.log_prob(x.double()).to(b.elbo.device))
         return out

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .data import MNIST, Digits, SwissRoll
+from .data import Data, SwissRoll
 from .diffusion import forward_path
 from .oracles import Denoiser
 from .plots import EXTRA, LIMIT, MODEL, Q
@@ -197,9 +197,9 @@ def arc_colours(roll: SwissRoll) -> Callable[[Tensor], np.ndarray]:
     return colours
 
 
-def drawing_of(data: SwissRoll | Digits | MNIST, n: int) -> Draw:
-    """How n points of a data set are drawn: the roll's coloured along the roll, the digits as a square of images."""
-    if isinstance(data, SwissRoll):
+def drawing_of(data: Data, n: int) -> Draw:
+    """How n points of a data set are drawn: the roll's coloured along the roll, images as a square of them."""
+    if not data.shape:
         return draw_points(arc_colours(data))
     return draw_images(data.to_images, columns=math.ceil(math.sqrt(n)))
 

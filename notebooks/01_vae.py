@@ -1125,7 +1125,7 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # | $m + s\,\varepsilon$ | `Gaussian.sample` | `gaussian.py` |
 # | $\mathrm{KL}(q \,\|\, p)$ | `kl` | `gaussian.py` |
 # | $p(x)$, $p(z \mid x)$ of a linear-Gaussian pair | `marginal`, `condition` | `gaussian.py` |
-# | $-\mathrm{ELBO}$ as a loss | `elbo_loss`, `Trainer` | `trainer.py` |
+# | $-\mathrm{ELBO}$ as a loss | `elbo_loss`, `Trainer` | `losses.py`, `trainer.py` |
 # | $q(z)$ | `Mixture` | `oracles.py` |
 # | distance to $H$ | `gap` | `evaluate.py` |
 # | share off the roll | `share_off` | `evaluate.py` |

@@ -1212,7 +1212,7 @@ assert share[3] > 0.6 * off[3]
 # | the gap, paired with $\log p(x)$ | `gap` | `evaluate.py` |
 # | the importance-weighted bound | `log_weights`, `importance_weighted` | `bound.py` |
 # | $q(z_t \mid z_{t+1}, x)$ of a linear Gaussian pair | `condition` | `gaussian.py` |
-# | training on $-\mathrm{ELBO}$ | `Trainer`, `elbo_loss` | `trainer.py` |
+# | training on $-\mathrm{ELBO}$ | `Trainer`, `elbo_loss` | `losses.py`, `trainer.py` |
 #
 # **The way on.** Every level of this notebook learned its own $q$, and much of the trouble came from there: levels
 # that collapse, a posterior $q(z_t \mid z_{t+1}, x)$ that nobody knows. Notebook 03 stops learning $q$. It fixes every

@@ -1172,10 +1172,10 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 # | $\mu_\theta$ | `mean_from_eps` | `ddpm.py` |
 # | $w_t$, $C_t$ | `eps_weight`, `loss_constant` | `ddpm.py` |
 # | $L_{t-1}$, $L_0$ | `L_term`, `sampled_term`, `weighted_loss` | `diffusion.py`, `ddpm.py` |
-# | $L_\text{simple}$ | `squared_error`, `eps_loss` | `ddpm.py`, `trainer.py` |
+# | $L_\text{simple}$ | `squared_error`, `eps_loss` | `ddpm.py`, `losses.py` |
 # | $\sigma_t^2$ | `sigma2_beta`, `sigma2_beta_tilde`, `sigma2_optimal` | `diffusion.py` |
 # | $\mathbb{E}[\varepsilon \mid x_t]$ | `Mixture.eps_mean` | `oracles.py` |
-# | $t \sim$ | `uniform_t`, `mixed_t` | `trainer.py` |
+# | $t \sim$ | `uniform_t`, `mixed_t` | `losses.py` |
 # | (4.19), (4.20) | `ancestral_step`, `reverse_path`, `SecondOrder` | `ddpm.py`, `samplers.py` |
 #
 # **The way on.** Notebook 05 takes the three models of this course to images, and the bound with them. Beyond the course the score (4.16)

@@ -24,9 +24,19 @@ API = "api"
 # The modules of a wing are called by their own names: `quality.coverage` lies in images/quality.py
 WINGS = {
     path.stem: wing
-    for wing in ("images", "training")
+    for wing in ("images", "training", "pretrained")
     for path in (Path(diffusion_edu.__file__).parent / wing).glob("[a-z]*.py")
 }
+
+
+def passed_on_from(module: str, name: str) -> str:
+    """The module of the library that defines what `module` has under this name: `training.Trainer`, `data.MNIST`. Empty
+    if there is nothing of that name, or it is not the library's."""
+    try:
+        home = getattr(getattr(importlib.import_module(f"diffusion_edu.{module}"), name), "__module__", "")
+    except (ImportError, AttributeError):
+        return ""
+    return home if home.startswith("diffusion_edu.") else ""
 
 
 def anchor(tag: str) -> str:
@@ -110,11 +120,9 @@ class Linker:
             inner, _, after = rest.partition(".")
             if inner in WINGS:
                 module, rest = f"{module}.{inner}", after
-            else:  # `training.Trainer`: what a wing passes on from one of its modules
-                passed_on = getattr(importlib.import_module(f"diffusion_edu.{module}"), inner, None)
-                home = getattr(passed_on, "__module__", "")
-                return self.documented(f"{home}.{rest}") if home.startswith(f"diffusion_edu.{module}.") else None
         owner, _, member = rest.partition(".")
+        if (home := passed_on_from(module, owner)) not in ("", f"diffusion_edu.{module}"):
+            return self.documented(f"{home}.{rest}")
         if not member:
             return None
         try:

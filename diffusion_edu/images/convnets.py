@@ -15,9 +15,9 @@ from ..gaussian import Gaussian
 from ..nets import GaussianNet, Level, NoiseNet, mlp
 from ..observations import Bernoulli, DiscretisedLogistic
 from ..schedules import Schedule
-from .filters import FILTERS, SIDE, alike
 
-PIXELS, COARSE = SIDE**2, 49
+SIDE, COARSE = 28, 49
+PIXELS = SIDE**2
 
 
 class Residual(nn.Module):
@@ -41,25 +41,25 @@ class Residual(nn.Module):
 
 
 class Mixing(nn.Module):
-    """h (n, channels, 7, 7) → the same shape: every place hears of every other. A quarter of the channels, of all 49
-    places at once, go through one hidden layer of `hidden` features and come back beside a skip; with `features`,
-    e (n, features) shifts the hidden layer. A convolution sees 3 × 3 places and would have to pass the word on."""
+    """h (n, channels, 7, 7) → the same shape: every place depends on every other. A quarter of the channels, of all
+    49 places at once, go through one hidden layer of `hidden` features and are added to a skip; with `features`,
+    e (n, features) shifts the hidden layer. One convolution sees 3 × 3 places only."""
 
     def __init__(self, channels: int, hidden: int, features: int = 0):
         super().__init__()
-        few = channels // 4
-        self.shape = (few, 7, 7)
-        self.norm, self.inwards = nn.GroupNorm(8, channels), nn.Conv2d(channels, few, 1)
-        self.hidden, self.back = nn.Linear(few * COARSE, hidden), nn.Linear(hidden, few * COARSE)
+        inner = channels // 4
+        self.shape = (inner, 7, 7)
+        self.norm, self.proj_in = nn.GroupNorm(8, channels), nn.Conv2d(channels, inner, 1)
+        self.hidden, self.back = nn.Linear(inner * COARSE, hidden), nn.Linear(hidden, inner * COARSE)
         self.shift = nn.Linear(features, hidden) if features else None
-        self.outwards = nn.Conv2d(few, channels, 1)
-        nn.init.zeros_(self.outwards.weight)  # starts as the skip alone
+        self.proj_out = nn.Conv2d(inner, channels, 1)
+        nn.init.zeros_(self.proj_out.weight)  # starts as the skip alone
 
     def forward(self, h: Tensor, e: Tensor | None = None) -> Tensor:
-        r = self.hidden(self.inwards(silu(self.norm(h))).flatten(1))
+        r = self.hidden(self.proj_in(silu(self.norm(h))).flatten(1))
         if self.shift is not None:
             r = r + self.shift(e)
-        return h + self.outwards(self.back(silu(r)).reshape(-1, *self.shape))
+        return h + self.proj_out(self.back(silu(r)).reshape(-1, *self.shape))
 
 
 def to_maps(x: Tensor) -> Tensor:
@@ -72,23 +72,33 @@ def from_maps(h: Tensor) -> Tensor:
     return pixel_shuffle(h, 2).flatten(1)
 
 
-class _Latent(nn.Module):
-    """A latent (n, size) ↔ maps (n, channels, 7, 7): a convolution for maps, a linear layer for a vector."""
+class _FromLatent(nn.Module):
+    """A latent (n, size) → maps (n, channels, 7, 7): a convolution if it is a stack of maps, else a linear layer."""
 
-    def __init__(self, a: int, b: int, size: int, inwards: bool):
+    def __init__(self, size: int, channels: int):
         super().__init__()
-        self.maps, self.inwards = size % COARSE == 0, inwards
-        k = size // COARSE
-        if self.maps:
-            self.layer = nn.Conv2d(k if inwards else a, b if inwards else b * k, 3, padding=1)
+        maps, rest = divmod(size, COARSE)
+        self.shape = (size,) if rest else (maps, 7, 7)
+        self.layer = nn.Linear(size, channels * COARSE) if rest else nn.Conv2d(maps, channels, 3, padding=1)
+        self.channels = channels
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z.reshape(-1, *self.shape)).reshape(-1, self.channels, 7, 7)
+
+
+class _ToLatent(nn.Module):
+    """Maps (n, channels, 7, 7) → (n, outputs · size), the other way round."""
+
+    def __init__(self, channels: int, size: int, outputs: int):
+        super().__init__()
+        maps, self.vector = divmod(size, COARSE)
+        if self.vector:
+            self.layer = nn.Linear(channels * COARSE, outputs * size)
         else:
-            self.layer = nn.Linear(size, b * COARSE) if inwards else nn.Linear(a * COARSE, b * size)
-        self.shape = (b if inwards else a, 7, 7)
+            self.layer = nn.Conv2d(channels, outputs * maps, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
-        if self.inwards:
-            return self.layer(h.reshape(-1, h.shape[-1] // COARSE, 7, 7) if self.maps else h).reshape(-1, *self.shape)
-        return self.layer(h if self.maps else h.flatten(1)).flatten(1)
+        return self.layer(h.flatten(1) if self.vector else h).flatten(1)
 
 
 def mixing_layers(channels: int, hidden: int, features: int = 0) -> list[nn.Module]:
@@ -112,14 +122,14 @@ def encoder(size: int, width: int, depth: int, outputs: int, mixing: int) -> nn.
         *coarse(2 * width, depth, mixing),
         nn.GroupNorm(8, 2 * width),
         nn.SiLU(),
-        _Latent(2 * width, outputs, size, inwards=False),
+        _ToLatent(2 * width, size, outputs),
     )
 
 
 def decoder(size: int, width: int, depth: int, outputs: int, mixing: int) -> nn.Sequential:
     """A latent (n, size) → image maps (n, 4 · outputs, 14, 14): `outputs` values for each pixel."""
     return nn.Sequential(
-        _Latent(0, 2 * width, size, inwards=True),
+        _FromLatent(size, 2 * width),
         *coarse(2 * width, depth, mixing),
         nn.ConvTranspose2d(2 * width, width, 2, stride=2),
         *[Residual(width, width) for _ in range(depth)],
@@ -159,11 +169,11 @@ class ConvStepNet(nn.Module):
         super().__init__()
         self.log_var = log_var
         self.net = nn.Sequential(
-            _Latent(0, 2 * width, dim, inwards=True),
+            _FromLatent(dim, 2 * width),
             *coarse(2 * width, depth, mixing),
             nn.GroupNorm(8, 2 * width),
             nn.SiLU(),
-            _Latent(2 * width, 2, dim, inwards=False),
+            _ToLatent(2 * width, dim, 2),
         )
 
     def forward(self, z: Tensor) -> Gaussian:
@@ -209,21 +219,13 @@ class UNet(NoiseNet):
     black, and the bound asks how exactly the network knows it. Where there is much they would be noise alone, so each
     is damped as the noise damps it on average.
 
-    With `filters` the network also weighs, pixel by pixel, the filters of filters.py, and adds what they say to its v̂.
-    The weights start at 0. Raises ValueError if dim is not 784 or mixing is negative.
+    Raises ValueError if dim is not 784 or mixing is negative.
     """
 
     periods = (4, 16, 64)  # grey levels
 
     def __init__(
-        self,
-        dim: int,
-        schedule: Schedule,
-        width: int = 32,
-        depth: int = 1,
-        embedding: int = 32,
-        mixing: int = 256,
-        filters: bool = False,
+        self, dim: int, schedule: Schedule, width: int = 32, depth: int = 1, embedding: int = 32, mixing: int = 256
     ):
         super().__init__(schedule, embedding)
         _only_images("dim", dim)
@@ -238,24 +240,20 @@ class UNet(NoiseNet):
         self.widen = nn.ConvTranspose2d(2 * width, width, 2, stride=2)
         self.up = nn.ModuleList(Residual(width * (2 if i == 0 else 1), width, features) for i in range(depth))
         self.last = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4, 3, padding=1))
-        self.weights = nn.Conv2d(width, 4 * FILTERS, 3, padding=1) if filters else None
-        if filters:
-            nn.init.zeros_(self.weights.weight)
-            nn.init.zeros_(self.weights.bias)
 
-    def waves(self, x: Tensor, noise: Tensor) -> list[Tensor]:
+    def fourier_features(self, x: Tensor, noise: Tensor) -> list[Tensor]:
         """sin ωx_t and cos ωx_t of each period, times exp(−ω² (1 − ᾱ_t)/2), which is what E sin ω(y + √(1−ᾱ_t) ε) keeps
         of sin ωy: x (n, 784), √(1−ᾱ_t) (n,) → six times (n, 784)."""
         omegas = [255 * math.pi / period for period in self.periods]
         noise = noise.unsqueeze(-1)
         kept = [(-((omega * noise) ** 2) / 2).exp() for omega in omegas]
         angles = [omega * (x + 1) for omega in omegas]
-        return [k * wave(a) for wave in (torch.sin, torch.cos) for k, a in zip(kept, angles, strict=True)]
+        return [k * f(a) for f in (torch.sin, torch.cos) for k, a in zip(kept, angles, strict=True)]
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
         x, noise = xt.reshape(-1, PIXELS), level.noise.reshape(-1)
         e = self.time(self.embed.at(level.log_snr.reshape(-1)))
-        h = self.first(torch.cat([to_maps(c) for c in (x, *self.waves(x, noise))], dim=1))
+        h = self.first(torch.cat([to_maps(c) for c in (x, *self.fourier_features(x, noise))], dim=1))
         for block in self.down:
             h = block(h, e)
         skip, h = h, self.shrink(h)
@@ -264,12 +262,7 @@ class UNet(NoiseNet):
         h = torch.cat([skip, self.widen(h)], dim=1)
         for block in self.up:
             h = block(h, e)
-        h = self.last[:-1](h)
-        v = from_maps(self.last[-1](h))
-        if self.weights is not None:
-            weights = pixel_shuffle(self.weights(h), 2).flatten(2)
-            v = v + (weights * alike(x, noise)).sum(1)
-        return v.reshape(xt.shape)
+        return from_maps(self.last(h)).reshape(xt.shape)
 
 
 def _only_images(name: str, size: int) -> None:

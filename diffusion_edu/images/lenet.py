@@ -16,16 +16,14 @@ instead of tanh and radial basis functions, 64 features instead of 84.
 """
 
 import hashlib
-import json
-from importlib.resources import files
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from .. import weights
+
 SEEN = 50_000  # of the 60,000 training images; the others it never sees
 FEATURES, CLASSES = 64, 10
-HOME = files("diffusion_edu") / "pretrained"  # where the weights lie
 
 
 class LeNet(nn.Module):
@@ -82,25 +80,12 @@ def load() -> LeNet:
 
     Raises ValueError if the weights are not those of the card.
     """
-    stated, raw = card()["sha256"], (HOME / "lenet.safetensors").read_bytes()
-    if (found := hashlib.sha256(raw).hexdigest()) != stated:
-        raise ValueError(f"lenet.safetensors is damaged: its sha256 is {found}, its card says {stated}")
     with torch.random.fork_rng():
         net = LeNet()
-    net.load_state_dict(safetensors.torch.load(raw))
+    net.load_state_dict(weights.tensors("lenet"))
     return net.eval().requires_grad_(False)
-
-
-def card() -> dict:
-    """What is known of the trained LeNet: `sha256` of its weights, `test_accuracy`, and all that it depends on."""
-    return json.loads((HOME / "lenet.json").read_text(encoding="utf-8"))
-
-
-def weights_of(net: LeNet) -> bytes:
-    """The parameters as the bytes of a safetensors file."""
-    return safetensors.torch.save({key: value.contiguous() for key, value in net.state_dict().items()})
 
 
 def name_of(net: LeNet) -> str:
     """The first 12 digits of the SHA-256 of its weights: the name that every score carries."""
-    return hashlib.sha256(weights_of(net)).hexdigest()[:12]
+    return hashlib.sha256(weights.as_bytes(net.state_dict())).hexdigest()[:12]

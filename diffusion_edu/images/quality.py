@@ -27,16 +27,16 @@ All that is needed of MNIST lies in mnist_reference.safetensors beside the weigh
 
 import functools
 import hashlib
-import json
+import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from .. import weights
 from . import lenet, mnist
 
 K = 5  # neighbours that a test image's ball reaches
@@ -216,7 +216,8 @@ def score_images(x: Tensor, train: Tensor | None = None, neighbours: int = 1000)
         closeness["too_close"] = (distance < known.nearest.quantile(CLOSE)).double().mean().item()
     floors = {f"{name}_floor": value for name, value in floor(len(x), known.card["floors"]).items()}
     labels = tuple(label_shares(probabilities).tolist())
-    return Scores(n=len(x), lenet=lenet.card()["sha256"][:12], labels=labels, **measured, **floors, **closeness)
+    by = weights.card("lenet")["sha256"][:12]
+    return Scores(n=len(x), lenet=by, labels=labels, **measured, **floors, **closeness)
 
 
 def compare_features(features: Tensor, probabilities: Tensor, real: Tensor, labels: list[float]) -> dict[str, float]:
@@ -247,26 +248,19 @@ def floor(n: int, floors: dict[str, list[float]]) -> dict[str, float]:
 def reference() -> Reference:
     """What is kept of MNIST's test images, read once. Raises ValueError if the file is not the one of its card, or
     if its features are another LeNet's than the one that comes with the course."""
-    card = json.loads((lenet.HOME / "mnist_reference.json").read_text(encoding="utf-8"))
-    if card["lenet"] != (here := lenet.card()["sha256"][:12]):
+    card = weights.card("mnist_reference")
+    if card["lenet"] != (here := weights.card("lenet")["sha256"][:12]):
         raise ValueError(f"mnist_reference.safetensors has features of the LeNet {card['lenet']}, here is {here}")
-    kept = safetensors.torch.load(_read("mnist_reference.safetensors", card["sha256"]))
+    kept = weights.tensors("mnist_reference")
     return Reference(kept["features"].double(), kept["nearest"].double(), kept["images"], kept["labels"], card)
 
 
 def unseen() -> tuple[Tensor, Tensor]:
     """1,000 real images that neither the LeNet was trained on nor the reference holds: (1000, 28, 28) and labels
     (1000,), uint8. Raises ValueError if the file is not the one of the reference's card."""
-    _read("mnist_unseen.npz", reference().card["unseen_sha256"])
-    with (lenet.HOME / "mnist_unseen.npz").open("rb") as file, np.load(file, allow_pickle=False) as kept:
+    raw = weights.read("mnist_unseen.npz", reference().card["unseen_sha256"])
+    with np.load(io.BytesIO(raw), allow_pickle=False) as kept:
         return torch.from_numpy(kept["images"]), torch.from_numpy(kept["labels"])
-
-
-def _read(name: str, sha256: str) -> bytes:
-    raw = (lenet.HOME / name).read_bytes()
-    if (found := hashlib.sha256(raw).hexdigest()) != sha256:
-        raise ValueError(f"{name} is damaged: its sha256 is {found}, the card says {sha256}")
-    return raw
 
 
 def one_pixel_right(x: Tensor, labels: Tensor) -> Tensor:
@@ -340,13 +334,9 @@ def publish(folder: Path) -> dict:
         "images": test[pictures].contiguous(),
         "labels": test_labels[pictures].contiguous(),
     }
-    raw = safetensors.torch.save(kept)
-    (folder / "mnist_reference.safetensors").write_bytes(raw)
     np.savez_compressed(folder / "mnist_unseen.npz", images=train[later[:1000]], labels=train_labels[later[:1000]])
     shares = label_shares(probabilities).tolist()
-    card = {
-        "name": "mnist_reference",
-        "sha256": hashlib.sha256(raw).hexdigest(),
+    known = {
         "unseen_sha256": hashlib.sha256((folder / "mnist_unseen.npz").read_bytes()).hexdigest(),
         "lenet": lenet.name_of(net),
         "command": "python -m diffusion_edu.images.quality",
@@ -355,8 +345,8 @@ def publish(folder: Path) -> dict:
         "labels": shares,
         "floors": measure_floors(*lenet.apply(net, lenet.to_points(train[later])), kept["features"].double(), shares),
     }
-    _write_card(folder, card)
-    return card
+    reference.cache_clear()
+    return weights.write(folder, "mnist_reference", kept, known)
 
 
 def publish_corruptions(folder: Path, card: dict) -> dict:
@@ -370,7 +360,8 @@ def publish_corruptions(folder: Path, card: dict) -> dict:
     # the unseen images are training images: only what is none may be looked for among the others
     among = {name: points if name.startswith("copies") else points[: lenet.SEEN] for name in rows}
     card["corruptions"] = {name: _rounded(score_images(y, train=among[name])) for name, y in rows.items()}
-    _write_card(folder, card)
+    weights.write_card(folder, card)
+    reference.cache_clear()
     return card
 
 
@@ -383,12 +374,6 @@ def _unseen_order(n: int) -> Tensor:
 def _rounded(found: Scores) -> dict:
     numbers = {k: round(v, 5) if isinstance(v, float) else v for k, v in found.as_dict().items()}
     return {**numbers, "labels": [round(share, 5) for share in found.labels]}
-
-
-def _write_card(folder: Path, card: dict) -> None:
-    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    (folder / "mnist_reference.json").write_text(text, encoding="utf-8")
-    reference.cache_clear()
 
 
 def _check_pair(x: Tensor, y: Tensor, name: str, other: str) -> None:
@@ -413,7 +398,7 @@ def _check_images(x: Tensor, name: str, least: int, most: int | None) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    home = Path(str(lenet.HOME))
+    home = Path(str(weights.HOME))
     made = publish_corruptions(home, publish(home))
     print(f"LeNet {made['lenet']}")
     for title, row in made["corruptions"].items():

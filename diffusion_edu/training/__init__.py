@@ -3,22 +3,8 @@
 Notebooks need the names below alone; the command line goes through `runs`.
 """
 
-from .trainer import (
-    Loss,
-    Trainer,
-    binarised,
-    check_shards,
-    elbo_loss,
-    eps_loss,
-    fit_image_sigma2,
-    fit_sigma2,
-    learning_rate,
-    log_snr_t,
-    min_snr,
-    mixed_t,
-    step_generator,
-    uniform_t,
-)
+from .losses import Loss, binarised, elbo_loss, eps_loss, log_snr_t, min_snr, mixed_t, uniform_t
+from .trainer import Trainer, check_shards, fit_image_sigma2, fit_sigma2, learning_rate, step_generator
 
 __all__ = [
     "Loss",

@@ -3,14 +3,13 @@
 python -m diffusion_edu.training.namer       # writes the weights and their card, a few minutes on one core
 """
 
-import hashlib
-import json
 import time
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from .. import weights
 from ..images import lenet, mnist
 from .trainer import Trainer
 
@@ -45,10 +44,7 @@ def publish(folder: Path, steps: int = STEPS, seed: int = 0, progress: bool = Tr
     start = time.perf_counter()
     net = train(x[: lenet.SEEN], labels[: lenet.SEEN], steps, seed, progress)
     seconds = time.perf_counter() - start
-    raw = lenet.weights_of(net)
-    made = {
-        "name": "lenet",
-        "sha256": hashlib.sha256(raw).hexdigest(),
+    known = {
         "command": "python -m diffusion_edu.training.namer",
         "seed": seed,
         "steps": steps,
@@ -67,12 +63,10 @@ def publish(folder: Path, steps: int = STEPS, seed: int = 0, progress: bool = Tr
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    (folder / "lenet.safetensors").write_bytes(raw)
-    (folder / "lenet.json").write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return made
+    return weights.write(folder, "lenet", net.state_dict(), known)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for key, value in publish(Path(str(lenet.HOME))).items():
+    for key, value in publish(Path(str(weights.HOME))).items():
         print(f"{key}: {value}")

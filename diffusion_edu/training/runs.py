@@ -11,202 +11,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from functools import partial
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from .. import data as datasets
-from ..ddpm import DDPM, ImageDDPM
-from ..hvae import HVAE
-from ..images.convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
-from ..nets import EpsNet
+from ..config import Config
+from ..ddpm import ImageDDPM
 from ..samplers import SAMPLERS
-from ..schedules import Schedule, make_schedule
-from ..vae import VAE
-from . import logs, optimisers
+from . import logs
+from .build import build, trainer
 from .parallel import ALONE, Processes
-from .trainer import (
-    Trainer,
-    binarised,
-    check_shards,
-    elbo_loss,
-    eps_loss,
-    fit_image_sigma2,
-    fit_sigma2,
-    log_snr_t,
-    min_snr,
-    uniform_t,
-)
+from .trainer import Trainer, fit_image_sigma2, fit_sigma2
 
-MODELS = ("vae", "hvae", "ddpm")
-STEPS = {  # on the digits more steps only overfit: there are 1,437 of them
-    "swiss-roll": {"vae": 16_000, "hvae": 5_500, "ddpm": 16_000},
-    "digits": {"vae": 1_500, "hvae": 1_000, "ddpm": 4_000},
-    "mnist": {"vae": 12_000, "hvae": 12_000, "ddpm": 14_000},  # an hour of one CPU core; a GPU affords more
-    "mnist-binary": {"vae": 12_000, "hvae": 12_000},
-    "fashion-mnist": {"vae": 12_000, "hvae": 12_000, "ddpm": 14_000},
-}
-WIDTH = {
-    "swiss-roll": {"vae": 128, "hvae": 128, "ddpm": 128},
-    "digits": {"vae": 256, "hvae": 256, "ddpm": 512},
-    "mnist": {"vae": 24, "hvae": 24, "ddpm": 32},  # for a CPU; with a GPU take twice as much
-    "mnist-binary": {"vae": 24, "hvae": 24},
-    "fashion-mnist": {"vae": 24, "hvae": 24, "ddpm": 32},
-}
-MIXING = {  # the other networks have no such layer
-    "mnist": {"hvae": 64, "ddpm": 256},
-    "mnist-binary": {"hvae": 64},
-    "fashion-mnist": {"hvae": 64, "ddpm": 256},
-}
-BATCH = {"swiss-roll": 512, "digits": 512, "mnist": 128, "mnist-binary": 128, "fashion-mnist": 128}
-TRAIN_POINTS = 200_000
 LOG_EVERY, SAVE_EVERY = 100, 500
-LOSSES = {  # of a ddpm: the bound's own weight, for bits; one for pictures; between them the simple loss, for both
-    "simple": eps_loss(),
-    "bound": eps_loss(log_snr_t),
-    "min-snr": eps_loss(uniform_t, min_snr),
-}
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything a run depends on. Raises ValueError on an unknown model, data set, precision or optimiser, on
-    steps < 1, on a width that is no multiple of 8, on a mixing below 0, on a mixing or filters for a network without
-    them, on a seed outside 0 … 2³² − 2, on a batch that is not made of equal shards and on a schedule that is none, or
-    that is not for a ddpm."""
-
-    model: str
-    data: str
-    seed: int = 0
-    steps: int = 0  # 0: the model's default
-    schedule: str | None = None  # ddpm only; None: cosine
-    T: int | None = None  # ddpm only; None: 1000
-    beta_1: float | None = None  # linear and sigmoid only; None: the schedule's default
-    beta_T: float | None = None
-    loss: str | None = None  # ddpm only; None: simple
-    width: int = 0  # of the networks: features of a hidden layer, or channels of the finest one; 0: the model's default
-    batch: int = 0  # points per step; 0: the model's default
-    shards: int = 1  # the parts of a batch, each with noise of its own
-    precision: str = "float32"  # of the networks' insides
-    optimiser: str | None = None  # None: muon for MNIST, adam for the rest
-    mixing: int | None = None  # features of the layers that see the whole picture; None: the default, 0: none
-    filters: bool = False  # ddpm on MNIST only: the network weighs filters of x_t
-    start: str | None = None  # the trained model that the run goes on from, by name; None: from nothing
-
-    def __post_init__(self):
-        if self.model not in MODELS:
-            raise ValueError(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
-        datasets.check_name(self.data)
-        if self.model not in STEPS[self.data]:
-            raise ValueError(f"{self.data} has {', '.join(STEPS[self.data])}, not {self.model}: its pixels are binary")
-        if self.steps == 0:
-            object.__setattr__(self, "steps", STEPS[self.data][self.model])
-        if type(self.steps) is not int or self.steps < 1:
-            raise ValueError(f"steps must be an integer of at least 1, got {self.steps!r}")
-        object.__setattr__(self, "width", self.width or WIDTH[self.data][self.model])
-        if type(self.width) is not int or self.width < 8 or self.width % 8:
-            raise ValueError(f"width must be a multiple of 8 of at least 8, got {self.width!r}")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**32 - 1:  # what scikit-learn takes
-            raise ValueError(f"seed must be an integer in 0 … {2**32 - 2}, got {self.seed!r}")
-        if type(self.batch) is not int or self.batch < 0 or type(self.shards) is not int:
-            raise ValueError(f"batch and shards must be integers of at least 1, got {self.batch!r} and {self.shards!r}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
-        if self.optimiser is None:
-            object.__setattr__(self, "optimiser", "muon" if "mnist" in self.data else "adam")
-        if self.optimiser not in optimisers.KNOWN:
-            raise ValueError(f"unknown optimiser {self.optimiser!r}; known: {', '.join(optimisers.KNOWN)}")
-        self._check_layers()
-        object.__setattr__(self, "batch", self.batch or BATCH[self.data])
-        check_shards(self.batch, self.shards)
-        given = {n: v for n in DDPM_FIELDS if (v := getattr(self, n)) is not None}
-        if self.model == "ddpm":
-            object.__setattr__(self, "loss", given.get("loss", "simple"))
-            if self.loss not in LOSSES:
-                raise ValueError(f"unknown loss {self.loss!r}; known: {', '.join(LOSSES)}")
-            object.__setattr__(self, "schedule", given.get("schedule", "cosine"))
-            object.__setattr__(self, "T", given.get("T", 1000))
-            schedule_of(self)
-        elif given:
-            raise ValueError(
-                f"{', '.join(given)}: a ddpm alone has a schedule and a choice of loss, not a {self.model}"
-            )
-
-    def _check_layers(self) -> None:
-        default = MIXING.get(self.data, {}).get(self.model, 0)
-        if self.mixing is None:
-            object.__setattr__(self, "mixing", default)
-        if type(self.mixing) is not int or self.mixing < 0:
-            raise ValueError(f"mixing must be an integer of at least 0, got {self.mixing!r}")
-        if self.mixing and not default:
-            raise ValueError(f"mixing is for an hvae or a ddpm on MNIST, not for a {self.model} on {self.data}")
-        if type(self.filters) is not bool:
-            raise ValueError(f"filters must be true or false, got {self.filters!r}")
-        if self.filters and not (self.model == "ddpm" and default):
-            raise ValueError(f"filters are for a ddpm on MNIST, not for a {self.model} on {self.data}")
-
-
-SCHEDULE_FIELDS = ("schedule", "T", "beta_1", "beta_T")
-DDPM_FIELDS = (*SCHEDULE_FIELDS, "loss")
-OTHER_FIELDS = ("width", "batch", "shards", "precision", "optimiser", "mixing", "filters", "start")
-
-
-def schedule_of(config: Config) -> Schedule:
-    """The schedule of a ddpm's configuration. ValueError if there is no such schedule."""
-    settings = {n: v for n in ("beta_1", "beta_T") if (v := getattr(config, n)) is not None}
-    if settings and config.schedule not in ("linear", "sigmoid"):
-        raise ValueError(f"{', '.join(settings)}: for the schedules linear and sigmoid, not {config.schedule}")
-    return make_schedule(config.schedule, config.T, **settings)
-
-
-def build(config: Config) -> nn.Module:
-    """The untrained model of a configuration, its parameters a function of the seed."""
-    torch.manual_seed(config.seed)
-    if "mnist" in config.data:
-        return _convolutional(config)
-    images = config.data == "digits"
-    dim, latent = (64, 16) if images else (2, 2)
-    if config.model == "vae":
-        return VAE(dim, latent, config.width)
-    if config.model == "hvae":
-        return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=config.width)
-    schedule = schedule_of(config)
-    return DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim)
-
-
-def _convolutional(config: Config) -> nn.Module:
-    """The models of 28 × 28 images."""
-    if config.model == "ddpm":
-        schedule = schedule_of(config)
-        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing, filters=config.filters), schedule, 784)
-    nets = {
-        "encode": ConvGaussianNet,
-        "step": ConvStepNet,
-        "observe": ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet,
-    }
-    nets = {name: partial(net, mixing=config.mixing) for name, net in nets.items()}
-    settings = {"dim": 784, "width": config.width, "depth": 1}
-    if config.model == "vae":
-        return VAE(latent=50, encode=nets["encode"], observe=nets["observe"], **settings)
-    return HVAE(levels=3, latent=4 * 49, **nets, **settings)
-
-
-def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer:
-    """The run's trainer at step 0."""
-    model, data = build(config).to(device), datasets.load(config.data)
-    loss = LOSSES[config.loss] if config.model == "ddpm" else elbo_loss()
-    settings = {"batch": config.batch, "seed": config.seed, "shards": config.shards, "processes": processes}
-    settings |= {"precision": PRECISIONS[config.precision], "optimiser": config.optimiser}
-    if "mnist" in config.data:
-        loss = binarised(loss) if config.data == "mnist-binary" else loss
-        points, settings = data.train_pixels, settings | {"peak_lr": 2e-3}
-    else:
-        points = data.sample(TRAIN_POINTS, seed=config.seed + 1).float()
-    return Trainer(model, loss, points.to(device), config.steps, **settings)
 
 
 def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
@@ -234,15 +54,12 @@ def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
 
 
 def _started(config: Config, start: nn.Module) -> dict:
-    """The checkpoint at step 0 of a run that goes on from `start`. A layer of zeros, which changes nothing yet, may be
-    new."""
-    model = build(config)  # before any data are fetched
-    parameters = {name: value for name, value in model.state_dict().items() if not value.any()} | start.state_dict()
+    """The checkpoint at step 0 of a run that goes on from `start`."""
+    parameters = start.state_dict()
     try:
-        model.load_state_dict(parameters)
+        build(config).load_state_dict(parameters)  # before any data are fetched
     except RuntimeError as e:
-        its_own = f"width {config.width}, mixing {config.mixing}" + (f", T {config.T}" if config.T else "")
-        its_own += ", filters" if config.filters else ""
+        its_own = f"width {config.width}" + (f", T {config.T}" if config.T else "")
         raise ValueError(
             f"start {config.start} does not fit this {config.model} on {config.data} ({its_own}): a run goes "
             "on with the settings of the model that it starts from"
@@ -352,7 +169,7 @@ class Log:
 def draw_every(config: Config, given: int | None) -> int:
     """Every how many steps samples are drawn, 0 for never: as given, else ten times in a run on images. ValueError if
     that is negative or asks for pictures of points."""
-    images = hasattr(datasets.DATA_SETS[config.data], "to_images")
+    images = bool(datasets.DATA_SETS[config.data].shape)
     if given is None:
         return max(1, config.steps // 10) if images else 0
     if given < 0:

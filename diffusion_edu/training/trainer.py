@@ -14,15 +14,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from ..bound import bound
-from ..ddpm import DDPM, ImageDDPM, squared_error
+from ..ddpm import DDPM, ImageDDPM
 from ..diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
-from ..schedules import Schedule
 from . import optimisers
+from .losses import Loss
 from .parallel import ALONE, Processes
-
-# (model, batch (n, D), generator) → named terms in nats; "loss" is minimised
-Loss = Callable[[nn.Module, Tensor, torch.Generator], dict[str, Tensor]]
 
 
 def step_generator(seed: int, step: int, shard: int = 0) -> torch.Generator:
@@ -58,9 +54,9 @@ class Trainer:
 
     data: (n, D), all of it in memory. batch: how many points a step sees, in `shards` equal parts; each of the
     `processes` works through its share of them. precision: that of the networks' matrix products and convolutions;
-    parameters, densities and sums keep their own. optimiser: adam or muon; peak_lr is Adam's. Raises ValueError if
-    steps or batch is below 1, if the shards do not divide the batch or cannot be shared evenly, and on an unknown
-    optimiser.
+    parameters, densities and sums keep their own. make_optimisers: optimisers.adam or optimisers.muon; peak_lr is
+    Adam's. Raises ValueError if steps or batch is below 1, and if the shards do not divide the batch or cannot be
+    shared evenly.
     """
 
     def __init__(
@@ -76,7 +72,7 @@ class Trainer:
         shards: int = 1,
         processes: Processes = ALONE,
         precision: torch.dtype = torch.float32,
-        optimiser: str = "adam",
+        make_optimisers: Callable = optimisers.adam,
     ):
         if steps < 1 or batch < 1:
             raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
@@ -86,7 +82,7 @@ class Trainer:
         self.part, self.share = batch // shards, processes.share(shards)
         self.autocast = torch.autocast(data.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
         self.ema_decay, self.ema = ema_decay, copy.deepcopy(model)
-        self.optimisers = optimisers.make(optimiser, model, peak_lr)
+        self.optimisers = make_optimisers(model, peak_lr)
         self.step = 0
         if processes.size > 1:
             self.terms = DistributedDataParallel(self.terms)
@@ -141,70 +137,6 @@ class Trainer:
                 terms = self.one_step()
                 bar.update()
                 yield self.step, terms
-
-
-def elbo_loss(kl_weight: float = 1.0) -> Loss:
-    """−ELBO of a chain (VAE, HVAE), nats per data point. The terms other than the reconstruction count with
-    `kl_weight`; only 1 gives the bound."""
-
-    def loss(model: nn.Module, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        b = bound(x, model, generator)
-        reconstruction, consistency, prior = b.reconstruction.mean(), b.consistency.sum(0).mean(), b.prior.mean()
-        return {
-            "loss": -(reconstruction + kl_weight * (consistency + prior)),
-            "reconstruction": reconstruction,
-            "consistency": consistency,
-            "prior": prior,
-        }
-
-    return loss
-
-
-def binarised(loss: Loss) -> Loss:
-    """The loss on binary pixels drawn anew at each step from a batch of probabilities (dynamic binarisation)."""
-
-    def drawn(model: nn.Module, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        return loss(model, (torch.rand(x.shape, generator=generator).to(x) < x).to(x), generator)
-
-    return drawn
-
-
-def uniform_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
-    """n times drawn uniformly from 1 … T, as Ho et al. 2020 do."""
-    return torch.randint(1, schedule.T + 1, (n,), generator=generator)
-
-
-def log_snr_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: float = -2.0) -> Tensor:
-    """n times, uniform in log SNR from `lowest` up: as the bound weighs |ε − ε̂|² when steps are small (Kingma et al.
-    2021, §5). Below `lowest` almost all of x_t is noise and there is little to learn."""
-    log_snr = schedule.log_snr[1:].flip(0).contiguous()  # rising
-    low, high = log_snr[0].clamp(min=min(lowest, log_snr[-1].item())), log_snr[-1]
-    at = low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
-    return schedule.T - torch.searchsorted(log_snr, at).clamp(max=schedule.T - 1)
-
-
-def mixed_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
-    """n times, half uniform over 1 … T and half as `log_snr_t` draws them."""
-    by_snr = log_snr_t(schedule, n - n // 2, generator)
-    return torch.cat([uniform_t(schedule, n // 2, generator), by_snr])
-
-
-def min_snr(schedule: Schedule, t: Tensor, gamma: float = 5.0) -> Tensor:
-    """The weight min(SNR_t, γ) / SNR_t of |ε − ε̂|² (Hang et al. 2023, section 3.4): 1 where there is much noise, and
-    that of γ |x₀ − x̂₀|² where there is little. t (n,) → (n,) in float64."""
-    return (gamma / schedule.snr[t]).clamp(max=1)
-
-
-def eps_loss(draw_t: Callable = mixed_t, weight: Callable | None = None) -> Loss:
-    """The simple loss |ε − ε̂|² at the times that `draw_t` draws, each times `weight(schedule, t)` if one is given."""
-
-    def loss(model: DDPM, x0: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        t = draw_t(model.schedule, len(x0), generator)
-        eps = torch.randn(x0.shape, generator=generator).to(x0)
-        error = squared_error(x0, t, eps, model.eps_net, model.schedule)
-        return {"loss": (error if weight is None else weight(model.schedule, t).to(error) * error).mean()}
-
-    return loss
 
 
 def fit_sigma2(model: DDPM, data: Tensor, n: int = 2000, seed: int = 0) -> None:

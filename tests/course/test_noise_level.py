@@ -28,9 +28,9 @@ def points_net(schedule=SCHEDULE):
 
 
 def image_net(schedule=SCHEDULE):
-    """With filters, and no weights at zero, so that all of its parts are heard."""
+    """No weights at zero, so that all of its parts count."""
     torch.manual_seed(0)
-    net = UNet(784, schedule, width=8, mixing=16, filters=True).requires_grad_(False)
+    net = UNet(784, schedule, width=8, mixing=16).requires_grad_(False)
     for p in net.parameters():
         if not p.any():
             torch.nn.init.normal_(p, std=0.05)

@@ -9,31 +9,7 @@ import pytest
 import diffusion_edu
 
 PACKAGE = Path(diffusion_edu.__file__).parent
-# The course's order: a module imports only from those before it.
-MATHS = [
-    "gaussian",
-    "observations",
-    "bound",
-    "schedules",
-    "nets",
-    "vae",
-    "hvae",
-    "oracles",
-    "diffusion",
-    "ddpm",
-    "samplers",
-]
-SUPPORT = [
-    "images",
-    "data",
-    "exact",
-    "evaluate",
-    "training",
-    "pretrained",
-    "checks",
-]
-SEEN = ["plots", "films", "widgets", "cli", "__main__"]
-ORDER = ["__init__", *MATHS, *SUPPORT, *SEEN]
+ORDER = ["__init__", *(module for modules in diffusion_edu.PARTS.values() for module in modules)]
 FILES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 # A package inside it counts as one module, named after its folder; what its files import of each other is free.
 FILES |= {f"{p.parent.name}.{p.stem}": p for p in sorted(PACKAGE.glob("*/*.py"))}
@@ -88,7 +64,8 @@ def test_only_plots_draws(module):
 def test_the_command_line_imports_torch_only_when_it_works(module):
     top = ast.Module([node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)], [])
     own, others = imported(top)
-    assert module not in ("__init__", "__main__", "cli") or (own <= {"cli"} and not others & {"torch", "numpy"})
+    light = ("__init__", "__main__", "cli", "config")
+    assert module not in light or (own <= {"cli", "config"} and not others & {"torch", "numpy"})
 
 
 @each_module

@@ -20,7 +20,6 @@ from diffusion_edu.images.convnets import (
     from_maps,
     to_maps,
 )
-from diffusion_edu.images.filters import FILTERS, alike
 from diffusion_edu.schedules import make_schedule
 from diffusion_edu.vae import VAE
 
@@ -61,7 +60,7 @@ def test_a_mixing_layer_starts_as_its_skip(features):
     torch.manual_seed(0)
     layer, h = Mixing(8, 5, features), torch.randn(2, 8, 7, 7, generator=generator(1))
     e = torch.randn(2, 6, generator=generator(2)) if features else None
-    assert_close(layer(h, e) - h, layer.outwards.bias[None, :, None, None].expand_as(h))
+    assert_close(layer(h, e) - h, layer.proj_out.bias[None, :, None, None].expand_as(h))
 
 
 def test_a_mixing_layer_carries_from_every_place_to_every_other_and_hears_the_time():
@@ -105,7 +104,6 @@ def test_the_u_net_without_mixing_is_all_convolutions():
         (built(ConvLogisticNet, 50, width=8), 50, lambda d: (d.mean, d.scale)),
         (built(UNet, 784, SCHEDULE, width=8), 784, lambda eps: (eps,)),
         (built(UNet, 784, SCHEDULE, width=8, mixing=0), 784, lambda eps: (eps,)),
-        (built(UNet, 784, SCHEDULE, width=8, filters=True), 784, lambda eps: (eps,)),
     ],
 )
 def test_many_points_at_once_are_as_one_at_a_time(net, size, numbers):
@@ -183,38 +181,24 @@ def test_the_u_net_sees_a_hundredth_of_a_grey_level_magnified():
 
 @pytest.mark.parametrize("t", [1, 3, 12, 40])
 def test_the_waves_are_damped_as_noise_damps_them_on_average(t):
-    """What `waves` makes of y itself is the mean of sin and cos of y + √(1−ᾱ_t) ε, without damping, over ε."""
+    """What `fourier_features` makes of y is the mean over ε of sin and cos of y + √(1−ᾱ_t) ε, without damping."""
     schedule = make_schedule("cosine", 1000)
     net, y = UNet(784, schedule, width=8), X[:1].double()
     x = y + (1 - schedule.alpha_bar[t]).sqrt() * torch.randn(2000, 784, generator=generator(t), dtype=torch.float64)
     drawn = [wave(2 * math.pi / period * (x + 1) * 127.5) for wave in (torch.sin, torch.cos) for period in net.periods]
-    for values, expected in zip(drawn, net.waves(y, net.noise[[t]]), strict=True):
+    for values, expected in zip(drawn, net.fourier_features(y, net.noise[[t]]), strict=True):
         assert_mean(values, expected[0], errors=5, floor=1e-4)
 
 
 def test_where_all_is_noise_there_are_no_waves():
     net = UNet(784, make_schedule("cosine", 1000), width=8)
-    waves = net.waves(X, net.noise[[200, 500, 1000]])
+    waves = net.fourier_features(X, net.noise[[200, 500, 1000]])
     assert max(wave.abs().max().item() for wave in waves) < 0.01
-
-
-def test_the_u_net_adds_what_the_filters_say_times_the_weight_of_each_pixel():
-    """The weights start at 0; moved by their bias alone they are the same in all pixels."""
-    plain, net = (built(UNet, 784, SCHEDULE, width=8, filters=filters) for filters in (False, True))
-    t = torch.tensor([1, 2, 30])
-    torch.manual_seed(0)
-    assert not UNet(784, SCHEDULE, width=8, filters=True).weights.weight.any()
-    net.load_state_dict(plain.state_dict(), strict=False)
-    net.weights.weight.data.zero_()
-    net.weights.bias.data.copy_(torch.arange(FILTERS).repeat_interleave(4) / 10)
-    said = alike(X, (1 - SCHEDULE.alpha_bar[t]).sqrt().float())
-    expected = plain.v_hat(X, t) + (torch.arange(FILTERS)[:, None] / 10 * said).sum(1)
-    assert_close(net.v_hat(X, t), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_every_parameter_is_used():
     torch.manual_seed(0)
-    u_net = built(UNet, 784, SCHEDULE, width=8, depth=2, filters=True)
+    u_net = built(UNet, 784, SCHEDULE, width=8, depth=2)
     u_net(X, torch.tensor([1, 2, 3])).square().sum().backward()
     hvae = built(HVAE, 3, 784, 98, 8, 1, encode=ConvGaussianNet, step=ConvStepNet, observe=ConvLogisticNet)
     grey = (X * 127.5 + 127.5).round() / 127.5 - 1

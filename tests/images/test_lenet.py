@@ -9,7 +9,8 @@ import pytest
 import torch
 from shared import generator
 
-from diffusion_edu import data
+from diffusion_edu import data, weights
+from diffusion_edu.images import digits as digit_images
 from diffusion_edu.images import lenet, mnist, quality
 from diffusion_edu.training import namer
 
@@ -22,14 +23,14 @@ def net():
 @pytest.fixture(scope="module")
 def digits():
     """scikit-learn's digits, enlarged to 28 × 28, as points, with their labels."""
-    x = data.Digits.to_images(torch.from_numpy(data.load_digits().data) / 8 - 1).unsqueeze(1).float()
+    x = data.Digits.to_images(torch.from_numpy(digit_images.load_digits().data) / 8 - 1).unsqueeze(1).float()
     x = torch.nn.functional.interpolate(x, size=(20, 20), mode="bilinear")
     x = torch.nn.functional.pad(x, (4,) * 4).flatten(1) * 2 - 1
-    return x, torch.from_numpy(data.load_digits().target)
+    return x, torch.from_numpy(digit_images.load_digits().target)
 
 
 def test_the_card_is_true_of_the_weights(net):
-    card, raw = lenet.card(), (lenet.HOME / "lenet.safetensors").read_bytes()
+    card, raw = weights.card("lenet"), (weights.HOME / "lenet.safetensors").read_bytes()
     assert hashlib.sha256(raw).hexdigest() == card["sha256"]
     assert lenet.name_of(net) == card["sha256"][:12]
     assert card["parameters"] == sum(p.numel() for p in net.parameters())
@@ -54,7 +55,7 @@ def test_it_reads_unseen_digits_even_moved(net):
 def test_the_test_accuracy_is_the_cards(net):
     images, labels = mnist.load(train=False)
     assert lenet.accuracy(net, lenet.to_points(images), labels) == pytest.approx(
-        lenet.card()["test_accuracy"], abs=5e-4
+        weights.card("lenet")["test_accuracy"], abs=5e-4
     )
 
 
@@ -103,7 +104,7 @@ def test_training_learns_and_is_a_function_of_the_seed(digits, monkeypatch):
     trained = namer.train(x[:1400], labels[:1400], steps=200, seed=1)
     assert lenet.accuracy(trained, x[1400:], labels[1400:]) > 0.8
     few = [namer.train(x, labels, steps=3, seed=seed) for seed in (1, 1, 2)]
-    assert lenet.weights_of(few[0]) == lenet.weights_of(few[1]) != lenet.weights_of(few[2])
+    assert lenet.name_of(few[0]) == lenet.name_of(few[1]) != lenet.name_of(few[2])
 
 
 def test_publishing_writes_what_load_reads(digits, tmp_path, monkeypatch):
@@ -111,12 +112,12 @@ def test_publishing_writes_what_load_reads(digits, tmp_path, monkeypatch):
     sets = {True: (images[:1400], digits[1][:1400]), False: (images[1400:], digits[1][1400:])}
     monkeypatch.setattr(mnist, "load", lambda train=True, progress=True: sets[train])
     monkeypatch.setattr(lenet, "SEEN", 1300)
-    monkeypatch.setattr(lenet, "HOME", tmp_path)
+    monkeypatch.setattr(weights, "HOME", tmp_path)
     made = namer.publish(tmp_path, steps=3, progress=False)
-    assert made == lenet.card()
+    assert made == weights.card("lenet")
     net = lenet.load()
     expected = namer.train(lenet.to_points(images[:1300]), digits[1][:1300], steps=3)
-    assert lenet.weights_of(net) == lenet.weights_of(expected)
+    assert lenet.name_of(net) == lenet.name_of(expected)
     assert made["test_accuracy"] == pytest.approx(
         lenet.accuracy(net, lenet.to_points(images[1400:]), digits[1][1400:]), abs=1e-4
     )

@@ -47,9 +47,9 @@ def server(monkeypatch, tmp_path):
         thread.start()
         base = f"http://127.0.0.1:{running.server_port}"
 
-        def fetch(*moods, timeout=1.0, of="mnist"):
+        def fetch(*moods, timeout=1.0):
             urls = tuple("http://127.0.0.1:9/" if mood == "down" else f"{base}/{mood}/" for mood in moods)
-            return mnist.fetch(NAME, mirrors=urls, timeout=timeout, progress=False, of=of)
+            return mnist.fetch(NAME, mirrors=urls, timeout=timeout, progress=False)
 
         fetch.asked, fetch.folder = asked, tmp_path / "data"
         yield fetch
@@ -98,29 +98,42 @@ def test_files_that_lie_there_need_no_network(server, monkeypatch):
     assert server("down") == server.folder / NAME
 
 
-def test_fashion_mnist_is_known_by_md5_and_kept_apart(server, monkeypatch):
-    monkeypatch.setitem(mnist.FASHION_MD5, NAME, hashlib.md5(FILE).hexdigest())
-    path = server("lying", "good", of="fashion-mnist")
-    assert path == server.folder / "fashion-mnist" / NAME
-    assert path.read_bytes() == FILE
-    path.write_bytes(FILE[:-5])
-    with pytest.raises(OSError, match="not the original file") as error:
-        server("cut", of="fashion-mnist")
-    assert f"(md5:{mnist.FASHION_MD5[NAME]}) into {path.parent}" in str(error.value)
-    assert not (server.folder / NAME).exists(), "MNIST's files are others"
-
-
 def test_unknown_name():
     with pytest.raises(ValueError, match="name must be one of train-images"):
         mnist.fetch("emnist.gz")
-    with pytest.raises(ValueError, match="of must be one of mnist, fashion-mnist, got 'kmnist'"):
-        mnist.fetch(NAME, of="kmnist")
 
 
-def test_each_source_knows_the_same_four_files():
-    for source in mnist.SOURCES.values():
-        assert list(source.hashes) == list(mnist.SHA256)
-        assert all(len(bytes.fromhex(h)) == hashlib.new(source.kind).digest_size for h in source.hashes.values())
+@pytest.mark.parametrize("place", ["", "MNIST/raw/"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_as_others_keep_them_are_taken(server, monkeypatch, place, packed):
+    """Unpacked, or where torchvision puts them; only what has the right hash."""
+    plain = gzip.decompress(FILE)
+    monkeypatch.setitem(mnist.SHA256, NAME.removesuffix(".gz"), hashlib.sha256(plain).hexdigest())
+    path = server.folder / place / (NAME if packed else NAME.removesuffix(".gz"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(FILE if packed else plain)
+    assert server("down") == path
+    assert torch.equal(mnist.read_idx(path), LABELS)
+    path.write_bytes((FILE if packed else plain)[:-1])
+    assert server("good") == server.folder / NAME, "a damaged one is not"
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_no_mirror_is_blamed(server):
+    server.folder.write_text("a file in the place of the folder")
+    with pytest.raises(OSError, match=r"the folder .* cannot be written .*: set DIFFUSION_EDU_DATA to one that can"):
+        server("good")
+    assert server.asked == []
+
+
+def test_a_mirror_is_blamed_in_few_words(server):
+    with pytest.raises(OSError, match="no t10k-labels") as error:
+        server("down", "absent", "lying")
+    assert all(len(line) <= 84 for line in str(error.value).splitlines() if "Error" in line)
+
+
+def test_the_hashes_are_of_four_files_packed_and_unpacked():
+    assert len(mnist.SHA256) == 8
+    assert {name.removesuffix(".gz") for name in mnist.SHA256} <= mnist.SHA256.keys()
 
 
 def idx(shape, numbers, start=b"\x00\x00\x08"):
@@ -145,7 +158,7 @@ def test_idx_keeps_the_order_of_its_axes(tmp_path):
         (gzip.compress(b"\x00\x00\x08\x03\x00"), "announces the shape"),
         (gzip.compress(b""), "not an IDX file"),
         (idx((2, 3), range(6))[:-4], "not a whole gzip file"),
-        (b"<html>", "not a whole gzip file"),
+        (b"<html>", "not an IDX file"),
     ],
     ids=["too short", "too long", "of floats", "cut header", "empty", "cut off", "not gzip"],
 )

@@ -14,6 +14,7 @@ import scipy.linalg
 import torch
 from shared import assert_mean, generator, randn
 
+from diffusion_edu import weights
 from diffusion_edu.images import lenet, mnist, quality
 
 needs_mnist = pytest.mark.skipif(
@@ -24,10 +25,10 @@ needs_mnist = pytest.mark.skipif(
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """A folder of its own with copies of the files, which are read from there."""
-    for path in lenet.HOME.iterdir():
+    for path in weights.HOME.iterdir():
         if path.name.startswith(("lenet.", "mnist_")):
             shutil.copy(path, tmp_path)
-    monkeypatch.setattr(lenet, "HOME", tmp_path)
+    monkeypatch.setattr(weights, "HOME", tmp_path)
     quality.reference.cache_clear()
     yield tmp_path
     quality.reference.cache_clear()
@@ -313,7 +314,7 @@ def test_measured_floors_are_means_over_choices(monkeypatch):
 
 def test_the_record_says_which_lenet_and_goes_into_json(found):
     s = found["unseen, as they are"]
-    assert s.lenet == lenet.card()["sha256"][:12] == quality.reference().card["lenet"]
+    assert s.lenet == weights.card("lenet")["sha256"][:12] == quality.reference().card["lenet"]
     again = json.loads(json.dumps(s.as_dict()))
     assert again == s.as_dict()
     assert quality.Scores(**{k: v for k, v in again.items() if k != "frechet_ratio"}).frechet == s.frechet
@@ -326,10 +327,10 @@ def test_the_record_says_which_lenet_and_goes_into_json(found):
 
 def test_the_reference_is_small_and_true_of_its_card():
     card = quality.reference().card
-    raw = (lenet.HOME / "mnist_reference.safetensors").read_bytes()
+    raw = (weights.HOME / "mnist_reference.safetensors").read_bytes()
     assert hashlib.sha256(raw).hexdigest() == card["sha256"]
     assert len(raw) <= 1.5 * 2**20
-    assert len((lenet.HOME / "mnist_unseen.npz").read_bytes()) <= 200_000
+    assert len((weights.HOME / "mnist_unseen.npz").read_bytes()) <= 200_000
     assert not re.search(r"/(home|tmp|work|root)/", json.dumps(card))
 
 

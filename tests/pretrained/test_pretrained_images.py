@@ -3,15 +3,15 @@
 import csv
 import math
 import shlex
-from dataclasses import asdict
 
 import pytest
 import torch
 
-from diffusion_edu import cli, data, evaluate, pretrained
-from diffusion_edu.images import lenet, quality
-from diffusion_edu.pretrained import images
-from diffusion_edu.training import optimisers, runs
+from diffusion_edu import cli, data, evaluate, pretrained, weights
+from diffusion_edu.config import Config
+from diffusion_edu.images import quality
+from diffusion_edu.pretrained import publish
+from diffusion_edu.training import runs
 
 each_model = pytest.mark.parametrize("name", pretrained.IMAGES)
 GREY = pretrained.GREY
@@ -25,9 +25,9 @@ def models():
 @each_model
 def test_the_weights_are_those_of_the_card(models, name):
     card = pretrained.card(name)
-    assert images.probe(models[name], runs.Config(**card["config"])) == pytest.approx(card["probe"], rel=1e-3)
+    assert publish.probe(models[name], Config(**card["config"])) == pytest.approx(card["probe"], rel=1e-3)
     assert card["parameters"] == sum(p.numel() for p in models[name].parameters())
-    assert (lenet.HOME / f"{name}.safetensors").stat().st_size <= 3 * 2**20
+    assert (weights.HOME / f"{name}.safetensors").stat().st_size <= 8 * 2**20
     assert not models[name].training
     assert card["seconds"] > 60
 
@@ -51,91 +51,60 @@ def test_the_ddpm_spends_the_bits_that_its_card_says(models):
 
 
 def test_what_the_models_show():
-    bits = {name: pretrained.card(name)["test"]["bits_per_dim"] for name in GREY}
-    assert bits["mnist-ddpm"] < min(bits["mnist-vae"], bits["mnist-hvae"]) < 2
-    ratios = {name: pretrained.card(name)["scores"]["frechet_ratio"] for name in GREY}
-    assert ratios["mnist-ddpm"] < min(ratios["mnist-vae"], ratios["mnist-hvae"])
-    steps = ("-mixing-longer", "-mixing-long", "-mixing", "")
-    order = [*(f"mnist-ddpm-min-snr{step}" for step in steps), "mnist-ddpm"]
-    assert [ratios[name] for name in order] == sorted(ratios[name] for name in order)
-    assert min(bits, key=bits.get) == "mnist-ddpm-filters"
-    by_step = {key: card["frechet_ratio"] for key, card in pretrained.card(order[0]).items() if "scores" in key}
-    assert by_step["scores_2m"] < by_step["scores_2m_fine"] < 3 < by_step["scores_fine"] < by_step["scores_small"]
+    cards = {name: pretrained.card(name) for name in pretrained.IMAGES}
+    bits = {name: cards[name]["test"]["bits_per_dim"] for name in GREY}
+    assert bits["mnist-ddpm"] < min(bits["mnist-vae"], bits["mnist-hvae"])
+    assert bits["mnist-ddpm"] < bits["mnist-ddpm-min-snr"], "a loss for pictures costs bits"
+    ratios = {name: {way: s["frechet_ratio"] for way, s in cards[name]["scores"].items()} for name in GREY}
+    assert min(ratios["mnist-ddpm-min-snr"].values()) < min(ratios["mnist-ddpm"].values())
+    assert ratios["mnist-ddpm"]["ancestral-50"] < min(ratios["mnist-vae"]["chain"], ratios["mnist-hvae"]["chain"])
+    assert ratios["mnist-ddpm-global"]["ancestral-50"] < ratios["mnist-ddpm-local"]["ancestral-50"] / 2
     for name in GREY:
-        found = pretrained.card(name)["scores"]
-        assert found["lenet"] == lenet.card()["sha256"][:12]
-        assert found["n"] >= 10_000
-    for name in set(pretrained.IMAGES) - set(GREY):
-        test = pretrained.card(name)["test"]
+        for found in cards[name]["scores"].values():
+            assert found["lenet"] == weights.card("lenet")["sha256"][:12]
+            assert found["n"] >= 10_000
+    for name in pretrained.BINARY:
+        test = cards[name]["test"]
         assert test["K"] >= 1000
         assert test["n"] == 10_000
         assert test["iw_nll"] < test["neg_elbo"]
 
 
 @each_model
-def test_the_command_is_the_command_line_and_remakes_the_configuration(monkeypatch, tmp_path, name):
+def test_the_command_remakes_the_configuration(monkeypatch, tmp_path, name):
     made = []
-    monkeypatch.setattr(runs, "create", lambda out, config, start: made.append(config))
+    monkeypatch.setattr(runs, "create", lambda out, config, start=None: made.append(config))
     monkeypatch.setattr(runs, "run", lambda *_, **__: None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     program, *arguments = shlex.split(pretrained.card(name)["commands"][0])
-    assert program == "diffusion-edu"
-    arguments[arguments.index("--out") + 1] = str(tmp_path / "run")
-    assert cli.main([*arguments, "--device", "cpu"]) == 0
-    assert made == [runs.Config(**pretrained.card(name)["config"])]
-    assert pretrained.card(name)["config"]["optimiser"] in optimisers.KNOWN  # stated, not left to a default
+    if program == "diffusion-edu":
+        arguments[arguments.index("--out") + 1] = str(tmp_path / "run")
+        assert cli.main(arguments) == 0
+    else:  # the network without a layer that sees everything is no option of the command line
+        assert (program, arguments[0], name) == ("python", "-c", "mnist-ddpm-local")
+        exec(arguments[1], {})
+    assert made == [Config(**pretrained.card(name)["config"])]
 
 
-@pytest.mark.parametrize(
-    ("name", "other", "field", "values"),
-    [
-        ("mnist-ddpm-min-snr", "mnist-ddpm-min-snr-mixing", "mixing", (0, 256)),
-        ("mnist-ddpm-min-snr-mixing", "mnist-ddpm-min-snr-mixing-long", "steps", (5000, 14_000)),
-        ("mnist-binary-hvae", "mnist-binary-hvae-mixing", "mixing", (0, 64)),
-    ],
-)
-def test_one_setting_is_all_that_two_cards_differ_in(name, other, field, values):
-    one, two = (pretrained.card(n)["config"] for n in (name, other))
-    assert {key for key in one if one[key] != two[key]} == {field}
-    assert (one[field], two[field]) == values
-
-
-@pytest.mark.parametrize(
-    ("name", "start"),
-    [
-        ("mnist-ddpm-filters", "mnist-ddpm"),
-        ("mnist-ddpm-min-snr-mixing-longer", "mnist-ddpm-min-snr-mixing-long"),
-        ("mnist-binary-hvae-mixing-long", "mnist-binary-hvae-mixing"),
-    ],
-)
-def test_a_model_that_goes_on_is_the_one_it_starts_from_but_for_its_training(models, name, start):
-    one, two = (asdict(runs.Config(**pretrained.card(n)["config"])) for n in (start, name))
-    new = {"loss", "filters"} if name == "mnist-ddpm-filters" else set()
-    assert {key for key in two if one[key] != two[key]} - {"start", "steps", "seed", "precision"} == new
-    assert two["start"] == start
-    before, after = (dict(models[n].named_parameters()) for n in (start, name))
-    assert after.keys() - before.keys() == ({"eps_net.weights.weight", "eps_net.weights.bias"} if new else set())
-    assert not any(torch.equal(p, after[key]) for key, p in before.items())
+def test_the_pair_differs_in_one_setting():
+    local, everything = (pretrained.card(f"mnist-ddpm-{n}")["config"] for n in ("local", "global"))
+    assert {key for key in local if local[key] != everything[key]} == {"mixing"}
+    assert (local["mixing"], everything["mixing"]) == (0, 256)
 
 
 @each_model
 def test_the_log_is_of_the_whole_training(name):
     log, card = pretrained.log(name), pretrained.card(name)
-    assert log["step"][-1] == card["config"]["steps"]
+    assert 0 <= card["config"]["steps"] - log["step"][-1] < 100
     assert log["step"] == sorted(log["step"])
     assert log["loss"][-1] < log["loss"][0]
-
-
-def test_the_log_beside_it_is_of_as_long_a_training_with_adam():
-    muon, adam = pretrained.log("mnist-ddpm"), pretrained.log("mnist-ddpm-adam")
-    assert muon["step"] == adam["step"]
-    assert muon["loss"] != adam["loss"]
 
 
 @pytest.mark.parametrize("name", GREY)
 def test_neighbours_are_as_far_as_they_are_said_to_be(name):
     kept = pretrained.neighbours(name)
     apart = (kept["samples"].double() - kept["nearest"].double()).flatten(1).norm(dim=1) / 127.5
-    assert kept["samples"].shape == (images.SHOWN, 28, 28)
+    assert kept["samples"].shape == (publish.SHOWN, 28, 28)
     # samples are rounded to grey levels after the distance is taken
     torch.testing.assert_close(apart, kept["distance"], rtol=0, atol=28 / 127.5)
     assert apart.min() > 1, "no copy among them"
@@ -143,14 +112,14 @@ def test_neighbours_are_as_far_as_they_are_said_to_be(name):
 
 def test_samples_depend_on_the_seed_and_not_on_the_block(models):
     vae = models["mnist-vae"]
-    x = images.draw(vae, 6, seed=1)
-    assert torch.equal(x, images.draw(vae, 6, seed=1))
-    assert not torch.equal(x, images.draw(vae, 6, seed=2))
+    x = publish.draw(vae, 6, seed=1)
+    assert torch.equal(x, publish.draw(vae, 6, seed=1))
+    assert not torch.equal(x, publish.draw(vae, 6, seed=2))
     assert x.shape == (6, 784)
     assert x.abs().max() <= 1
-    ddpm = images.draw(models["mnist-ddpm"], 3, seed=1, steps=5)
-    assert torch.equal(ddpm, images.draw(models["mnist-ddpm"], 3, seed=1, steps=5))
-    assert not torch.equal(ddpm, images.draw(models["mnist-ddpm"], 3, seed=1, steps=5, sampler="ancestral-small"))
+    ddpm = publish.draw(models["mnist-ddpm"], 3, seed=1, steps=5)
+    assert torch.equal(ddpm, publish.draw(models["mnist-ddpm"], 3, seed=1, steps=5))
+    assert not torch.equal(ddpm, publish.draw(models["mnist-ddpm"], 3, seed=1, steps=5, sampler="ancestral-small"))
     assert ddpm.abs().max() <= 1
 
 
@@ -165,5 +134,5 @@ def test_names_that_are_none_are_refused():
 
 
 def test_a_log_is_read_as_it_was_written():
-    rows = list(csv.reader((lenet.HOME / "mnist-ddpm.csv").read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.reader((weights.HOME / "mnist-ddpm.csv").read_text(encoding="utf-8").splitlines()))
     assert pretrained.log("mnist-ddpm")["loss"] == [float(row[1]) for row in rows[1:]]

@@ -28,8 +28,8 @@ LAUNCHER = """
 import json, os, socket, sys
 import torch._dynamo  # each process would import it anew
 from diffusion_edu import cli
-from diffusion_edu.training import parallel, runs
-runs.TRAIN_POINTS, runs.SAVE_EVERY, runs.LOG_EVERY = 2000, 10, 4
+from diffusion_edu.training import build, parallel, runs
+build.TRAIN_POINTS, runs.SAVE_EVERY, runs.LOG_EVERY = 2000, 10, 4
 runs.fit_sigma2 = lambda model, data, seed: None
 
 def start(rank, size, port, arguments, patch, err):
@@ -108,7 +108,7 @@ def train(out, model: str = "vae", data: str = "swiss-roll", *more) -> list:
 def trained(launcher, tmp_path_factory):
     """Runs on 1, 2 and 4 processes: {("vae", 2): its directory, …}."""
     root = tmp_path_factory.mktemp("parallel")
-    kinds = {"vae": ["swiss-roll"], "ddpm": ["digits"], "hvae": ["digits", "--optimiser", "muon"]}
+    kinds = {"vae": ["swiss-roll"], "ddpm": ["digits"], "hvae": ["digits"]}
     dirs = {(model, n): root / f"{model}-{n}" for model in kinds for n in (1, 2, 4)}
     for (model, n), out in dirs.items():
         codes, err = launcher.run(n, train(out, model, *kinds[model], "--shards", 4))

@@ -26,6 +26,7 @@ from diffusion_edu.training import (
     log_snr_t,
     min_snr,
     mixed_t,
+    optimisers,
     step_generator,
     uniform_t,
 )
@@ -35,9 +36,9 @@ from diffusion_edu.vae import VAE
 DATA = SwissRoll().sample(2000, seed=1).float()
 
 
-def small_trainer(seed: int = 0, model_seed: int = 0, steps: int = 60, optimiser: str = "adam") -> Trainer:
+def small_trainer(seed: int = 0, model_seed: int = 0, steps: int = 60, optimiser=optimisers.adam) -> Trainer:
     torch.manual_seed(model_seed)
-    return Trainer(VAE(width=8), elbo_loss(), DATA, steps, batch=16, seed=seed, optimiser=optimiser)
+    return Trainer(VAE(width=8), elbo_loss(), DATA, steps, batch=16, seed=seed, make_optimisers=optimiser)
 
 
 def run_to(trainer: Trainer, step: int) -> None:
@@ -69,7 +70,7 @@ def test_a_run_is_a_function_of_its_seed():
     assert not same(parameters(a), parameters(c))
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+@pytest.mark.parametrize("optimiser", [optimisers.adam, optimisers.muon])
 def test_a_resumed_run_ends_bit_for_bit_where_a_straight_one_does(optimiser):
     straight, first, second = (small_trainer(model_seed=seed, optimiser=optimiser) for seed in (0, 0, 99))
     run_to(straight, 60)
@@ -124,7 +125,7 @@ def test_the_optimiser_runs_at_that_rate():
 
 
 def test_muon_runs_at_its_own_rate_and_adam_beside_it_at_the_given_one():
-    trainer = small_trainer(steps=60, optimiser="muon")
+    trainer = small_trainer(steps=60, optimiser=optimisers.muon)
     run_to(trainer, 40)
     rates = [o.param_groups[0]["lr"] for o, _ in trainer.optimisers]
     assert rates == [learning_rate(39, 60, peak) for peak in (trainer.peak_lr, MUON_LR)]

@@ -1,0 +1,80 @@
+"""From a configuration to the untrained model, and to the trainer at step 0."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from .. import data as datasets
+from ..config import Config
+from ..ddpm import DDPM, ImageDDPM
+from ..hvae import HVAE
+from ..images.convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
+from ..nets import EpsNet
+from ..vae import VAE
+from . import optimisers
+from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_t
+from .parallel import ALONE, Processes
+from .trainer import Trainer
+
+LOSSES = {  # of a ddpm: the bound's own weight, for bits; one for pictures; between them the simple loss, for both
+    "simple": eps_loss(),
+    "bound": eps_loss(log_snr_t),
+    "min-snr": eps_loss(uniform_t, min_snr),
+}
+TRAIN_POINTS = 200_000  # of data that can be drawn without end
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def build(config: Config) -> nn.Module:
+    """The untrained model of a configuration, its parameters a function of the seed."""
+    torch.manual_seed(config.seed)
+    if "mnist" in config.data:
+        return _convolutional(config)
+    images = config.data == "digits"
+    dim, latent = (64, 16) if images else (2, 2)
+    if config.model == "vae":
+        return VAE(dim, latent, config.width)
+    if config.model == "hvae":
+        return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=config.width)
+    schedule = config.noise_schedule()
+    return DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim)
+
+
+def _convolutional(config: Config) -> nn.Module:
+    """The models of 28 × 28 images."""
+    if config.model == "ddpm":
+        schedule = config.noise_schedule()
+        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing), schedule, 784)
+    nets = {
+        "encode": ConvGaussianNet,
+        "step": ConvStepNet,
+        "observe": ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet,
+    }
+    nets = {name: partial(net, mixing=config.mixing or 0) for name, net in nets.items()}
+    settings = {"dim": 784, "width": config.width, "depth": 1}
+    if config.model == "vae":
+        return VAE(latent=50, encode=nets["encode"], observe=nets["observe"], **settings)
+    return HVAE(levels=3, latent=4 * 49, **nets, **settings)
+
+
+def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer:
+    """The run's trainer at step 0."""
+    model, data = build(config).to(device), datasets.load(config.data)
+    loss = LOSSES[config.loss] if config.model == "ddpm" else elbo_loss()
+    if config.data == "mnist-binary":
+        loss = binarised(loss)
+    convolutional = "mnist" in config.data
+    return Trainer(
+        model,
+        loss,
+        data.train_points(TRAIN_POINTS, config.seed).to(device),
+        config.steps,
+        batch=config.batch,
+        peak_lr=2e-3 if convolutional else 5e-3,
+        seed=config.seed,
+        shards=config.shards,
+        processes=processes,
+        precision=PRECISIONS[config.precision],
+        make_optimisers=optimisers.muon if convolutional else optimisers.adam,
+    )

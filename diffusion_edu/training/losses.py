@@ -1,0 +1,77 @@
+"""What training minimises: the bound, or an error of the noise at random times, weighted."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..bound import bound
+from ..ddpm import DDPM, squared_error
+from ..schedules import Schedule
+
+# (model, batch (n, D), generator) → named terms in nats; "loss" is minimised
+Loss = Callable[[nn.Module, Tensor, torch.Generator], dict[str, Tensor]]
+
+
+def elbo_loss(kl_weight: float = 1.0) -> Loss:
+    """−ELBO of a chain (VAE, HVAE), nats per data point. The terms other than the reconstruction count with
+    `kl_weight`; only 1 gives the bound."""
+
+    def loss(model: nn.Module, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        b = bound(x, model, generator)
+        reconstruction, consistency, prior = b.reconstruction.mean(), b.consistency.sum(0).mean(), b.prior.mean()
+        return {
+            "loss": -(reconstruction + kl_weight * (consistency + prior)),
+            "reconstruction": reconstruction,
+            "consistency": consistency,
+            "prior": prior,
+        }
+
+    return loss
+
+
+def binarised(loss: Loss) -> Loss:
+    """The loss on binary pixels drawn anew at each step from a batch of probabilities (dynamic binarisation)."""
+
+    def drawn(model: nn.Module, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        return loss(model, (torch.rand(x.shape, generator=generator).to(x) < x).to(x), generator)
+
+    return drawn
+
+
+def uniform_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
+    """n times drawn uniformly from 1 … T, as Ho et al. 2020 do."""
+    return torch.randint(1, schedule.T + 1, (n,), generator=generator)
+
+
+def log_snr_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: float = -2.0) -> Tensor:
+    """n times, uniform in log SNR from `lowest` up: as the bound weighs |ε − ε̂|² when steps are small (Kingma et al.
+    2021, §5). Below `lowest` almost all of x_t is noise and there is little to learn."""
+    log_snr = schedule.log_snr[1:].flip(0).contiguous()  # rising
+    low, high = log_snr[0].clamp(min=min(lowest, log_snr[-1].item())), log_snr[-1]
+    at = low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
+    return schedule.T - torch.searchsorted(log_snr, at).clamp(max=schedule.T - 1)
+
+
+def mixed_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
+    """n times, half uniform over 1 … T and half as `log_snr_t` draws them."""
+    by_snr = log_snr_t(schedule, n - n // 2, generator)
+    return torch.cat([uniform_t(schedule, n // 2, generator), by_snr])
+
+
+def min_snr(schedule: Schedule, t: Tensor, gamma: float = 5.0) -> Tensor:
+    """The weight min(SNR_t, γ) / SNR_t of |ε − ε̂|² (Hang et al. 2023, section 3.4): 1 where there is much noise, and
+    that of γ |x₀ − x̂₀|² where there is little. t (n,) → (n,) in float64."""
+    return (gamma / schedule.snr[t]).clamp(max=1)
+
+
+def eps_loss(draw_t: Callable = mixed_t, weight: Callable | None = None) -> Loss:
+    """The simple loss |ε − ε̂|² at the times that `draw_t` draws, each times `weight(schedule, t)` if one is given."""
+
+    def loss(model: DDPM, x0: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        t = draw_t(model.schedule, len(x0), generator)
+        eps = torch.randn(x0.shape, generator=generator).to(x0)
+        error = squared_error(x0, t, eps, model.eps_net, model.schedule)
+        return {"loss": (error if weight is None else weight(model.schedule, t).to(error) * error).mean()}
+
+    return loss
