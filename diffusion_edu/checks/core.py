@@ -104,19 +104,13 @@ class Stop(Exception):
 
 @dataclass(frozen=True)
 class Item:
-    """What a notebook shows of an exercise: text, hints and solution are Markdown or Python; times in minutes,
-    difficulty 1 to 3."""
+    """Which exercise of which notebook is judged; the notebook itself has its text, stub, hints and solution."""
 
     name: str
     notebook: str
     section: str
     title: str
     minutes: int
-    difficulty: int
-    text: str
-    stub: str
-    hints: tuple[str, str]
-    solution: str
 
     @property
     def answer(self) -> str:
@@ -132,7 +126,8 @@ class Item:
         """Judges the answer and prints what there is to say; a correct one counts as progress."""
         result = self.judge(answer)
         print(result)
-        record.report(result.exercise, self.key, result.status, correct=result.status == CORRECT)
+        if result.status == CORRECT and (trouble := record.remember(self.key)):
+            print(f"{self.name}: {trouble}")
 
     def judge(self, answer) -> Result:
         """The result, without printing or remembering it."""
@@ -231,17 +226,6 @@ class Ordering(Item):
                 if given.index(second) < given.index(first):
                     raise Stop(WRONG, f"{first!r} comes before {second!r}. {self.reasons[first, second]}")
         return "Computed: " + "; ".join(f"{name}: {value[name]:.3g}" for name in right) + "."
-
-
-@dataclass(frozen=True)
-class Project:
-    """An open task: what a good piece of work has is in the rubric, and no function judges it."""
-
-    notebook: str
-    title: str
-    minutes: int
-    text: str
-    rubric: tuple[str, ...]
 
 
 class Attempt:

@@ -10,7 +10,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from .. import gaussian
 from ..gaussian import Gaussian
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import Draw, Exercise, Mistake, Ordering, Property
 
 # --- log_likelihood -----------------------------------------------------------------------------------------------
 
@@ -25,23 +25,6 @@ log_likelihood = Exercise(
     section="2",
     title="the naive estimate of log p(x)",
     minutes=6,
-    difficulty=1,
-    text=r"""
-Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first axis; the
-other axes are data points. Return $\log \hat p_K(x)$ for each data point. It has to work if all the densities are
-far below the smallest number that a computer can hold.""",
-    stub='''def my_log_likelihood(log_p):
-    """log p̂_K(x) from log p(x|z_k), k along the first axis."""
-    return ...''',
-    hints=(
-        r"Where does the logarithm stand in (1.4), inside the average over $k$ or outside?",
-        r"`torch.logsumexp(log_p, 0)` is $\log \sum_k p_\theta(x \mid z_k)$, without underflow. What turns "
-        r"the sum into "
-        r"a mean?",
-    ),
-    solution='''def my_log_likelihood(log_p):
-    """log p̂_K(x) from log p(x|z_k), k along the first axis."""
-    return torch.logsumexp(log_p, 0) - math.log(len(log_p))''',
     cases=_log_values,
     properties=(
         Property("is the log of the mean density", lambda f, a: (f(a), a.double().exp().mean(0).log())),
@@ -159,27 +142,6 @@ elbo = Exercise(
     section="3",
     title="one draw of the bound",
     minutes=15,
-    difficulty=2,
-    text=r"""
-Write one draw of the ELBO (1.5): the log ratio at one $z \sim q(z \mid x)$. `vae` answers `vae.q(1, x)`, which is
-$q(z \mid x)$, `vae.p(0, z)` and `vae.prior()` with Gaussians, which have `.mean`, `.var` and `.log_prob(...)`. The
-noise comes in as `eps`, of the shape of $x$: make $z$ from it by (1.1a). Return
-$\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your function return, draw by
-draw, if $q$ is the exact posterior?""",
-    stub='''def my_elbo(x, vae, eps):
-    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
-    return ...''',
-    hints=(
-        r"In $z = m + s\,\varepsilon$ stand the mean and the *standard deviation* of $q(z \mid x)$. Which densities "
-        r"make up the joint?",
-        r"By (1.1) the joint is the decoder's density of $x$ times the prior's of $z$. So three logs are added, one of "
-        r"them with a minus sign, all at the same $z$.",
-    ),
-    solution='''def my_elbo(x, vae, eps):
-    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
-    q = vae.q(1, x)
-    z = q.mean + q.var.sqrt() * eps
-    return vae.p(0, z).log_prob(x) + vae.prior().log_prob(z) - q.log_prob(z)''',
     cases=_vaes,
     properties=(
         Property("is the log ratio of the joint and q", _by_torch),
@@ -231,16 +193,6 @@ lopsided = Ordering(
     section="3",
     title="is it worse to be too wide or too narrow?",
     minutes=4,
-    difficulty=1,
-    text=r"""
-**Predict first.** The posterior is a Gaussian, and $q$ has the right mean, but $r$ times the posterior's variance.
-Put the four values of $r$ in order, from the one with the smallest gap (1.6) to the one with the largest.""",
-    stub="my_lopsided = [...]  # 0.1, 0.5, 2.0 and 10.0, the smallest gap first",
-    hints=(
-        r"The draws come from $q$. Where do they fall if $q$ is ten times too wide, and where if it is too narrow?",
-        r"For one dimension the gap is $\tfrac12 (r - 1 - \log r)$. Section 5 derives it.",
-    ),
-    solution="my_lopsided = [0.5, 2.0, 0.1, 10.0]  # the smallest gap first",
     values=_gaps,
     backwards="This is the right order, read from the largest gap to the smallest.",
     reasons={
@@ -302,22 +254,6 @@ pathwise_gradient = Exercise(
     section="4",
     title="the reparameterised gradient",
     minutes=10,
-    difficulty=2,
-    text=r"""
-Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
-holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
-respect to $m$, then with respect to $s$, each a mean over the draws.""",
-    stub='''def my_pathwise_gradient(slope, m, s, eps):
-    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
-    return ..., ...''',
-    hints=(
-        r"First make $z$. Then what are $\partial z / \partial m$ and $\partial z / \partial s$?",
-        r"$\partial_m z = 1$ and $\partial_s z = \varepsilon$. The chain rule multiplies each with $f'(z)$.",
-    ),
-    solution='''def my_pathwise_gradient(slope, m, s, eps):
-    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
-    z = m + s * eps
-    return slope(z).mean(), (slope(z) * eps).mean()''',
     cases=_gradient_cases,
     properties=(
         Property("agrees with autograd on the same draws", _by_autograd),
@@ -383,23 +319,6 @@ kl = Exercise(
     section="5",
     title="the KL of two Gaussians",
     minutes=15,
-    difficulty=2,
-    text=r"""
-Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the definition,
-$\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the shape (...,
-D). A data point is a vector: return one number for each, with the shape (...).""",
-    stub='''def my_kl(mean_q, var_q, mean_p, var_p):
-    """KL(q ‖ p) in nats, summed over the last axis."""
-    return ...''',
-    hints=(
-        r"Write the two log densities under each other and subtract. Which of the squares has a known mean under $q$?",
-        r"$\mathbb{E}_q(z - \mu)^2 = v$, and with $z - \nu = (z - \mu) + (\mu - \nu)$ also "
-        r"$\mathbb{E}_q(z - \nu)^2 = v + (\mu - \nu)^2$. Dimensions add up.",
-    ),
-    solution='''def my_kl(mean_q, var_q, mean_p, var_p):
-    """KL(q ‖ p) in nats, summed over the last axis."""
-    ratio = var_q / var_p
-    return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p).sum(-1)''',
     cases=_gaussian_pairs,
     properties=(
         Property("agrees with torch.distributions", _kl_by_torch),
@@ -430,20 +349,3 @@ D). A data point is a vector: return one number for each, with the shape (...)."
 )  # fmt: skip
 
 EXERCISES = (log_likelihood, elbo, lopsided, pathwise_gradient, kl)
-
-PROJECT = Project(
-    notebook="01",
-    title="A VAE without holes?",
-    minutes=120,
-    text=r"""
-Section 9 finds the prior's mismatch to be half of the distance to $H$ or more. Shrink it. Ideas: a prior that is a
-mixture with learned means, a prior fitted to the aggregate posterior after training, a $q$ with a full covariance,
-weights on the KL that change during training. Report what became of each of the terms in (1.11) and in (1.14).""",
-    rubric=(
-        "The change is stated as a change of p(z), of q or of the training, with the equation that it touches.",
-        "The score is a lower bound on log p(x) still, and a check shows it (on a model with known evidence, as Toy).",
-        "Both splits, (1.11) and (1.14), before and after, paired with the exact log p(x), with standard errors.",
-        "The share of samples off the roll, before and after, at the same number of points.",
-        "One paragraph on what did not get better, and why.",
-    ),
-)

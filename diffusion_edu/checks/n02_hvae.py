@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import gaussian
 from ..gaussian import LOG_2PI, Gaussian
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import Draw, Exercise, Mistake, Ordering, Property
 
 # --- spoilt_gap ---------------------------------------------------------------------------------------------------
 
@@ -34,22 +34,6 @@ spoilt_gap = Exercise(
     section="4",
     title="the price of wrong posteriors",
     minutes=8,
-    difficulty=1,
-    text=r"""
-**Predict first.** Every $q(z_t \mid z_{t-1})$ of a chain in `dim` dimensions is the exact posterior, except that
-its variance is multiplied by `factors[t − 1]`. `factors` has one number for each of the $T$ levels, 1 where nothing
-is wrong. Return the gap of the bound in nats, by (2.6), and foretell the four numbers of the next cell.""",
-    stub='''def my_spoilt_gap(factors, dim):
-    """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
-    return ...''',
-    hints=(
-        r"(2.6) is a sum over levels. In each, the two Gaussians have the same mean. What is left of (1.10)?",
-        r"With $r$ the ratio of the variances, one dimension of one level costs $\tfrac12 (r - 1 - \log r)$. The "
-        r"variances themselves do not matter.",
-    ),
-    solution='''def my_spoilt_gap(factors, dim):
-    """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
-    return dim / 2 * (factors - 1 - factors.log()).sum()''',
     cases=_factor_cases,
     properties=(
         Property("is the sum of the levels' KLs (2.6)", _by_kl),
@@ -150,24 +134,6 @@ consistency = Exercise(
     section="5",
     title="the consistency term, repaired",
     minutes=8,
-    difficulty=1,
-    text=r"""
-Tutorials print (2.9). Write the term that belongs there: one draw of consistency $t$ of (2.5), with the sign that
-it has in the bound. `z` is a list with $z_0 = x, z_1, \dots, z_T$, drawn from $q$; `chain.p(t, z_next)` is $p(z_t
-\mid z_{t+1})$ and `chain.q(t, z_prev)` is $q(z_t \mid z_{t-1})$, both with `.log_prob(...)`. Return one number per
-data point.""",
-    stub='''def my_consistency(chain, z, t):
-    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
-    return ...''',
-    hints=(
-        r"Two densities of the *same* variable, at the same drawn value. Which variable?",
-        r"$z_t$ was made from $z_{t-1}$ on the way up, and $z_{t+1}$ was made from this $z_t$. Nothing is "
-        r"averaged here: "
-        r"two values of `log_prob`, one minus the other.",
-    ),
-    solution='''def my_consistency(chain, z, t):
-    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
-    return chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])''',
     cases=_chain_cases,
     properties=(
         Property("is the term that (2.5) has at level t, at the z of the path", _ratio),
@@ -245,24 +211,6 @@ middle = Exercise(
     section="5",
     title="a latent seen from both sides",
     minutes=20,
-    difficulty=2,
-    text=r"""
-Write (2.12) for Gaussians, without the library's `condition`. From below, $z_t \sim N(\texttt{mean},
-\texttt{var})$. From above, $z_{t+1} \mid z_t \sim N(a\, z_t, v)$ was drawn and is `z_next`. Return the mean and the
-variance of $z_t$ given both. Notebook 03 will live on this function.""",
-    stub='''def my_middle(mean, var, a, v, z_next):
-    """The mean and the variance of q(z_t | z_{t+1}, x)."""
-    return ..., ...''',
-    hints=(
-        r"The log of (2.12), as a function of $z_t$, is a parabola: a sum of two squares. Its curvature is minus the "
-        r"precision, one over the variance.",
-        r"Precisions add: $\frac{1}{\texttt{var}} + \frac{a^2}{v}$. So do means multiplied with their precisions: "
-        r"$\frac{\texttt{mean}}{\texttt{var}} + \frac{a\, z_{t+1}}{v}$.",
-    ),
-    solution='''def my_middle(mean, var, a, v, z_next):
-    """The mean and the variance of q(z_t | z_{t+1}, x)."""
-    precision = 1 / var + a**2 / v
-    return (mean / var + a * z_next / v) / precision, 1 / precision''',
     cases=_middle_cases,
     properties=(
         Property("moves the mean by its share of the surprise", _gain),
@@ -324,19 +272,6 @@ broken_bounds = Ordering(
     section="5",
     title="which wrong term breaks the bound?",
     minutes=5,
-    difficulty=2,
-    text=r"""
-**Predict first.** Three middle terms for the bound on the chain (2.10): the true one (2.8), the printed KL (2.9),
-and $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$, of two different latents. Let the first encoder be quite
-sure, $v = 0.05$. Order the three "bounds" and $\mathbb{E} \log p(x)$, the smallest first.""",
-    stub=f"# the smallest first: {TRUTH!r}, {RIGHT!r}, {PRINTED!r}, {MIXED!r}\nmy_broken_bounds = [...]",
-    hints=(
-        r"A lower bound lies below $\mathbb{E} \log p(x)$. Which of the three sums still contains every "
-        r"density that the "
-        r"derivation (2.4) has in it?",
-        r"A sure encoder is charged by $-\log q(z_1 \mid x)$. In which of the three terms does it not occur?",
-    ),
-    solution=f"my_broken_bounds = [{PRINTED!r}, {RIGHT!r}, {TRUTH!r}, {MIXED!r}]",
     values=_bounds,
     backwards="That is the order from the largest to the smallest.",
     reasons={
@@ -379,23 +314,6 @@ information = Exercise(
     section="7",
     title="what a level knows",
     minutes=15,
-    difficulty=3,
-    text=r"""
-Estimate (2.16) from $n$ draws. $z_t^{(j)}$ was made from $z_{t-1}^{(j)}$, and `log_q[i, j]` is $\log q(z_t^{(j)}
-\mid z_{t-1}^{(i)})$: each latent under each encoder's Gaussian, its own on the diagonal. Take the mean over $i$ for
-the aggregate posterior $q(z_t)$. Return one number, in nats.""",
-    stub='''def my_information(log_q):
-    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
-    return ...''',
-    hints=(
-        r"(2.16) is a mean over draws $j$ of two logs, one minus the other. The first is on the diagonal.",
-        r"The second is the log of a mean density over $i$, for each column $j$: `logsumexp` over the first axis, less "
-        r"$\log n$.",
-    ),
-    solution='''def my_information(log_q):
-    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
-    log_aggregate = torch.logsumexp(log_q, 0) - torch.log(torch.tensor(len(log_q)))
-    return (log_q.diagonal() - log_aggregate).mean()''',
     cases=_matrices,
     properties=(
         Property("is the mean log of own density over mean density", _formula),
@@ -426,20 +344,3 @@ the aggregate posterior $q(z_t)$. Return one number, in nats.""",
 )  # fmt: skip
 
 EXERCISES = (spoilt_gap, consistency, middle, broken_bounds, information)
-
-PROJECT = Project(
-    notebook="02",
-    title="A chain that goes down in q as well",
-    minutes=150,
-    text=r"""
-Section 1 leaves the top-down models aside: $q(z_2 \mid x)\, q(z_1 \mid z_2, x)$. Build one with two levels. Derive
-its bound from (2.3), which holds for every factorisation. Every middle term is now a true KL. Train it with the
-work of the two-level chain, and compare.""",
-    rubric=(
-        "The bound is derived from (2.3) with every expectation under the right q.",
-        "The code passes the test of section 4: with exact posteriors each draw is log p(x), to rounding error.",
-        "Gap, information and worth of both levels beside those of the Markov chain, with standard errors, equal work.",
-        "Samples and the share off the roll at equal numbers of points.",
-        "One paragraph: what did the KL form buy, and what did it cost?",
-    ),
-)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..images import lenet, quality
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import Draw, Exercise, Mistake, Ordering, Property
 
 # --- honest_bits --------------------------------------------------------------------------------------------------
 
@@ -46,28 +46,6 @@ honest_bits = Exercise(
     section="1",
     title="what a density claims",
     minutes=8,
-    difficulty=1,
-    text=r"""
-Many texts print a log *density* of images, `log_p` in nats for each. Their $D$ pixels, `dim`, have levels that stand
-a distance $w$, `width`, apart; on the scale $[-1, 1]$ that is 2/255. So each image has a cell of the volume $w^D$ to
-itself. Where the density hardly changes within a cell, $P(x) \approx p(x)\, w^D$. Return the bits per dimension (5.1)
-that such a density claims. **Then use it.** At a black pixel, a Gaussian with the standard deviation 0.0001 has
-the log density 8.29. How many bits does it claim to need for that pixel, and why can that not be?""",
-    stub='''def my_honest_bits(log_p, dim, width):
-    """Bits per dimension that a log density of images claims."""
-    return ...''',
-    hints=(
-        r"(5.1) wants a probability. What is the logarithm of $p(x)\, w^D$?",
-        r"$\log P(x) \approx$ `log_p + dim * math.log(width)`, in nats for the whole image. Divide by $-D \log 2$.",
-    ),
-    solution='''def my_honest_bits(log_p, dim, width):
-    """Bits per dimension that a log density of images claims."""
-    return -(log_p + dim * math.log(width)) / (dim * math.log(2))
-
-
-# my_honest_bits(8.29, 1, 2 / 255) is −5.0: no code is shorter than nothing.
-# The density is a spike inside the cell, and far from even. Its integral
-# over the cell is 1, so that in truth the pixel costs 0 bits.''',
     cases=_density_cases,
     properties=(
         Property("is −log₂ of a pixel's share in P(x), which is its root of degree D", _pixel_share,
@@ -158,28 +136,6 @@ grey_log_prob = Exercise(
     section="2",
     title="the probability of a grey level",
     minutes=15,
-    difficulty=3,
-    text=r"""
-Write $\log P(x \mid z)$ for the law (5.3), for images `x` (n, D) whose pixels stand on the 256 levels in $[-1, 1]$.
-`mean` and `scale`, $\mu$ and $s$, have a number for each pixel. The first and the last level take all that lies
-beyond. And it has to stay finite where $F$ cannot be told from 0 or 1 any more: a model that is sure and wrong pays a
-thousand nats, but not infinitely many.""",
-    stub='''def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels under discretised logistic laws, (n,)."""
-    return ...''',
-    hints=(
-        r"$F$ is `torch.sigmoid`. At $x = -1$ the lower edge of the bin is at $-\infty$, at $x = 1$ the upper one at "
-        r"$+\infty$; `torch.where` can put them there. What is the sigmoid of $\pm\infty$? First write it plainly.",
-        r"Far out both values round to 0 or to 1. For $a < b$, $F(b) - F(a) = F(b)\, F(-a)\, (1 - e^{a - b})$, and of "
-        r"a product one can take the log factor by factor: `torch.nn.functional.logsigmoid` for the first two, and "
-        r"`torch.log(-torch.expm1(a - b))`.",
-    ),
-    solution='''def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels under discretised logistic laws, (n,)."""
-    low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
-    high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
-    log_F = torch.nn.functional.logsigmoid
-    return (log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high))).sum(-1)''',
     cases=_grey_cases,
     properties=(
         Property("is the log of the law's probability between the edges of the bins",
@@ -279,25 +235,6 @@ variance_table = Exercise(
     section="5",
     title="one variance for each range",
     minutes=12,
-    difficulty=2,
-    text=r"""
-Write (5.4) for one step $t$. `x0` and `x0_hat` (n, D) hold pixels and what the network believes them to be. `edges`
-are the borders between the ranges $r$, in rising order, and `beta_tilde` and `c` are the numbers $\tilde\beta_t$ and
-$c_t$ of this step. Return a variance for each range, one more than there are edges; in each lies at least one pixel.
-It is counting, and nothing is trained.""",
-    stub='''def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
-    """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
-    return ...''',
-    hints=(
-        r"`r = torch.bucketize(x0_hat, edges)` has the shape of `x0_hat` and says in which range each pixel lies.",
-        r"`(x0 - x0_hat)[r == 0]` are the errors of the pixels in the first range. (5.4) wants the mean of their "
-        r"squares, range by range; `torch.stack` makes a tensor of the list.",
-    ),
-    solution='''def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
-    """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
-    r = torch.bucketize(x0_hat, edges)
-    mse = torch.stack([(x0 - x0_hat)[r == i].square().mean() for i in range(len(edges) + 1)])
-    return beta_tilde + c**2 * mse''',
     cases=_table_cases,
     properties=(
         Property("has the mean squared error of the pixels whose prediction lies in the range", _pixel_by_pixel),
@@ -390,26 +327,6 @@ frechet = Exercise(
     section="7",
     title="the Fréchet distance of two Gaussians",
     minutes=12,
-    difficulty=2,
-    text=r"""
-Write (5.5) for two Gaussians with means (d,) and covariances (d, d). Only the last term needs care: $(C C')^{1/2}$
-is the matrix whose square is $C C'$. It is not made by taking the roots of the entries. **Predict first:** what is
-left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?""",
-    stub='''def my_frechet(mean, cov, mean_2, cov_2):
-    """The squared Fréchet distance (5.5) of two Gaussians."""
-    return ...''',
-    hints=(
-        r"The trace of a matrix is the sum of its eigenvalues. What are the eigenvalues of a root?",
-        r"They are the roots of the eigenvalues. Those of $C C'$ are positive, but `torch.linalg.eigvals` returns "
-        r"complex numbers, because the product is not symmetric: take `.real`, and `.clamp(min=0)` against rounding.",
-    ),
-    solution='''def my_frechet(mean, cov, mean_2, cov_2):
-    """The squared Fréchet distance (5.5) of two Gaussians."""
-    trace_of_root = torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()
-    return (mean - mean_2).square().sum() + cov.trace() + cov_2.trace() - 2 * trace_of_root
-
-
-# In one dimension it is (m − m')² + (s − s')².''',
     cases=_gaussian_cases,
     properties=(
         Property("has the trace of the root of the symmetric matrix C^½ C' C^½", _symmetric,
@@ -474,17 +391,6 @@ same_n = Ordering(
     section="7",
     title="which images are farthest from real ones?",
     minutes=4,
-    difficulty=1,
-    text=r"""
-**Predict first.** Order four sets of images by their Fréchet distance (5.5) from the test images, the smallest first:
-the thousand unseen real ones; the same, each moved by one pixel; the same, blurred a little; and a hundred of the real
-ones (on average over ten choices).""",
-    stub=f"my_same_n = [...]  # the smallest first, of\n# {REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}",
-    hints=(
-        r"Three sets have the same $n$, so that only their images differ. Is the fourth one like the first?",
-        r"64 features have a covariance of 64 × 64 numbers. How well can a hundred images tell them?",
-    ),
-    solution=f"my_same_n = [{REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}]",
     values=_distances,
     backwards="That is the order from the largest distance to the smallest. (5.5) is zero for equal Gaussians.",
     reasons={
@@ -499,24 +405,3 @@ ones (on average over ten choices).""",
 )
 
 EXERCISES = (honest_bits, grey_log_prob, variance_table, frechet, same_n)
-
-PROJECT = Project(
-    notebook="05",
-    title="A fault that no score sees",
-    minutes=90,
-    text=r"""
-Four scores, and each is blind to something. Find a fault that anyone notices who looks at a thousand images, or
-a program of three lines, while Fréchet distance, coverage, labels and confidence take the images for real ones. Write
-it like those in `quality.CORRUPTIONS`, with the thousand images of `quality.unseen()`. Then
-invent a fifth score that sees it, with its floor. Then find what your score is blind to. All of this needs no
-training and no download.""",
-    rubric=(
-        "The fault is a function of images and labels, with a picture of ten digits before and after.",
-        "All four scores stand in a table beside those of the untouched images. How much the Fréchet distance varies "
-        "between random halves of the images is measured, and the fault lies within that.",
-        "The fifth score comes with its floor, what unseen real images get at the same n, and with what it says of the "
-        "four faults of section 7.",
-        "A second fault is found that the fifth score does not see, or it is argued why there is none.",
-        "One paragraph: would bits per pixel have noticed? What do they see that scores of samples do not?",
-    ),
-)
