@@ -284,6 +284,7 @@ paired_gap = Exercise(
     title="a sharp ruler",
     minutes=6,
     cases=_pairs,
+    parts=2,
     properties=(
         Property("is the mean difference with its standard error", _gap),
         Property("is exact for a model that is off by the same at every point",

@@ -255,6 +255,7 @@ pathwise_gradient = Exercise(
     title="the reparameterised gradient",
     minutes=10,
     cases=_gradient_cases,
+    parts=2,
     properties=(
         Property("agrees with autograd on the same draws", _by_autograd),
         Property(

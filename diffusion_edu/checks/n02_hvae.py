@@ -212,6 +212,7 @@ middle = Exercise(
     title="a latent seen from both sides",
     minutes=20,
     cases=_middle_cases,
+    parts=2,
     properties=(
         Property("moves the mean by its share of the surprise", _gain),
         Property("satisfies Bayes' rule (2.12) at an arbitrary point", _bayes),

@@ -215,6 +215,7 @@ posterior = Exercise(
     title="the forward posterior",
     minutes=15,
     cases=_posterior_cases,
+    parts=2,
     properties=(
         Property("is x₀ itself with variance 0 at t = 1", _at_the_first_step,
                  hint="At t = 1 the prior is a point. A sum of precisions divides by its variance 1 − ᾱ_0 = 0 there; "

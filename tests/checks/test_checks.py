@@ -715,7 +715,10 @@ def test_parts_may_come_stacked_in_one_tensor():
     assert wrong.status == WRONG
     log_s = checks.pathwise_gradient.judge(lambda slope, m, s, eps: right(slope, m, s, eps) * torch.stack([s / s, s]))
     assert "Part 2 equals the gradient with respect to log s. " in log_s.text
-    assert "returns 1 part" in checks.pathwise_gradient.judge(lambda slope, m, s, eps: torch.zeros(3)).text
+    assert (
+        "returns one tensor, and 2 are wanted"
+        in checks.pathwise_gradient.judge(lambda slope, m, s, eps: torch.zeros(3)).text
+    )
 
 
 def test_a_long_list_of_latents_is_shown_by_its_shape():
