@@ -25,6 +25,12 @@ DTYPES = (torch.float64, torch.float32)
 SEEDS = (1, 2, 3)
 
 
+NO_GRADIENT = (
+    "The values are right, but the gradient is not: is there a .detach(), .item(), .tolist(), torch.no_grad() or NumPy "
+    "between the weights and the answer? Training needs the whole way."
+)
+
+
 class Draw:
     """Random inputs of one dtype, a function of the seed alone."""
 
@@ -52,6 +58,14 @@ class Draw:
         """β_0 = 0, β_1, …, β_T of a random schedule of four to nine steps, (T + 1,)."""
         T = self.integer(4, 9)
         return torch.cat([torch.zeros(1, dtype=self.dtype), self.uniform(0.03, 0.6, T)])
+
+
+def gradients(value: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The gradients of the sum of an answer; zero in those weights on which, for autograd, it does not depend."""
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(w) for w in weights)
+    found = torch.autograd.grad(value.sum(), weights, allow_unused=True)
+    return tuple(torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True))
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,10 @@ log_normal = Exercise(
         Property("is −½ D log 2π at the mean for s = 1",
                  lambda f, x, m, s: (f(m + 0 * x, m, s / s), -0.5 * x.shape[-1] * LOG_2PI + 0 * x[..., 0]),
                  instead="x = mean; std = 1"),
+        Property("stays finite a hundred standard deviations from the mean",
+                 lambda f, x, m, s: (f(m + 100 * s + 0 * x, m, s), _log_normal(m + 100 * s + 0 * x, m, s).sum(-1)),
+                 hint="So far out the density is zero in the computer, and its log is −∞. Take the log on paper first: "
+                 "what is exp for then?", instead="x = mean + 100 std"),
     ),
     mistakes=(
         Mistake("the negative of it", "That is the surprise, −log p. The log density falls with the distance.", "0.3a",
@@ -80,13 +84,15 @@ HALF, TWICE, THRICE, UNIT = "noise × ½", "noise × 2", "noise × 3", "unit Gau
 
 @functools.cache
 def _distances() -> dict[str, float]:
-    """How far four models are from the entropy, nats, paired over 2,000 points."""
-    roll = SwissRoll()
-    x = roll.sample(2000, seed=5)
-    factors = {HALF: 0.5, TWICE: 2, THRICE: 3}
+    """KL(p ‖ model) of four models of the roll, nats, by the trapezoidal rule on a grid as fine as its noise."""
+    roll = SwissRoll(nodes=320)
+    side = torch.arange(-2.7, 2.7, roll.variances.min().sqrt().item(), dtype=torch.float64)
+    x = torch.cartesian_prod(side, side)
+    log_p, factors = roll.log_prob(x), {HALF: 0.5, TWICE: 2, THRICE: 3}
     models = {name: Mixture(roll.weights, roll.means, f**2 * roll.variances) for name, f in factors.items()}
     models[UNIT] = Mixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1, 2))
-    return {name: (roll.log_prob(x) - model.log_prob(x)).mean().item() for name, model in models.items()}
+    p = log_p.softmax(0)
+    return {name: (p @ (log_p - model.log_prob(x))).item() for name, model in models.items()}
 
 
 _SURE = ("A model that is too sure calls many true points nearly impossible, and the log makes it pay for each. One "
@@ -160,7 +166,7 @@ noisy_log_prob = Exercise(
                  instead="alpha_bar = 0"),
         Property("stays finite far from the data",
                  lambda f, x, w, m, v, a: (f(100 + x, w, m, v, a), _noisy((100 + x).double(), w, m, v, a)),
-                 hint="Far away every density is zero in the computer, and log 0 is −∞. Add the logs with "
+                 hint="Far away every density is zero in the computer. Stay with the logs, and join them with "
                  "torch.logsumexp.", instead="xt = about 100 in each coordinate"),
     ),
     mistakes=(

@@ -10,9 +10,16 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from .. import gaussian
 from ..gaussian import Gaussian
-from .core import Draw, Exercise, Mistake, Ordering, Property
+from .core import NO_GRADIENT, Draw, Exercise, Mistake, Ordering, Property, gradients
 
 # --- log_likelihood -----------------------------------------------------------------------------------------------
+
+
+def _spread_out(f, a):
+    """Draws and data points whose densities are thousands of nats apart."""
+    k, point = (torch.arange(n, dtype=a.dtype) for n in (len(a), a[0].numel()))
+    far = a - 3000 * k.reshape(-1, *[1] * (a.ndim - 1)) - 4000 * point.reshape(a[:1].shape)
+    return f(far), far.double().logsumexp(0) - math.log(len(a))
 
 
 def _log_values(draw: Draw) -> list[dict]:
@@ -33,8 +40,14 @@ log_likelihood = Exercise(
             "stays finite at −3,000 nats",
             lambda f, a: (f(a - 3000), a.double().logsumexp(0) - math.log(len(a)) - 3000),
             instead="log_p = numbers near −3,000",
-            hint="exp(−3000) is zero in the computer, and its log is −∞. Take the largest value out before exp, as "
-            "torch.logsumexp does.",
+            hint="exp(−3000) is zero in the computer. Take the largest value out before exp, as torch.logsumexp does.",
+        ),
+        Property(
+            "stays finite if the draws are 3,000 nats apart and the data points 4,000",
+            _spread_out,
+            instead="log_p = this − 3,000 per draw − 4,000 per data point",
+            hint="What is taken out before exp must be the largest value of each data point, over its draws: "
+            "log_p.max(0). With a mean, or one value for all points, exp gives 0 or ∞ for some of them.",
         ),
     ),
     mistakes=(
@@ -59,11 +72,12 @@ log_likelihood = Exercise(
 
 @dataclass(frozen=True)
 class LinearVAE:
-    """z ~ N(0, I), x|z ~ N(a z, var), and q(z|x) the exact posterior, moved by `shift`, its variance times `widen`."""
+    """z ~ N(0, I), x|z ~ N(a z, var), and q(z|x) the exact posterior, moved by `shift`, its variance times `widen`.
+    They answer at p(0, z) and q(1, x); at another level both are off by one for each, so that a wrong index shows."""
 
-    a: float
+    a: float | Tensor
     var: float
-    shift: float
+    shift: float | Tensor
     widen: float
     like: Tensor
     levels: int = 1
@@ -77,7 +91,7 @@ class LinearVAE:
 
     def p(self, t: int, z: Tensor) -> Gaussian:
         """p(x|z)."""
-        return Gaussian(self.a * z, torch.full_like(z, self.var))
+        return Gaussian(self.a * z + t, torch.full_like(z, self.var))
 
     def posterior(self, x: Tensor) -> Gaussian:
         """p(z|x)."""
@@ -86,7 +100,7 @@ class LinearVAE:
     def q(self, t: int, x: Tensor) -> Gaussian:
         """q(z|x)."""
         exact = self.posterior(x)
-        return Gaussian(exact.mean + self.shift, exact.var * self.widen)
+        return Gaussian(exact.mean + self.shift + t - 1, exact.var * self.widen)
 
     def evidence(self, x: Tensor) -> Tensor:
         """log p(x)."""
@@ -106,15 +120,22 @@ def _vaes(draw: Draw) -> list[dict]:
     return cases
 
 
-def _terms(x: Tensor, vae: LinearVAE, eps: Tensor, power: float = 0.5) -> tuple[Tensor, Tensor, Tensor, Gaussian]:
-    """log p(x|z), log p(z) and log q(z|x) at z = m + v^power ε, and q."""
-    q = vae.q(1, x)
+def _terms(x, vae, eps, power=0.5, levels=(0, 1)) -> tuple[Tensor, Tensor, Tensor, Gaussian]:
+    """log p(x|z), log p(z) and log q(z|x) at z = m + v^power ε, and q, with the levels that p and q are asked for."""
+    q = vae.q(levels[1], x)
     z = q.mean + q.var**power * eps
-    return vae.p(0, z).log_prob(x), vae.prior().log_prob(z), q.log_prob(z), q
+    return vae.p(levels[0], z).log_prob(x), vae.prior().log_prob(z), q.log_prob(z), q
 
 
-def _elbo(x, vae, eps, weights=(1, 1, -1), power=0.5):
-    return sum(w * term for w, term in zip(weights, _terms(x, vae, eps, power), strict=False))
+def _elbo(x, vae, eps, weights=(1, 1, -1), **changed):
+    return sum(w * term for w, term in zip(weights, _terms(x, vae, eps, **changed), strict=False))
+
+
+def _slopes(f, x, vae, eps):
+    """The gradient of the bound in the weights of p and of q, here a and the shift."""
+    a, shift = (torch.tensor(w, dtype=torch.float64, requires_grad=True) for w in (vae.a, vae.shift))
+    weighted = replace(vae, a=a, shift=shift)
+    return gradients(f(x, weighted, eps), (a, shift)), gradients(_elbo(x, weighted, eps), (a, shift))
 
 
 def _with_closed_kl(x, vae, eps):
@@ -150,6 +171,7 @@ elbo = Exercise(
             lambda f, x, vae, eps: (f(x, vae.exact(), eps), vae.evidence(x)),
         ),
         Property("is below log p(x) by KL(q ‖ posterior) on average", _average_gap),
+        Property("hands the gradient on to the weights of p and q", _slopes, hint=NO_GRADIENT),
     ),
     mistakes=(
         Mistake("log p(x, z) + log q(z|x)", "The density q stands in the denominator, so its log is subtracted.",
@@ -167,6 +189,10 @@ elbo = Exercise(
                 - vae.q(1, x).log_prob(eps)),
         Mistake("the ratio at z = m", "The noise is not used: an expectation needs a draw, not the mean.", "1.5",
                 lambda x, vae, eps: _elbo(x, vae, 0 * eps)),
+        Mistake("the ratio with vae.p(1, z)", "p(x|z) is the step from level 1 down to level 0, the data: vae.p(0, z).",
+                "1.1", lambda *a: _elbo(*a, levels=(1, 1))),
+        Mistake("the ratio with vae.q(0, x)", "q(z|x) draws level 1, and carries its number: vae.q(1, x).", "1.1a",
+                lambda *a: _elbo(*a, levels=(0, 0))),
         Mistake("the negative of the bound", "That is the loss. The bound is maximised.", "1.5",
                 lambda *a: -_elbo(*a)),
         Mistake("log p(x|z) − KL(q ‖ prior) with the KL in closed form", "Right on average, but the noise of its first "
@@ -308,6 +334,15 @@ def _kl_by_torch(f, m, v, n, w):
     return f(m, v, n, w), kl_divergence(normal(m, v), normal(n, w))
 
 
+def _many_copies(f, m, v, n, w):
+    """Each dimension 500 times, in a unit in which all variances are a thousandth."""
+    means, variances = ([x.repeat(*[1] * (m.ndim - 1), 500) for x in pair] for pair in ((m, n), (v, w)))
+    small = 1e-3**0.5
+    return f(small * means[0], variances[0] / 1000, small * means[1], variances[1] / 1000), 500 * _kl_parts(
+        m, v, n, w
+    ).sum(-1)
+
+
 def _mean_log_ratio(f, m, v, n, w):
     z = m + v.sqrt() * Draw(5, m.dtype).normal(2000, *m.shape)
     ratio = (Gaussian(m, v).log_prob(z) - Gaussian(n, w).log_prob(z)).double()
@@ -326,6 +361,9 @@ kl = Exercise(
         Property("is zero for two equal Gaussians", lambda f, m, v, n, w: (f(m, v, m, v), 0 * m.sum(-1))),
         Property("does not change if both are moved", lambda f, m, v, n, w: (f(m + 5, v, n + 5, w), f(m, v, n, w))),
         Property("is the mean log ratio under q", _mean_log_ratio),
+        Property("is 500 times as large for 500 copies of each dimension, in any unit", _many_copies,
+                 instead="mean_q = 500 copies × 0.03; var_q = 500 copies × 0.001; mean_p = the same; var_p = the same",
+                 hint="A product of hundreds of variances is zero in the computer. Take the logs first, and add them."),
     ),
     mistakes=(
         Mistake("KL(p ‖ q)", "The two are turned round: the average is under the first one.", "1.10",

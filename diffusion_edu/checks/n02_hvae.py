@@ -2,7 +2,7 @@ r"""Exercises of notebook 02: what a bound with several levels loses, and the co
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -65,34 +65,40 @@ spoilt_gap = Exercise(
 
 @dataclass(frozen=True)
 class LinearChain:
-    """z_T ~ N(0, I), z_t = a z_{t+1} + noise of variance v, and q the exact posteriors, their variances "
-    "times `spoil`."""
+    """z_T ~ N(0, I), z_t = a_t z_{t+1} + noise of variance v_t, and q the exact posteriors, their variances times
+    `spoil`. Each level has an a and a v of its own, so that a wrong index shows; there are T of each, t = 0, …, T − 1,
+    and where t runs over the end they begin anew."""
 
-    levels: int
-    a: float
-    v: float
+    a: tuple[float, ...]
+    v: tuple[float, ...]
     spoil: float
     like: Tensor
 
     def __repr__(self) -> str:
-        step = f"z_t ~ N({self.a:.3g} z_t+1, {self.v:.3g})"
-        return f"(a chain of {self.levels} levels, {step}, q {self.spoil:.3g} × too wide)"
+        a, v = (", ".join(f"{x:.3g}" for x in numbers) for numbers in (self.a, self.v))
+        return f"(z_t ~ N(a z_t+1, v) with a = {a} and v = {v}, q {self.spoil:.3g} × too wide)"
+
+    @property
+    def levels(self) -> int:
+        """T."""
+        return len(self.a)
 
     def marginal(self, t: int) -> Gaussian:
         """p(z_t)."""
         p = self.prior()
-        for _ in range(self.levels - t):
-            p = gaussian.marginal(p, self.a, self.v)
+        for s in range(self.levels - 1, t - 1, -1):
+            p = gaussian.marginal(p, self.a[s], self.v[s])
         return p
 
     def q(self, t: int, z: Tensor) -> Gaussian:
         """q(z_t | z_{t−1})."""
-        exact = gaussian.condition(self.marginal(t), self.a, self.v, z)
+        exact = gaussian.condition(self.marginal(t), self.a[t - 1], self.v[t - 1], z)
         return Gaussian(exact.mean, exact.var * self.spoil)
 
     def p(self, t: int, z: Tensor) -> Gaussian:
         """p(z_t | z_{t+1})."""
-        return Gaussian(self.a * z, torch.full_like(z, self.v))
+        t = t % self.levels
+        return Gaussian(self.a[t] * z, torch.full_like(z, self.v[t]))
 
     def prior(self) -> Gaussian:
         """p(z_T)."""
@@ -101,12 +107,10 @@ class LinearChain:
 
 def _chain_cases(draw: Draw) -> list[dict]:
     cases = []
-    for levels, size in ((2, (1,)), (3, (2,)), (3, (3, 2)), (4, (2, 2))):
-        chain = LinearChain(
-            levels, draw.number(0.6, 0.9), draw.number(0.3, 0.6), draw.number(1.5, 2), draw.normal(size[-1])
-        )
+    for levels, t, size in ((2, 1, (1,)), (3, 2, (2,)), (3, 1, (3, 2)), (5, 3, (2, 2))):
+        a, v = (tuple(draw.uniform(*ends, levels).tolist()) for ends in ((0.6, 0.9), (0.3, 0.6)))
         z = [draw.normal(*size) for _ in range(levels + 1)]
-        cases.append({"chain": chain, "z": z, "t": draw.integer(1, levels - 1)})
+        cases.append({"chain": LinearChain(a, v, draw.number(1.5, 2), draw.normal(size[-1])), "z": z, "t": t})
     return cases
 
 
@@ -120,13 +124,25 @@ def _ratio(f, chain, z, t):
     return f(chain, z, t), _log_density(z[t], p) - _log_density(z[t], q)
 
 
+def _levels(p=0, q=0):
+    """The term with the level that p or q is asked for moved, or always the first if None."""
+
+    def wrong(c, z, t):
+        at_p, at_q = (t + move if move is not None else first for move, first in ((p, 0), (q, 1)))
+        return c.p(at_p, z[t + 1]).log_prob(z[t]) - c.q(at_q, z[t - 1]).log_prob(z[t])
+
+    return wrong
+
+
 def _exact_sum(f, chain, z, t):
     """With exact posteriors all terms of (2.5) add up to log p(x) on any path."""
-    exact = LinearChain(chain.levels, chain.a, chain.v, 1.0, chain.like)
+    exact = replace(chain, spoil=1.0)
     T = chain.levels
     ends = exact.p(0, z[1]).log_prob(z[0]) + exact.prior().log_prob(z[T]) - exact.q(T, z[T - 1]).log_prob(z[T])
     return ends + sum(f(exact, z, s) for s in range(1, T)), exact.marginal(0).log_prob(z[0])
 
+
+_OWN = "Each level has densities of its own, and the number says which variable they are of: "
 
 consistency = Exercise(
     name="consistency",
@@ -136,7 +152,8 @@ consistency = Exercise(
     minutes=8,
     cases=_chain_cases,
     properties=(
-        Property("is the term that (2.5) has at level t, at the z of the path", _ratio),
+        Property("is the term that (2.5) has at level t, at the z of the path", _ratio,
+                 hint="Each level has a p and a q of its own: which t are they asked for?"),
         Property("makes the bound log p(x) on every path if the posteriors are exact (2.6)", _exact_sum),
     ),
     mistakes=(
@@ -156,6 +173,18 @@ consistency = Exercise(
                 lambda c, z, t: c.p(t, z[t + 1]).log_prob(z[t]) - c.q(t + 1, z[t]).log_prob(z[t + 1])),
         Mistake("log p(z_{t−1}|z_t) − log q(z_t|z_{t−1})", "The index of p is shifted by one: chain.p(t, z[t + 1]).",
                 "2.5", lambda c, z, t: c.p(t - 1, z[t]).log_prob(z[t - 1]) - c.q(t, z[t - 1]).log_prob(z[t])),
+        Mistake("the term with chain.p(t − 1, z[t + 1])", _OWN + "p(z_t|z_{t+1}) is chain.p(t, ·).", "2.5",
+                _levels(p=-1)),
+        Mistake("the term with chain.p(t + 1, z[t + 1])", _OWN + "p(z_t|z_{t+1}) is chain.p(t, ·).", "2.5",
+                _levels(p=1)),
+        Mistake("the term with chain.p(0, z[t + 1])", _OWN + "p(z_t|z_{t+1}) is chain.p(t, ·).", "2.5",
+                _levels(p=None)),
+        Mistake("the term with chain.q(t − 1, z[t − 1])", _OWN + "q(z_t|z_{t−1}) is chain.q(t, ·).", "2.5",
+                _levels(q=-1)),
+        Mistake("the term with chain.q(t + 1, z[t − 1])", _OWN + "q(z_t|z_{t−1}) is chain.q(t, ·).", "2.5",
+                _levels(q=1)),
+        Mistake("the term with chain.q(1, z[t − 1])", _OWN + "q(z_t|z_{t−1}) is chain.q(t, ·).", "2.5",
+                _levels(q=None)),
         Mistake("log p(z_t|z_{t+1})", "q(z_t|z_{t−1}) is missing: a bound without it grows without limit.", "2.4",
                 lambda c, z, t: c.p(t, z[t + 1]).log_prob(z[t])),
         Mistake("the true KL with q(z_t|z_{t+1}, x)", "That is (2.13), and it differs from the term by a mutual "
@@ -173,11 +202,11 @@ def _middle_cases(draw: Draw) -> list[dict]:
         {
             "mean": draw.normal(*size),
             "var": draw.uniform(0.3, 2, *size),
-            "a": draw.uniform(0.4, 1.5),
+            "a": sign * draw.uniform(0.4, 1.5),
             "v": draw.uniform(0.2, 0.8),
             "z_next": draw.normal(*size),
         }
-        for size in ((1,), (2,), (3, 2))
+        for size, sign in (((1,), 1), ((2,), -1), ((3, 2), 1))
     ]
 
 
@@ -223,6 +252,8 @@ middle = Exercise(
         Mistake("the mean with a² z_{t+1}/v (part 1)", "z_{t+1} points to z_t = z_{t+1}/a with precision a²/v; "
                 "multiplied, that is a z_{t+1}/v.", "2.12",
                 _wrong_middle(weighted=lambda m, s, a, v, y: m / s + a**2 * y / v)),
+        Mistake("the mean with |a| z_{t+1}/v (part 1)", "a keeps its sign: for a < 0 a large z_{t+1} speaks for a "
+                "small z_t.", "2.12", _wrong_middle(weighted=lambda m, s, a, v, y: m / s + a.abs() * y / v)),
         Mistake("the mean without the prior (part 1)", "What is known from below is missing: mean/var.", "2.12",
                 _wrong_middle(weighted=lambda m, s, a, v, y: a * y / v)),
         Mistake("the mean weighted with variances (part 1)", "The surer witness counts more: weigh with precisions.",
@@ -309,6 +340,13 @@ def _linear_pair(f, log_q):
     return f(log_n.to(log_q)), torch.tensor(0.5 * math.log(1 + a**2 / v)), 0.1
 
 
+def _spread_out(f, log_q):
+    """Every draw and every encoder on a scale of its own, thousands of nats apart."""
+    far = 2000 * torch.arange(len(log_q), dtype=log_q.dtype)
+    m = log_q - far - far.flip(0)[:, None] / 2
+    return f(m), (m.double().diagonal() - m.double().logsumexp(0)).mean() + math.log(len(m))
+
+
 information = Exercise(
     name="information",
     notebook="02",
@@ -323,6 +361,10 @@ information = Exercise(
         Property("is near ½ log(1 + a²/v) for a linear Gaussian pair", _linear_pair),
         Property("stays finite at −2,000 nats", lambda f, m: (f(m - 2000), f(m)), instead="log_q = numbers near −2,000",
                  hint="exp(−2000) is zero in the computer. Take the largest value out first, as torch.logsumexp does."),
+        Property("stays finite if each draw and each encoder has a scale of its own", _spread_out,
+                 instead="log_q = this − 2,000 per column − 1,000 per row",
+                 hint="What is taken out before exp must be the largest value of each column: with a mean, or one "
+                 "value for all columns, exp gives 0 or ∞ for some of them."),
     ),
     mistakes=(
         Mistake("the information with the mean of the logs", "The aggregate posterior is a mean of densities: the log "

@@ -71,6 +71,8 @@ jump = Exercise(
             lambda f, b, t, x, e: (f(b, t, 0 * x + 1, 0 * e) ** 2 + f(b, t, 0 * x, 0 * e + 1) ** 2, 0 * x + 1),
             instead="x0 = 1, then 0; eps = 0, then 1",
         ),
+        Property("is x₀ itself at t = 0", lambda f, b, t, x, e: (f(b, 0, x, e), x), instead="t = 0",
+                 hint="Keep β_0 = 0 in the product: without it index t − 1 of t = 0 is the last one, ᾱ_T."),
     ),
     mistakes=(
         Mistake("√α_t x₀ + √β_t ε", "That is one step, from x_{t−1} to x_t. From x₀ it takes ᾱ_t, the product of all α "
@@ -98,12 +100,15 @@ jump = Exercise(
 def _length_cases(draw: Draw) -> list[dict]:
     return [
         {"beta": draw.number(0.02, 0.3), "dim": dim, "nats": 10 ** draw.number(-3, -0.5)} for dim in (1, 2, 3, 7, 64)
-    ] + [{"beta": draw.number(0.6, 0.9), "dim": 1, "nats": 1.0}]  # one step is enough
+    ] + [
+        {"beta": draw.number(0.6, 0.9), "dim": 1, "nats": 1.0},  # one step is enough
+        {"beta": draw.number(0.003, 0.004), "dim": 3, "nats": draw.number(0.005, 0.01)},  # a thousand are not
+    ]
 
 
 def _first_below(beta: float, dim: int, nats: float, cost=None) -> int:
     """The first T at which the mean L_T is below `nats`; `cost(ᾱ, D)` in its place if given."""
-    bar = torch.cumprod(torch.full((2000,), 1 - beta, dtype=torch.float64), 0)
+    bar = torch.cumprod(torch.full((4000,), 1 - beta, dtype=torch.float64), 0)
     means = gaussian.kl(
         Gaussian(bar.sqrt().unsqueeze(-1), (1 - bar).unsqueeze(-1)),  # one dimension with |x₀|² = 1
         Gaussian(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)),
@@ -130,7 +135,8 @@ steps_needed = Exercise(
     cases=_length_cases,
     properties=(
         Property("is the first T at which KL(q(x_T|x₀) ‖ N(0, I)) is small enough",
-                 lambda f, *case: (f(*case), _first_below(*case))),
+                 lambda f, *case: (f(*case), _first_below(*case)),
+                 hint="Does the search end too early? A small β needs more than a thousand steps."),
     ),
     mistakes=(
         Mistake("T − 1", "The mean L_T is not yet below the limit there: one step more.", "3.7",
@@ -161,11 +167,22 @@ def _posterior_cases(draw: Draw) -> list[dict]:
     ]
 
 
+def _with_number(f):
+    """The answer with its variance as one number, where it comes as the same number for each coordinate."""
+
+    def answer(*inputs):
+        mean, var = f(*inputs)
+        same = var.shape == mean.shape and bool((var == var.reshape(-1)[0]).all())
+        return mean, var.reshape(-1)[0] if same else var
+
+    return answer
+
+
 def _at_the_first_step(f, beta, t, xt, x0):
     """At t = 1 the posterior is the point x₀ itself."""
     if t > 1:
         return torch.zeros(()), torch.zeros(())
-    return f(beta, t, xt, x0), (x0, torch.zeros(()))
+    return _with_number(f)(beta, t, xt, x0), (x0, torch.zeros(()))
 
 
 def _by_bayes(f, beta, t, xt, x0):
@@ -175,7 +192,7 @@ def _by_bayes(f, beta, t, xt, x0):
     alpha, before, _, _ = _bars(beta.double(), t)
     x = x0.double()
     exact = gaussian.condition(Gaussian(before.sqrt() * x, (1 - before) + 0 * x), alpha.sqrt(), beta[t], xt)
-    return f(beta, t, xt, x0), (exact.mean, exact.var.reshape(-1)[0])
+    return _with_number(f)(beta, t, xt, x0), (exact.mean, exact.var.reshape(-1)[0])
 
 
 def _bayes_identity(f, beta, t, xt, x0):

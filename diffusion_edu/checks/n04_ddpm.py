@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import diffusion, oracles, samplers, schedules
 from ..data import SwissRoll
-from .core import Draw, Exercise, Mistake, Ordering, Property
+from .core import NO_GRADIENT, Draw, Exercise, Mistake, Ordering, Property, gradients
 from .n03_diffusion import _bars, _times
 
 # --- x0_from_v ----------------------------------------------------------------------------------------------------
@@ -126,14 +126,39 @@ noise_weight = Exercise(
 
 @dataclass(frozen=True)
 class SomeNet:
-    """A fixed function of x_t and t, in the place of a network."""
+    """A function of x_t and t with one weight, in the place of a network. It may be asked for a whole batch, for a
+    part of it with one t, or for single points."""
 
-    shift: float
+    shift: float | Tensor
 
     def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
         """A guess at ε, like x_t."""
-        time = torch.as_tensor(t, dtype=xt.dtype).expand(xt.shape[:-1]).unsqueeze(-1)
+        time = _like_points(t, xt).to(xt.dtype)
         return torch.tanh(xt + self.shift) + 0.1 * time * torch.arange(1, xt.shape[-1] + 1).to(xt)
+
+
+def _like_points(t, xt: Tensor) -> Tensor:
+    """The time of each point, (..., 1); one t stands for all."""
+    t = torch.as_tensor(t)
+    return (t.reshape(()) if t.numel() == 1 else t).expand(xt.shape[:-1]).unsqueeze(-1)
+
+
+def _known_noise(f, net, x0, t, eps, bar):
+    """All data are the same point, so that x_t tells the noise, whichever points the network is asked about."""
+
+    def knows(xt, time):
+        a = bar[_like_points(time, xt)]
+        return (xt - a.sqrt() * x0[0]) / (1 - a).sqrt()
+
+    return f(knows, x0[:1].expand(x0.shape), t, eps, bar), 0 * x0.sum(-1)
+
+
+def _slope(f, net, x0, t, eps, bar):
+    """The gradient in the network's weight."""
+    weight = torch.tensor(net.shift, dtype=torch.float64, requires_grad=True)
+    case = (SomeNet(weight), x0, t, eps, bar)
+    (given,), (right,) = (gradients(value, (weight,)) for value in (f(*case), _error(*case).square().sum(-1)))
+    return given, right
 
 
 def _loss_cases(draw: Draw) -> list[dict]:
@@ -172,10 +197,10 @@ simple_loss = Exercise(
     properties=(
         Property("is the squared error at the x_t of each point",
                  lambda f, *case: (f(*case), _error(*case).square().sum(-1))),
-        Property("is zero for a network that knows the noise",
-                 lambda f, net, x, t, e, bar: (f(lambda xt, t: e, x, t, e, bar), 0 * x.sum(-1))),
+        Property("is zero for a network that knows the noise", _known_noise, instead="x0 = one point, n times"),
         Property("is |ε|² for a network that says zero",
                  lambda f, net, x, t, e, bar: (f(lambda xt, t: 0 * xt, x, t, e, bar), e.square().sum(-1))),
+        Property("hands the gradient on to the network's weights", _slope, hint=NO_GRADIENT),
     ),
     mistakes=(
         Mistake("the loss with alpha_bar[t] multiplied along the wrong axis", "Each row has its own t: "

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..images import lenet, quality
-from .core import Draw, Exercise, Mistake, Ordering, Property
+from .core import NO_GRADIENT, Draw, Exercise, Mistake, Ordering, Property, gradients
 
 # --- honest_bits --------------------------------------------------------------------------------------------------
 
@@ -113,11 +113,20 @@ def _adds_up(f, x, mean, scale):
 
 
 def _far_out(f, x, mean, scale):
-    """Two pixels a thousand widths away from the centre of their law, one on each side."""
-    s, centre = torch.full((2, 1), 0.001).to(x), torch.tensor([[1.0], [-1.0]]).to(x)
-    far = (torch.tensor([[40.0], [200.0]], dtype=torch.float64) / 127.5 - 1).to(x)
-    edge, width = ((far - centre).abs() - HALF).double() / s, 2 * HALF / s.double()
-    return f(far, centre, s), (-edge + torch.log(-torch.expm1(-width))).sum(-1)
+    """Pixels 5 to 1,000 widths away from the centre of their law, on both sides."""
+    widths = torch.tensor([5, 8, 11, 14, 17, 20, 30, 100, 1000], dtype=torch.float64)
+    level = (torch.tensor([40.0, 200.0], dtype=torch.float64) / 127.5 - 1).repeat_interleave(len(widths)).to(x)
+    centre = -level.sign()
+    s = ((level - centre).abs() / widths.repeat(2)).to(x)
+    edge, bin = ((level - centre).abs().double() - HALF) / s.double(), 2 * HALF / s.double()
+    right = -edge + (1 / (1 + (-edge).exp()) - (-bin).exp() / (1 + (-edge - bin).exp())).log()
+    return f(level[:, None], centre[:, None], s[:, None]), right
+
+
+def _slopes(f, x, mean, scale):
+    """The gradients in the centres and the widths."""
+    m, s = (v.clone().requires_grad_() for v in (mean, scale))
+    return gradients(f(x, m, s), (m, s)), gradients(_pixels(x, m, s).sum(-1), (m, s))
 
 
 def _density(x, mean, scale):
@@ -143,10 +152,12 @@ grey_log_prob = Exercise(
                  hint="F grows: it is the value at the upper edge minus the one at the lower. See (5.3)."),
         Property("gives the 256 levels of a pixel probabilities that add up to 1", _adds_up,
                  instead="x = each of the 256 levels in the place of the first pixel"),
-        Property("is finite a thousand widths from the centre", _far_out,
-                 hint="There F rounds to 0 or to 1 and the difference is lost. A small number added under the log only "
-                 "hides that. Take the log of a product, as the second hint has it. See (5.3).",
-                 instead="x = [[-0.6863], [0.5686]]; mean = [[1], [-1]]; scale = [[0.001], [0.001]]"),
+        Property("is right 5 to 1,000 widths from the centre", _far_out,
+                 hint="There F rounds to 0 or to 1 and the difference is lost, at first in part. A small number added "
+                 "under the log, or another formula where nothing is left, only hides that. Take the log of a product, "
+                 "as the second hint has it. See (5.3).",
+                 instead="x = −0.6863 and 0.5686; mean = 1 and −1; scale = their distance/5, /8, … /1000"),
+        Property("hands the gradient on to mean and scale", _slopes, hint=NO_GRADIENT),
     ),
     mistakes=(
         Mistake("the law without open ends", "The first bin begins at −∞ and the last ends at +∞, or the levels do not "
@@ -187,10 +198,10 @@ def _table_cases(draw: Draw) -> list[dict]:
 
 
 def _table_case(draw: Draw, n: int, D: int, edges: int) -> dict:
-    """Predictions and truths of which at least two lie in every range."""
+    """Predictions, some of them beyond ±1, and truths, of which at least two lie in every range."""
     while True:
         borders = (torch.linspace(-1, 1, edges + 2)[1:-1] + draw.uniform(-0.15, 0.15, edges)).to(draw.dtype)
-        x0_hat = draw.uniform(-1, 1, n, D)
+        x0_hat = draw.uniform(-1.3, 1.3, n, D)
         x0 = x0_hat + 0.1 + draw.uniform(0.05, 0.3, n, D) * draw.normal(n, D)
         counts = [torch.bucketize(x, borders).flatten().bincount(minlength=edges + 1).min() for x in (x0, x0_hat)]
         if min(counts) >= 2:
@@ -206,21 +217,17 @@ def _pixel_by_pixel(f, x0, x0_hat, edges, beta_tilde, c):
     return f(x0, x0_hat, edges, beta_tilde, c), beta_tilde.double() + c.double() ** 2 * mse
 
 
-def _one_range(f, x0, x0_hat, edges, beta_tilde, c):
-    right = beta_tilde + c**2 * (x0 - x0_hat).square().mean()
-    return f(x0, x0_hat, edges[:0], beta_tilde, c), right.reshape(1)
-
-
 def _no_error(f, x0, x0_hat, edges, beta_tilde, c):
     return f(x0_hat, x0_hat, edges, beta_tilde, c), beta_tilde.expand(len(edges) + 1)
 
 
-def _ranged(of_error=None, binned=None, total=None):
+def _ranged(of_error=None, binned=None, total=None, inside=False):
     """The table with a part replaced: the number that stands for the errors e of a range, what the ranges are of, or
-    how β̃_t and c_t enter."""
+    how β̃_t and c_t enter; `inside` leaves predictions beyond ±1 out."""
 
     def wrong(x0, x0_hat, edges, beta_tilde, c):
         where = torch.bucketize((x0_hat if binned is None else binned(x0, x0_hat)).contiguous(), edges)
+        where[inside * (x0_hat.abs() > 1)] = -1
         e = x0 - x0_hat
         number = (lambda of_range, _: of_range.square().mean()) if of_error is None else of_error
         mse = torch.stack([number(e[where == r], e) for r in range(len(edges) + 1)])
@@ -238,7 +245,6 @@ variance_table = Exercise(
     cases=_table_cases,
     properties=(
         Property("has the mean squared error of the pixels whose prediction lies in the range", _pixel_by_pixel),
-        Property("is (3.21), one variance for all, if there are no edges", _one_range, instead="edges = []"),
         Property("is β̃_t in every range if all predictions are right", _no_error, instead="x0 = x0_hat"),
     ),
     mistakes=(
@@ -250,6 +256,8 @@ variance_table = Exercise(
                 lambda x0, x0_hat, edges, tilde, c: tilde + c**2 * (x0 - x0_hat).square()),
         Mistake("the table with the ranges of x₀", "The range is that of the prediction x̂₀: when the model draws, "
                 "nobody knows x₀.", "5.4", _ranged(binned=lambda x0, x0_hat: x0)),
+        Mistake("the table without predictions beyond ±1", "The first and the last range are open: a network may well "
+                "predict less than black and more than white.", "5.4", _ranged(inside=True)),
         Mistake("the table with a sum of squares", "An expectation is a mean: divide by the number of pixels in the "
                 "range.", "5.4", _ranged(lambda of_range, _: of_range.square().sum())),
         Mistake("the table divided by the number of all pixels", "The expectation is taken given that x̂₀ lies in the "
@@ -309,6 +317,14 @@ def _moved(f, m, C, m2, C2):
     return f(m, C, m2, A @ C @ A), (m - m2).square().sum() + (step @ C @ step).trace()
 
 
+def _few_images(f, *case):
+    """The covariances of 50 images have no more than 49 directions of 64."""
+    draw = Draw(4)
+    C, C2 = (draw.normal(50, 64).T.cov() for _ in range(2))
+    m, m2 = draw.normal(64), draw.normal(64)
+    return f(m, C, m2, C2), _symmetric(lambda *a: None, m, C, m2, C2)[1]
+
+
 def _like(cross=None, means=None, whole=None):
     """The distance with a part replaced: the trace of the root, what the means add, or all of it."""
 
@@ -335,6 +351,9 @@ frechet = Exercise(
                  instead="cov_2 = A cov A with a symmetric A"),
         Property("is zero from a Gaussian to itself", lambda f, m, C, m2, C2: (f(m, C, m, C), torch.zeros(())),
                  instead="mean_2 = mean; cov_2 = cov"),
+        Property("is a number for covariances without an inverse, those of 50 images in 64 features", _few_images,
+                 instead="mean = 64 numbers; cov = 64 × 64 numbers; mean_2 = 64 numbers; cov_2 = 64 × 64 numbers",
+                 hint="Eigenvalues that are zero come out as −1e-16 as well, and their root is nan: .clamp(min=0)."),
     ),
     mistakes=(
         Mistake("F with |m − m'| not squared", "The distance of the means is squared, like all of F.", "5.5",

@@ -1,5 +1,6 @@
 """What the notebooks show of their exercises and quick questions, read from their text."""
 
+import ast
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -90,3 +91,28 @@ def section_cell(number: str, heading: str) -> str:
 def questions(number: str) -> list[Question]:
     parts = section_cell(number, "Quick questions").split("**Question.** ")[1:]
     return [Question(part.partition("\n\n<details>")[0], tuple(FOLD.findall(part))) for part in parts]
+
+
+def names_of(number: str) -> dict:
+    """What a notebook has imported by the end of its set-up: all that a learner's answer may use."""
+    tree = ast.parse(text_of(number))
+    found, drawn = {}, {"plots", "widgets", "pretrained"}  # slow to import, and of no use here
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [alias for alias in node.names if alias.name not in drawn]
+            exec(ast.unparse(node) if node.names else "", found)
+    return found
+
+
+IMPORTS = {number: names_of(number) for number in numbers()}
+
+
+def run(item, code: str):
+    """The answer that a cell with this code makes."""
+    names = dict(IMPORTS[item.notebook])
+    exec(compile(code, f"<cell of {item.name}>", "exec"), names)
+    return names[item.answer]
+
+
+SHOWN = {shown.name: shown for number in numbers() for shown in exercises(number)}
+SOLUTION = {name: shown.solution for name, shown in SHOWN.items()}

@@ -1,6 +1,5 @@
 """checks/: solutions and library pass, wrong answers are refused with the sentence that names the mistake."""
 
-import ast
 import itertools
 import linecache
 import math
@@ -8,7 +7,7 @@ import re
 
 import pytest
 import torch
-from exercise_cells import exercises, numbers, text_of
+from exercise_cells import IMPORTS, SHOWN, SOLUTION, numbers, run, text_of
 from shared import generator
 
 from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, observations, schedules
@@ -18,35 +17,12 @@ from diffusion_edu.data import MNIST
 from diffusion_edu.images import quality
 from diffusion_edu.oracles import Mixture
 
-SHOWN = {shown.name: shown for number in numbers() for shown in exercises(number)}
-SOLUTION = {name: shown.solution for name, shown in SHOWN.items()}
 WRITTEN = [item for item in checks.EXERCISES if isinstance(item, Exercise)]
 ORDERED = [item for item in checks.EXERCISES if isinstance(item, Ordering)]
 by_name = {"ids": lambda item: item.name}
 each = pytest.mark.parametrize("item", checks.EXERCISES, **by_name)
 each_written = pytest.mark.parametrize("item", WRITTEN, **by_name)
 each_ordered = pytest.mark.parametrize("item", ORDERED, **by_name)
-
-
-def names_of(number: str) -> dict:
-    """What a notebook has imported by the end of its set-up: all that a learner's answer may use."""
-    tree = ast.parse(text_of(number))
-    found, drawn = {}, {"plots", "widgets", "pretrained"}  # slow to import, and of no use here
-    for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            node.names = [alias for alias in node.names if alias.name not in drawn]
-            exec(ast.unparse(node) if node.names else "", found)
-    return found
-
-
-IMPORTS = {number: names_of(number) for number in numbers()}
-
-
-def run(item: core.Item, code: str):
-    """The answer that a cell with this code makes."""
-    names = dict(IMPORTS[item.notebook])
-    exec(compile(code, f"<cell of {item.name}>", "exec"), names)
-    return names[item.answer]
 
 
 # --- what is right ---
@@ -128,7 +104,7 @@ def bits_of_mnist(log_p, dim, width):
 
 def steps_needed(beta, dim, nats):
     x0 = torch.ones(dim, dtype=torch.float64)
-    return next(T for T in range(1, 1000) if schedules.constant(T, beta).L_T(x0) < nats)
+    return next(T for T in range(1, 4000) if schedules.constant(T, beta).L_T(x0) < nats)
 
 
 def noise_guess(log_prob, xt, alpha_bar):
@@ -154,7 +130,7 @@ LIBRARY = {
     "elbo": lambda x, vae, eps: bound.bound(x, Linear(vae, eps)).elbo,
     "kl": lambda m, v, n, w: gaussian.kl(gaussian.Gaussian(m, v), gaussian.Gaussian(n, w)),
     "middle": lambda m, v, a, s, y: (lambda p: (p.mean, p.var))(gaussian.condition(gaussian.Gaussian(m, v), a, s, y)),
-    "jump": lambda b, t, x, e: diffusion.q_marginal(schedule(b), t, x).at(e),
+    "jump": lambda b, t, x, e: diffusion.q_marginal(schedule(b), t, x).at(e) if t else x,
     "posterior": lambda b, t, xt, x0: (
         diffusion.posterior_mean(schedule(b), t, xt, x0),
         schedule(b).beta_tilde[t],
@@ -228,8 +204,9 @@ def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
     return beta_tilde + c**2 * r.bincount(squares, minlength=n) / r.bincount(minlength=n)""",
     "frechet": """
 def my_frechet(mean, cov, mean_2, cov_2):
-    L = torch.linalg.cholesky(cov)
-    root = torch.linalg.eigvalsh(L.T @ cov_2 @ L) ** 0.5
+    values, vectors = torch.linalg.eigh(cov)
+    L = vectors * values.clamp(min=0) ** 0.5
+    root = torch.linalg.eigvalsh(L.T @ cov_2 @ L).clamp(min=0) ** 0.5
     return torch.dist(mean, mean_2) ** 2 + (cov + cov_2).diagonal().sum() - 2 * root.sum()""",
     "paired_gap": """
 def my_paired_gap(log_p, log_p_model):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from exercise_cells import exercises
+from exercise_cells import SOLUTION, run
 
 from diffusion_edu import checks
 from diffusion_edu.checks import record
@@ -14,10 +14,7 @@ from diffusion_edu.checks import record
 
 def right(name: str):
     item = getattr(checks, name)
-    (shown,) = (shown for shown in exercises(item.notebook) if shown.name == name)
-    names: dict = {}
-    exec(f"import torch, math\n{shown.solution}", names)
-    return item, names[item.answer]
+    return item, run(item, SOLUTION[name])
 
 
 @pytest.fixture
