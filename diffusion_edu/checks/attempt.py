@@ -36,7 +36,8 @@ class Attempt:
     def _call(self, names: list[str], inputs: tuple) -> Tensor | tuple[Tensor, ...]:
         copies = [copied(x) for x in inputs]
         try:
-            out = self.function(*copies)
+            with torch.enable_grad():  # whatever the function switches ends with it
+                out = self.function(*copies)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

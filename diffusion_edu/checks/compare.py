@@ -1,6 +1,6 @@
 """Comparing an answer's tensors with what they should be, and saying in words how they differ."""
 
-import math
+import re
 
 import torch
 from torch import Tensor
@@ -28,9 +28,9 @@ def differs(got, expected, dtype: torch.dtype, atol: float | Tensor = 0.0) -> st
 
 
 def difference(got: Tensor, expected, dtype: torch.dtype, atol: float | Tensor) -> str:
-    """«this; right is that», or nothing. A single number may lie in a list of one."""
+    """«this; right is that», or nothing. Where one number is right, it may come in a list of one."""
     expected = torch.as_tensor(expected, dtype=torch.float64).detach()
-    if got.numel() == 1 and expected.ndim == 0:
+    if got.shape == (1,) and expected.ndim == 0:
         got = got.reshape(())
     if got.shape != expected.shape:
         return f"the shape {tuple(got.shape)}; right is {tuple(expected.shape)}"
@@ -55,19 +55,22 @@ def note(got: Tensor, expected: Tensor, dtype: torch.dtype) -> str:
 
 
 def shown(value) -> str:
-    """A small value in full, a large one by its shape."""
-    if isinstance(value, Tensor):
-        return shown_tensor(value)
-    if isinstance(value, tuple | list):
-        large = sum(part.numel() for part in tensors(value)) > 10
-        inside = f"{len(value)} tensors of shape {tuple(value[0].shape)}" if large else ", ".join(map(shown, value))
-        return f"({inside})" if large or isinstance(value, tuple) else f"[{inside}]"
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.4g}"
+    """A small value in full, a large one by its shape, and by its type what cannot be shown."""
     try:
-        return repr(value)[:80]
+        if isinstance(value, Tensor):
+            return shown_tensor(value)
+        if found := tensors(value):
+            return shown_list(value, found)
+        return f"{value:.4g}" if isinstance(value, float) else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))[:80]
     except Exception:
         return f"({type(value).__name__})"
+
+
+def shown_list(value: list | tuple, found: list[Tensor]) -> str:
+    """A list or a tuple with tensors in it."""
+    if sum(part.numel() for part in found) > 10:
+        return f"({len(value)} tensors of shape {tuple(found[0].shape)})"
+    return ", ".join(map(shown, value)).join("()" if isinstance(value, tuple) else "[]")
 
 
 def shown_tensor(value: Tensor) -> str:

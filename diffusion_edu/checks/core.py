@@ -261,14 +261,15 @@ class Ordering(Item):
 def entries(answer) -> list:
     """The entries of a list, a tuple, an array or a tensor; none of anything else."""
     if isinstance(answer, Tensor | np.ndarray):
-        answer = answer.tolist()
+        with contextlib.suppress(Exception):  # sparse ones have no list
+            answer = answer.tolist()
     return list(answer) if isinstance(answer, list | tuple) else []
 
 
 def plain(name) -> str:
     """A name as any keyboard types it: "noise × ½" and "noise*1/2" are the same, and 0.1 in single precision is 0.1."""
     with contextlib.suppress(Exception):
-        return f"{float(name):.6g}"
+        return f"{float(name.detach() if isinstance(name, Tensor) else name):.6g}"
     if not isinstance(name, str):
         return ""
     text = unicodedata.normalize("NFKC", name).casefold().replace("×", "x").replace("*", "x").replace("⁄", "/")
