@@ -1,12 +1,12 @@
 """Exercises that answer back: `checks.kl(my_kl)` judges a learner's function by its properties, names the mistake if
 one is known, and points to the equation. `checks.progress()` says what is done and what is next.
 
-One file for each notebook holds its exercises: text, stub, two hints, solution, random inputs, properties, and the
-wrong answers that people really give. `python -m diffusion_edu.checks` is for teachers.
+A notebook holds the exercise itself: text, stub, hints and solution. One file here for each notebook judges: random
+inputs, the properties of a right answer, and the wrong answers that people really give.
 """
 
 from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, record
-from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Project, Result
+from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
 from .n00_start import log_normal, noise_guess, noisy_log_prob, paired_gap, too_sure
 from .n01_vae import elbo, kl, log_likelihood, lopsided, pathwise_gradient
 from .n02_hvae import broken_bounds, consistency, information, middle, spoilt_gap
@@ -17,19 +17,16 @@ from .record import forget
 
 NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist)
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
-PROJECTS: tuple[Project, ...] = tuple(notebook.PROJECT for notebook in NOTEBOOKS)
 
 __all__ = [
     "CORRECT",
     "ERROR",
     "EXERCISES",
     "NOT_ATTEMPTED",
-    "PROJECTS",
     "WRONG",
     "Exercise",
     "Item",
     "Ordering",
-    "Project",
     "Result",
     "ancestral_step",
     "best_variance",

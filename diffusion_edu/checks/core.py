@@ -7,21 +7,28 @@ is named only if all answers agree with it. Nothing depends on torch's global ra
 """
 
 import contextlib
-import linecache
-import math
+import re
 import textwrap
-import traceback
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from . import record
+from .attempt import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Attempt, Stop, one_line, unfinished
+from .compare import differs, precision, shown
 
-CORRECT, WRONG, ERROR, NOT_ATTEMPTED = "correct", "not yet right", "stopped by an error", "not attempted yet"
 DTYPES = (torch.float64, torch.float32)
 SEEDS = (1, 2, 3)
+
+
+NO_GRADIENT = (
+    "The values are right, but the gradient is not: is there a .detach(), .item(), .tolist(), torch.no_grad() or NumPy "
+    "between the weights and the answer? Training needs the whole way."
+)
 
 
 class Draw:
@@ -51,6 +58,14 @@ class Draw:
         """β_0 = 0, β_1, …, β_T of a random schedule of four to nine steps, (T + 1,)."""
         T = self.integer(4, 9)
         return torch.cat([torch.zeros(1, dtype=self.dtype), self.uniform(0.03, 0.6, T)])
+
+
+def gradients(value: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The gradients of the sum of an answer; zero in those weights on which, for autograd, it does not depend."""
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(w) for w in weights)
+    found = torch.autograd.grad(value.sum(), weights, allow_unused=True)
+    return tuple(torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True))
 
 
 @dataclass(frozen=True)
@@ -94,29 +109,15 @@ class Result:
         return "\n".join(lines + [part for line in rest for part in textwrap.wrap(line, 100)])
 
 
-class Stop(Exception):
-    """Ends the judging of an answer with a result."""
-
-    def __init__(self, status: str, text: str = ""):
-        super().__init__(text)
-        self.status, self.text = status, text
-
-
 @dataclass(frozen=True)
 class Item:
-    """What a notebook shows of an exercise: text, hints and solution are Markdown or Python; times in minutes,
-    difficulty 1 to 3."""
+    """Which exercise of which notebook is judged; the notebook itself has its text, stub, hints and solution."""
 
     name: str
     notebook: str
     section: str
     title: str
     minutes: int
-    difficulty: int
-    text: str
-    stub: str
-    hints: tuple[str, str]
-    solution: str
 
     @property
     def answer(self) -> str:
@@ -132,16 +133,20 @@ class Item:
         """Judges the answer and prints what there is to say; a correct one counts as progress."""
         result = self.judge(answer)
         print(result)
-        record.report(result.exercise, self.key, result.status, correct=result.status == CORRECT)
+        if result.status == CORRECT and (trouble := record.remember(self.key)):
+            print(f"{self.name}: {trouble}")
 
     def judge(self, answer) -> Result:
-        """The result, without printing or remembering it."""
+        """The result, without printing or remembering it. Nothing that an answer does raises an error here."""
         try:
             if unfinished(answer):
                 raise Stop(NOT_ATTEMPTED)
-            return Result(self.name, CORRECT, self.verdict(answer))
+            with torch.enable_grad():
+                return Result(self.name, CORRECT, self.verdict(answer))
         except Stop as stop:
             return Result(self.name, stop.status, stop.text)
+        except Exception as error:
+            return Result(self.name, ERROR, f"The answer could not be judged: {type(error).__name__} {one_line(error)}")
 
     def verdict(self, answer) -> str:
         """What was checked; Stop if something is wrong."""
@@ -150,20 +155,20 @@ class Item:
 
 @dataclass(frozen=True)
 class Exercise(Item):
-    """A function to write. `cases(draw)` lists inputs by name, small ones first; the function is called by position."""
+    """A function to write. `cases(draw)` lists inputs by name, small ones first; the function is called by position,
+    and returns one tensor or a tuple of `parts` tensors."""
 
     cases: Callable[[Draw], list[dict]] = field(default=None, repr=False)
     properties: tuple[Property, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    parts: int = 1
 
     def verdict(self, answer) -> str:
         """What was checked; Stop with the first property that fails."""
         if not callable(answer):
-            what = (
-                f"checks.{self.name} takes the function itself: checks.{self.name}({self.answer}), without calling it."
-            )
-            raise Stop(WRONG, what)
-        attempt, count = Attempt(answer), 0
+            call = f"checks.{self.name}({self.answer})"
+            raise Stop(WRONG, f"checks.{self.name} takes the function itself: {call}, without calling it.")
+        attempt, count = Attempt(answer, self.parts), 0
         with torch.random.fork_rng(devices=[]):
             for case in self.inputs():
                 count += 1
@@ -180,30 +185,49 @@ class Exercise(Item):
             for dtype in dtypes:
                 yield from self.cases(Draw(seed, dtype))
 
-    def _hold(self, p: Property, attempt: "Attempt", case: dict) -> None:
-        got, expected, *atol = p.sides(attempt.named(case), *case.values())
-        difference = differs(got, expected, precision(case), *atol)
+    def _hold(self, p: Property, attempt: Attempt, case: dict) -> None:
+        """Stop if the answer does not have the property."""
+        try:
+            got, expected, *atol = p.sides(attempt.named(case), *case.values())
+            difference = differs(got, expected, precision(case), *atol)
+        except (RuntimeError, ValueError, IndexError):  # of ours, which went on with an answer of another shape or sign
+            difference = "what it gives does not fit"
         if difference:
             why = self.diagnosis(attempt) or p.hint
             inputs = {name: shown(value) for name, value in case.items() if not callable(value)}
             inputs |= dict(part.split(" = ") for part in p.instead.split("; ") if part)
             where = "; ".join(f"{name} = {value}" for name, value in inputs.items())
-            raise Stop(
-                WRONG,
-                f"A correct answer {p.claim}.\nWith {where}\n{difference[0].upper()}{difference[1:]}.\n{why}".strip(),
-            )
+            found = f"{difference[0].upper()}{difference[1:]}."
+            raise Stop(WRONG, f"A correct answer {p.claim}.\nWith {where}\n{found}\n{why}".strip())
 
-    def diagnosis(self, attempt: "Attempt") -> str:
+    def diagnosis(self, attempt: Attempt) -> str:
         """The sentence of the one mistake that gives all the same answers, or nothing."""
-        cases, got = [], []
+        pairs = []
         for case in self.inputs(DTYPES[:1]):
             with contextlib.suppress(Stop):  # an error in one case, such as an index, does not hide the others
-                got.append(attempt.named(case)(*case.values()))
-                cases.append(case)
+                pairs.append((attempt.named(case)(*case.values()), list(case.values())))
         for mistake in self.mistakes:
-            if got and all(same(g, mistake.wrong, case) for g, case in zip(got, cases, strict=True)):
+            if pairs and all(same(got, mistake.wrong, inputs) for got, inputs in pairs):
                 return str(mistake)
-        return plain_mistake(got, cases)
+        return plain_mistake(pairs, list(case)) if pairs and self.parts == 1 else ""
+
+
+def same(got: Tensor | tuple, wrong: Callable, inputs: list) -> bool:
+    """Whether an answer is the one that the wrong formula gives."""
+    with contextlib.suppress(Exception):
+        return not differs(got, wrong(*inputs), torch.float64)
+    return False
+
+
+def plain_mistake(pairs: list[tuple[Tensor, list]], names: list[str]) -> str:
+    """What can be said of answers that have nothing to do with their inputs."""
+    values = torch.cat([got.reshape(-1) for got, _ in pairs])
+    if len(values) and bool((values == values[0]).all()):
+        return f"It is {shown(values[0])} whatever the input."
+    for i, name in enumerate(names):
+        if all(same(got, lambda *inputs, i=i: inputs[i] + 0.0, inputs) for got, inputs in pairs):
+            return f"It returns its argument {name} as it came."
+    return ""
 
 
 @dataclass(frozen=True)
@@ -220,8 +244,9 @@ class Ordering(Item):
         """The values; Stop with the first pair that is the wrong way round."""
         value = self.values()
         right = sorted(value, key=value.get)
-        given = list(answer) if isinstance(answer, (list, tuple)) else answer
-        if not isinstance(given, list) or len(given) != len(right) or not all(name in given for name in right):
+        known = {plain(name): name for name in right}
+        given = [known.get(plain(name)) for name in entries(answer)]
+        if len(given) != len(right) or set(given) != set(right):
             names = ", ".join(map(repr, sorted(value, key=str)))
             raise Stop(WRONG, f"The answer is a list that has each of these once: {names}. It is {shown(answer)}.")
         if given == right[::-1]:
@@ -233,179 +258,19 @@ class Ordering(Item):
         return "Computed: " + "; ".join(f"{name}: {value[name]:.3g}" for name in right) + "."
 
 
-@dataclass(frozen=True)
-class Project:
-    """An open task: what a good piece of work has is in the rubric, and no function judges it."""
-
-    notebook: str
-    title: str
-    minutes: int
-    text: str
-    rubric: tuple[str, ...]
+def entries(answer) -> list:
+    """The entries of a list, a tuple, an array or a tensor; none of anything else."""
+    if isinstance(answer, Tensor | np.ndarray):
+        with contextlib.suppress(Exception):  # sparse ones have no list
+            answer = answer.tolist()
+    return list(answer) if isinstance(answer, list | tuple) else []
 
 
-class Attempt:
-    """The learner's function, called on copies; what goes wrong in it becomes a sentence."""
-
-    def __init__(self, function: Callable):
-        self.function = function
-
-    def named(self, case: dict) -> Callable:
-        """The function with the inputs' names, for messages."""
-        return lambda *inputs: self._call(list(case), inputs)
-
-    def _call(self, names: list[str], inputs: tuple):
-        copies = [copied(x) for x in inputs]
-        try:
-            out = self.function(*copies)
-        except NotImplementedError:
-            raise Stop(NOT_ATTEMPTED) from None
-        except (Exception, SystemExit) as error:
-            if "ellipsis" in str(error):
-                raise Stop(NOT_ATTEMPTED, f"There is still a ... to be filled in{self._line(error)}.") from None
-            raise Stop(ERROR, f"{type(error).__name__}: {error}{self._line(error)}") from None
-        for name, before, after in zip(names, inputs, copies, strict=False):
-            if not all(map(torch.equal, tensors(before), tensors(after))):
-                raise Stop(WRONG, f"It changes its argument {name} in place. Work on a copy, or write {name} * a for "
-                           f"{name} *= a.")  # fmt: skip
-        return numbers(out, self.function)
-
-    def _line(self, error: BaseException) -> str:
-        """Where in the learner's own file or cell the error happened."""
-        code = getattr(self.function, "__code__", None)
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
-        if not frames:
-            return ""
-        source = linecache.getline(frames[-1].filename, frames[-1].lineno).strip()
-        return f", in line {frames[-1].lineno}" + (f": {source}" if source else "")
-
-    def repeat(self, case: dict) -> None:
-        """Stop if two calls with the same inputs differ because of global random numbers."""
-        answers = []
-        for seed in (0, 1):
-            torch.manual_seed(seed)
-            out = self.named(case)(*case.values())
-            answers.append(tuple(map(torch.nan_to_num, out)) if isinstance(out, tuple) else out.nan_to_num())
-        if differs(*answers, torch.float64):
-            raise Stop(WRONG, "It gives another answer when it is called again with the same input: it draws random "
-                       "numbers of its own. All noise comes in as an argument.")  # fmt: skip
-
-
-def unfinished(answer) -> bool:
-    """Whether this is still the stub's ..., alone or inside a list."""
-    return answer is ... or answer is None or (isinstance(answer, list | tuple) and any(a is ... for a in answer))
-
-
-def numbers(out, function: Callable) -> Tensor | tuple[Tensor, ...]:
-    """What the function returned, as a tensor or a tuple of tensors."""
-    if out is None and does_something(function):
-        raise Stop(WRONG, "It returns None. Is there a `return` missing?")
-    if unfinished(out):
-        raise Stop(NOT_ATTEMPTED)
-    if isinstance(out, list | tuple):
-        return tuple(numbers(part, function) for part in out)
-    if isinstance(out, Tensor):
-        return out.detach()
-    try:
-        return torch.as_tensor(out, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise Stop(WRONG, f"It returns {type(out).__name__}, and not numbers.") from None
-
-
-def does_something(function: Callable) -> bool:
-    """Whether a function that returned None has any code beside a docstring and `...`."""
-    code = getattr(function, "__code__", None)
-    return code is not None and bool(
-        code.co_names or len(code.co_varnames) > code.co_argcount or len(code.co_code) > 12
-    )
-
-
-def copied(x):
-    """A copy of a tensor or of a list of tensors; anything else as it is."""
-    return [copied(part) for part in x] if isinstance(x, list) else x.clone() if isinstance(x, Tensor) else x
-
-
-def tensors(x) -> list[Tensor]:
-    """A tensor, or the tensors of a list."""
-    return [part for part in (x if isinstance(x, list) else [x]) if isinstance(part, Tensor)]
-
-
-def precision(case: dict) -> torch.dtype:
-    """The dtype of a case's points."""
-    floats = [x.dtype for value in case.values() for x in tensors(value) if x.is_floating_point()]
-    return floats[0] if floats else torch.float64
-
-
-def differs(got, expected, dtype: torch.dtype, atol: float | Tensor = 0.0) -> str:
-    """How the answer differs from what it should be, in words; nothing if it does not."""
-    if isinstance(expected, tuple):
-        got = in_parts(got, len(expected))
-        if not isinstance(got, tuple) or len(got) != len(expected):
-            parts = len(got) if isinstance(got, tuple) else 1
-            return f"it returns {parts} {'part' if parts == 1 else 'parts'}, and {len(expected)} are wanted"
-        parts = [differs(g, e, dtype, atol) for g, e in zip(got, expected, strict=True)]
-        return next((f"in part {i} {text}" for i, text in enumerate(parts, start=1) if text), "")
-    if isinstance(got, tuple):
-        return f"it returns {len(got)} parts, and one is wanted"
-    expected = torch.as_tensor(expected, dtype=torch.float64)
-    if got.shape != expected.shape:
-        return f"it gives the shape {tuple(got.shape)}; right is {tuple(expected.shape)}"
-    g, rounding = got.double(), 1e-6 if dtype == torch.float64 else 2e-3
-    allowed = rounding * (1 + expected.abs()) + torch.as_tensor(atol, dtype=torch.float64)
-    if bool(((g - expected).abs() <= allowed).all()) or torch.equal(g, expected):
-        return ""
-    note = ""
-    if bool(g.isnan().any()):
-        note = " (nan comes from 0/0, ∞ − ∞, or the root or log of a negative number)"
-    elif got.dtype == torch.float32 and dtype == torch.float64:
-        note = " (the answer's numbers are float32 although the input's are float64)"
-    return f"it gives {shown(g)}; right is {shown(expected)}{note}"
-
-
-def in_parts(got, count: int):
-    """A tensor that stacks as many parts as are wanted, as a tuple of these; anything else as it is."""
-    return tuple(got) if isinstance(got, Tensor) and got.ndim and len(got) == count else got
-
-
-def same(got, wrong: Callable, case: dict) -> bool:
-    """Whether an answer is the one that the wrong formula gives."""
+def plain(name) -> str:
+    """A name as any keyboard types it: "noise × ½" and "noise*1/2" are the same, and 0.1 in single precision is 0.1."""
     with contextlib.suppress(Exception):
-        other = wrong(*case.values())
-        if isinstance(other, tuple):
-            got = in_parts(got, len(other))
-            pairs = [(g, o) for g, o in zip(got, other, strict=True) if o is not None]
-            return isinstance(got, tuple) and not any(differs(g, o, torch.float64) for g, o in pairs)
-        return not differs(got, other, torch.float64)
-    return False
-
-
-def plain_mistake(got: list, cases: list[dict]) -> str:
-    """What can be said of an answer that has nothing to do with its input."""
-    if any(isinstance(g, tuple) for g in got):
+        return f"{float(name.detach() if isinstance(name, Tensor) else name):.6g}"
+    if not isinstance(name, str):
         return ""
-    if all(bool((g == 0).all()) for g in got):
-        return "It is zero whatever the input."
-    if len({float(v) for g in got for v in g.reshape(-1)}) == 1:
-        return "It is the same number whatever the input."
-    for name in cases[0]:
-        values = [case[name] for case in cases]
-        if all(isinstance(v, Tensor) and not differs(g, v, torch.float64) for g, v in zip(got, values, strict=True)):
-            return f"It returns its argument {name} as it came."
-    return ""
-
-
-def shown(value) -> str:
-    """A small value in full, a large one by its shape."""
-    if isinstance(value, tuple | list):
-        if sum(part.numel() for part in tensors(list(value))) > 10:
-            return f"({len(value)} tensors of shape {tuple(value[0].shape)})"
-        return ", ".join(map(shown, value)).join("()" if isinstance(value, tuple) else "[]")
-    if not isinstance(value, Tensor):
-        return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else repr(value)[:80]
-    if value.ndim == 0:
-        return f"{value.item():.4g}"
-    if value.numel() > 10:
-        return f"(numbers of shape {tuple(value.shape)})"
-    if value.ndim == 1:
-        return "[" + ", ".join(f"{v:.4g}" for v in value.tolist()) + "]"
-    return "[" + ", ".join(shown(row) for row in value) + "]"
+    text = unicodedata.normalize("NFKC", name).casefold().replace("×", "x").replace("*", "x").replace("⁄", "/")
+    return re.sub(r"[^\w/.]", "", text).replace("1/2", "0.5")

@@ -11,7 +11,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from ..data import SwissRoll
 from ..gaussian import LOG_2PI
 from ..oracles import Mixture
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import Draw, Exercise, Mistake, Ordering, Property
 
 # --- log_normal ---------------------------------------------------------------------------------------------------
 
@@ -41,22 +41,6 @@ log_normal = Exercise(
     section="Nats",
     title="the log density of a Gaussian",
     minutes=8,
-    difficulty=1,
-    text=r"""
-Write $\log N(x; m, s^2 I)$ in nats, from (0.3a). `x` has the shape (..., D), `mean` (D,), and `std` is $s$, a tensor
-that holds one number. A data point is a vector: return one number for each, of the shape (...).""",
-    stub='''def my_log_normal(x, mean, std):
-    """log N(x; mean, std² I) in nats, one number per data point."""
-    return ...''',
-    hints=(
-        r"First one dimension. The log of (0.3a) has no exponential left. Which three terms does it have?",
-        r"$-\tfrac12 \log 2\pi$, $-\log s$ and $-\tfrac{(x - m)^2}{2 s^2}$. The logs of the dimensions add: each of "
-        r"the three terms is summed over the last axis, so the first two count $D$ times.",
-    ),
-    solution='''def my_log_normal(x, mean, std):
-    """log N(x; mean, std² I) in nats, one number per data point."""
-    square = (x - mean) ** 2 / (2 * std**2)
-    return -(square + torch.log(2 * torch.pi * std**2) / 2).sum(-1)''',
     cases=_normal_cases,
     properties=(
         Property("agrees with torch.distributions",
@@ -65,6 +49,10 @@ that holds one number. A data point is a vector: return one number for each, of 
         Property("is −½ D log 2π at the mean for s = 1",
                  lambda f, x, m, s: (f(m + 0 * x, m, s / s), -0.5 * x.shape[-1] * LOG_2PI + 0 * x[..., 0]),
                  instead="x = mean; std = 1"),
+        Property("stays finite a hundred standard deviations from the mean",
+                 lambda f, x, m, s: (f(m + 100 * s + 0 * x, m, s), _log_normal(m + 100 * s + 0 * x, m, s).sum(-1)),
+                 hint="So far out the density is zero in the computer, and its log is −∞. Take the log on paper first: "
+                 "what is exp for then?", instead="x = mean + 100 std"),
     ),
     mistakes=(
         Mistake("the negative of it", "That is the surprise, −log p. The log density falls with the distance.", "0.3a",
@@ -96,13 +84,15 @@ HALF, TWICE, THRICE, UNIT = "noise × ½", "noise × 2", "noise × 3", "unit Gau
 
 @functools.cache
 def _distances() -> dict[str, float]:
-    """How far four models are from the entropy, nats, paired over 2,000 points."""
-    roll = SwissRoll()
-    x = roll.sample(2000, seed=5)
-    factors = {HALF: 0.5, TWICE: 2, THRICE: 3}
+    """KL(p ‖ model) of four models of the roll, nats, by the trapezoidal rule on a grid as fine as its noise."""
+    roll = SwissRoll(nodes=320)
+    side = torch.arange(-2.7, 2.7, roll.variances.min().sqrt().item(), dtype=torch.float64)
+    x = torch.cartesian_prod(side, side)
+    log_p, factors = roll.log_prob(x), {HALF: 0.5, TWICE: 2, THRICE: 3}
     models = {name: Mixture(roll.weights, roll.means, f**2 * roll.variances) for name, f in factors.items()}
     models[UNIT] = Mixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1, 2))
-    return {name: (roll.log_prob(x) - model.log_prob(x)).mean().item() for name, model in models.items()}
+    p = log_p.softmax(0)
+    return {name: (p @ (log_p - model.log_prob(x))).item() for name, model in models.items()}
 
 
 _SURE = ("A model that is too sure calls many true points nearly impossible, and the log makes it pay for each. One "
@@ -114,20 +104,6 @@ too_sure = Ordering(
     section="Nats",
     title="is it worse to be too sure or too unsure?",
     minutes=4,
-    difficulty=1,
-    text=r"""
-**Predict first.** Four models of the roll: three know the curve exactly, but believe in half, twice and three times
-the true noise $s$; one is the unit Gaussian. Order them by their distance to $H$, the best first.""",
-    stub=f"my_too_sure = [...]  # {HALF!r}, {TWICE!r}, {THRICE!r}, {UNIT!r}",
-    hints=(
-        r"By (0.3) the distance is a mean of $\log p/p_\theta$ over *true* points. Which model gives some "
-        r"true points a "
-        r"very low density?",
-        r"Across the curve, a true point lies $s$ away, typically. In units of the model's noise that is 2, ½ "
-        r"or ⅓, and "
-        r"half its square is the price; the width of the Gaussian costs its logarithm.",
-    ),
-    solution=f"my_too_sure = [{TWICE!r}, {THRICE!r}, {HALF!r}, {UNIT!r}]  # the best first",
     values=_distances,
     backwards="This is the right order, read from the worst to the best.",
     reasons={
@@ -180,25 +156,6 @@ noisy_log_prob = Exercise(
     section="The truth at every noise level",
     title="the density at every noise level",
     minutes=15,
-    difficulty=2,
-    text=r"""
-Write (0.6) as a sum. The clean data come from $K$ places `means` (K, D), chosen with probability `weights` (K,),
-plus noise of variance `var` (a number). `alpha_bar` is $\bar\alpha$. Return $\log p(x_t)$ in nats for points `xt`
-(..., D). It has to stay finite far away from the data.""",
-    stub='''def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
-    """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
-    return ...''',
-    hints=(
-        r"Compare with (0.6), letter by letter. What stands for $c(u)$, for the average over $u$, and for $s^2$?",
-        r"Make all distances with `xt.unsqueeze(-2) - ...`, of the shape (..., K, D). The log of a weighted sum of "
-        r"exponentials is `torch.logsumexp(log_weights + log_densities, -1)`.",
-    ),
-    solution='''def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
-    """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
-    total = alpha_bar * var + 1 - alpha_bar
-    square = (xt.unsqueeze(-2) - alpha_bar**0.5 * means).square().sum(-1)  # (..., K)
-    log_densities = -square / (2 * total) - means.shape[-1] / 2 * torch.log(2 * torch.pi * total)
-    return torch.logsumexp(weights.log() + log_densities, -1)''',
     cases=_mixture_cases,
     properties=(
         Property("agrees with torch.distributions", _noisy_by_torch),
@@ -209,7 +166,7 @@ plus noise of variance `var` (a number). `alpha_bar` is $\bar\alpha$. Return $\l
                  instead="alpha_bar = 0"),
         Property("stays finite far from the data",
                  lambda f, x, w, m, v, a: (f(100 + x, w, m, v, a), _noisy((100 + x).double(), w, m, v, a)),
-                 hint="Far away every density is zero in the computer, and log 0 is −∞. Add the logs with "
+                 hint="Far away every density is zero in the computer. Stay with the logs, and join them with "
                  "torch.logsumexp.", instead="xt = about 100 in each coordinate"),
     ),
     mistakes=(
@@ -287,23 +244,6 @@ noise_guess = Exercise(
     section="The truth at every noise level",
     title="the best guess of the noise",
     minutes=8,
-    difficulty=2,
-    text=r"""
-Write (0.7). `log_prob(xt)` returns $\log p(x_t)$ for points (..., D), and you know nothing else of the density:
-take its slope with automatic differentiation. Return $\mathbb{E}[\varepsilon \mid x_t]$, of the shape of `xt`.""",
-    stub='''def my_noise_guess(log_prob, xt, alpha_bar):
-    """E[ε|x_t] from the log density of x_t."""
-    return ...''',
-    hints=(
-        r"The slope is made as in the cell above. Which factor does (0.7) put in front of it, and with which sign?",
-        r"`xt = xt.clone().requires_grad_()`, then `(score,) = torch.autograd.grad(log_prob(xt).sum(), xt)`. The "
-        r"factor is minus the standard deviation of the noise in (0.5).",
-    ),
-    solution='''def my_noise_guess(log_prob, xt, alpha_bar):
-    """E[ε|x_t] from the log density of x_t."""
-    xt = xt.clone().requires_grad_()
-    (score,) = torch.autograd.grad(log_prob(xt).sum(), xt)
-    return -((1 - alpha_bar) ** 0.5) * score''',
     cases=_guess_cases,
     properties=(
         Property("is the mean of ε given x_t, by Bayes' rule over the components", _by_x0_mean),
@@ -349,23 +289,8 @@ paired_gap = Exercise(
     section="The ruler",
     title="a sharp ruler",
     minutes=6,
-    difficulty=1,
-    text=r"""
-A model's distance to $H$, paired. `log_p` and `log_p_model` hold $\log p(x)$ and $\log p_\theta(x)$ of the same $n$
-data points. Return the estimate of $\mathrm{KL}(p \,\|\, p_\theta)$ and its standard error.""",
-    stub='''def my_paired_gap(log_p, log_p_model):
-    """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
-    return ..., ...''',
-    hints=(
-        r"Make one number per point first. (0.3) says which.",
-        r"The standard error of a mean is the standard deviation of the numbers that are averaged, divided by "
-        r"$\sqrt{n}$. Those numbers are the differences.",
-    ),
-    solution='''def my_paired_gap(log_p, log_p_model):
-    """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
-    difference = log_p - log_p_model
-    return difference.mean(), difference.std() / len(difference) ** 0.5''',
     cases=_pairs,
+    parts=2,
     properties=(
         Property("is the mean difference with its standard error", _gap),
         Property("is exact for a model that is off by the same at every point",
@@ -396,21 +321,3 @@ data points. Return the estimate of $\mathrm{KL}(p \,\|\, p_\theta)$ and its sta
 )  # fmt: skip
 
 EXERCISES = (log_normal, too_sure, noisy_log_prob, noise_guess, paired_gap)
-
-PROJECT = Project(
-    notebook="00",
-    title="A data set with a ruler of its own",
-    minutes=60,
-    text=r"""
-Make a density of your own in the plane, as a `Mixture`: a ring, two moons, your initials. Compute its entropy
-twice, draw it at five noise levels with its score, and put four wrong models on its ruler: too sure, too unsure,
-moved, and with a part missing. Which flaw costs the most nats, and which one would you have found by eye? Keep the
-density. Notebooks 03 and 04 run on it.""",
-    rubric=(
-        "The density integrates to one on a grid, and its mean and variance per axis are near 0 and 1.",
-        "H by quadrature and by Monte Carlo agree within four standard errors.",
-        "Each wrong model's distance to H is paired, with its standard error, and shown on one ruler.",
-        "At least one distance between samples is given as a multiple of its noise floor, beside the nats.",
-        "One paragraph on the flaw for which eye and nats disagree.",
-    ),
-)

@@ -10,9 +10,16 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from .. import gaussian
 from ..gaussian import Gaussian
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import NO_GRADIENT, Draw, Exercise, Mistake, Ordering, Property, gradients
 
 # --- log_likelihood -----------------------------------------------------------------------------------------------
+
+
+def _spread_out(f, a):
+    """Draws and data points whose densities are thousands of nats apart."""
+    k, point = (torch.arange(n, dtype=a.dtype) for n in (len(a), a[0].numel()))
+    far = a - 3000 * k.reshape(-1, *[1] * (a.ndim - 1)) - 4000 * point.reshape(a[:1].shape)
+    return f(far), far.double().logsumexp(0) - math.log(len(a))
 
 
 def _log_values(draw: Draw) -> list[dict]:
@@ -25,23 +32,6 @@ log_likelihood = Exercise(
     section="2",
     title="the naive estimate of log p(x)",
     minutes=6,
-    difficulty=1,
-    text=r"""
-Write (1.4). `log_p` holds $\log p_\theta(x \mid z_k)$ for $K$ draws $z_k$ of the prior, along its first axis; the
-other axes are data points. Return $\log \hat p_K(x)$ for each data point. It has to work if all the densities are
-far below the smallest number that a computer can hold.""",
-    stub='''def my_log_likelihood(log_p):
-    """log p̂_K(x) from log p(x|z_k), k along the first axis."""
-    return ...''',
-    hints=(
-        r"Where does the logarithm stand in (1.4), inside the average over $k$ or outside?",
-        r"`torch.logsumexp(log_p, 0)` is $\log \sum_k p_\theta(x \mid z_k)$, without underflow. What turns "
-        r"the sum into "
-        r"a mean?",
-    ),
-    solution='''def my_log_likelihood(log_p):
-    """log p̂_K(x) from log p(x|z_k), k along the first axis."""
-    return torch.logsumexp(log_p, 0) - math.log(len(log_p))''',
     cases=_log_values,
     properties=(
         Property("is the log of the mean density", lambda f, a: (f(a), a.double().exp().mean(0).log())),
@@ -50,8 +40,14 @@ far below the smallest number that a computer can hold.""",
             "stays finite at −3,000 nats",
             lambda f, a: (f(a - 3000), a.double().logsumexp(0) - math.log(len(a)) - 3000),
             instead="log_p = numbers near −3,000",
-            hint="exp(−3000) is zero in the computer, and its log is −∞. Take the largest value out before exp, as "
-            "torch.logsumexp does.",
+            hint="exp(−3000) is zero in the computer. Take the largest value out before exp, as torch.logsumexp does.",
+        ),
+        Property(
+            "stays finite if the draws are 3,000 nats apart and the data points 4,000",
+            _spread_out,
+            instead="log_p = this − 3,000 per draw − 4,000 per data point",
+            hint="What is taken out before exp must be the largest value of each data point, over its draws: "
+            "log_p.max(0). With a mean, or one value for all points, exp gives 0 or ∞ for some of them.",
         ),
     ),
     mistakes=(
@@ -76,11 +72,12 @@ far below the smallest number that a computer can hold.""",
 
 @dataclass(frozen=True)
 class LinearVAE:
-    """z ~ N(0, I), x|z ~ N(a z, var), and q(z|x) the exact posterior, moved by `shift`, its variance times `widen`."""
+    """z ~ N(0, I), x|z ~ N(a z, var), and q(z|x) the exact posterior, moved by `shift`, its variance times `widen`.
+    They answer at p(0, z) and q(1, x); at another level both are off by one for each, so that a wrong index shows."""
 
-    a: float
+    a: float | Tensor
     var: float
-    shift: float
+    shift: float | Tensor
     widen: float
     like: Tensor
     levels: int = 1
@@ -94,7 +91,7 @@ class LinearVAE:
 
     def p(self, t: int, z: Tensor) -> Gaussian:
         """p(x|z)."""
-        return Gaussian(self.a * z, torch.full_like(z, self.var))
+        return Gaussian(self.a * z + t, torch.full_like(z, self.var))
 
     def posterior(self, x: Tensor) -> Gaussian:
         """p(z|x)."""
@@ -103,7 +100,7 @@ class LinearVAE:
     def q(self, t: int, x: Tensor) -> Gaussian:
         """q(z|x)."""
         exact = self.posterior(x)
-        return Gaussian(exact.mean + self.shift, exact.var * self.widen)
+        return Gaussian(exact.mean + self.shift + t - 1, exact.var * self.widen)
 
     def evidence(self, x: Tensor) -> Tensor:
         """log p(x)."""
@@ -123,15 +120,22 @@ def _vaes(draw: Draw) -> list[dict]:
     return cases
 
 
-def _terms(x: Tensor, vae: LinearVAE, eps: Tensor, power: float = 0.5) -> tuple[Tensor, Tensor, Tensor, Gaussian]:
-    """log p(x|z), log p(z) and log q(z|x) at z = m + v^power ε, and q."""
-    q = vae.q(1, x)
+def _terms(x, vae, eps, power=0.5, levels=(0, 1)) -> tuple[Tensor, Tensor, Tensor, Gaussian]:
+    """log p(x|z), log p(z) and log q(z|x) at z = m + v^power ε, and q, with the levels that p and q are asked for."""
+    q = vae.q(levels[1], x)
     z = q.mean + q.var**power * eps
-    return vae.p(0, z).log_prob(x), vae.prior().log_prob(z), q.log_prob(z), q
+    return vae.p(levels[0], z).log_prob(x), vae.prior().log_prob(z), q.log_prob(z), q
 
 
-def _elbo(x, vae, eps, weights=(1, 1, -1), power=0.5):
-    return sum(w * term for w, term in zip(weights, _terms(x, vae, eps, power), strict=False))
+def _elbo(x, vae, eps, weights=(1, 1, -1), **changed):
+    return sum(w * term for w, term in zip(weights, _terms(x, vae, eps, **changed), strict=False))
+
+
+def _slopes(f, x, vae, eps):
+    """The gradient of the bound in the weights of p and of q, here a and the shift."""
+    a, shift = (torch.tensor(w, dtype=torch.float64, requires_grad=True) for w in (vae.a, vae.shift))
+    weighted = replace(vae, a=a, shift=shift)
+    return gradients(f(x, weighted, eps), (a, shift)), gradients(_elbo(x, weighted, eps), (a, shift))
 
 
 def _with_closed_kl(x, vae, eps):
@@ -159,27 +163,6 @@ elbo = Exercise(
     section="3",
     title="one draw of the bound",
     minutes=15,
-    difficulty=2,
-    text=r"""
-Write one draw of the ELBO (1.5): the log ratio at one $z \sim q(z \mid x)$. `vae` answers `vae.q(1, x)`, which is
-$q(z \mid x)$, `vae.p(0, z)` and `vae.prior()` with Gaussians, which have `.mean`, `.var` and `.log_prob(...)`. The
-noise comes in as `eps`, of the shape of $x$: make $z$ from it by (1.1a). Return
-$\log \frac{p(x, z)}{q(z \mid x)}$ for each data point. **Predict first:** what will your function return, draw by
-draw, if $q$ is the exact posterior?""",
-    stub='''def my_elbo(x, vae, eps):
-    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
-    return ...''',
-    hints=(
-        r"In $z = m + s\,\varepsilon$ stand the mean and the *standard deviation* of $q(z \mid x)$. Which densities "
-        r"make up the joint?",
-        r"By (1.1) the joint is the decoder's density of $x$ times the prior's of $z$. So three logs are added, one of "
-        r"them with a minus sign, all at the same $z$.",
-    ),
-    solution='''def my_elbo(x, vae, eps):
-    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
-    q = vae.q(1, x)
-    z = q.mean + q.var.sqrt() * eps
-    return vae.p(0, z).log_prob(x) + vae.prior().log_prob(z) - q.log_prob(z)''',
     cases=_vaes,
     properties=(
         Property("is the log ratio of the joint and q", _by_torch),
@@ -188,6 +171,7 @@ draw, if $q$ is the exact posterior?""",
             lambda f, x, vae, eps: (f(x, vae.exact(), eps), vae.evidence(x)),
         ),
         Property("is below log p(x) by KL(q ‖ posterior) on average", _average_gap),
+        Property("hands the gradient on to the weights of p and q", _slopes, hint=NO_GRADIENT),
     ),
     mistakes=(
         Mistake("log p(x, z) + log q(z|x)", "The density q stands in the denominator, so its log is subtracted.",
@@ -205,6 +189,10 @@ draw, if $q$ is the exact posterior?""",
                 - vae.q(1, x).log_prob(eps)),
         Mistake("the ratio at z = m", "The noise is not used: an expectation needs a draw, not the mean.", "1.5",
                 lambda x, vae, eps: _elbo(x, vae, 0 * eps)),
+        Mistake("the ratio with vae.p(1, z)", "p(x|z) is the step from level 1 down to level 0, the data: vae.p(0, z).",
+                "1.1", lambda *a: _elbo(*a, levels=(1, 1))),
+        Mistake("the ratio with vae.q(0, x)", "q(z|x) draws level 1, and carries its number: vae.q(1, x).", "1.1a",
+                lambda *a: _elbo(*a, levels=(0, 0))),
         Mistake("the negative of the bound", "That is the loss. The bound is maximised.", "1.5",
                 lambda *a: -_elbo(*a)),
         Mistake("log p(x|z) − KL(q ‖ prior) with the KL in closed form", "Right on average, but the noise of its first "
@@ -231,16 +219,6 @@ lopsided = Ordering(
     section="3",
     title="is it worse to be too wide or too narrow?",
     minutes=4,
-    difficulty=1,
-    text=r"""
-**Predict first.** The posterior is a Gaussian, and $q$ has the right mean, but $r$ times the posterior's variance.
-Put the four values of $r$ in order, from the one with the smallest gap (1.6) to the one with the largest.""",
-    stub="my_lopsided = [...]  # 0.1, 0.5, 2.0 and 10.0, the smallest gap first",
-    hints=(
-        r"The draws come from $q$. Where do they fall if $q$ is ten times too wide, and where if it is too narrow?",
-        r"For one dimension the gap is $\tfrac12 (r - 1 - \log r)$. Section 5 derives it.",
-    ),
-    solution="my_lopsided = [0.5, 2.0, 0.1, 10.0]  # the smallest gap first",
     values=_gaps,
     backwards="This is the right order, read from the largest gap to the smallest.",
     reasons={
@@ -302,23 +280,8 @@ pathwise_gradient = Exercise(
     section="4",
     title="the reparameterised gradient",
     minutes=10,
-    difficulty=2,
-    text=r"""
-Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
-holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
-respect to $m$, then with respect to $s$, each a mean over the draws.""",
-    stub='''def my_pathwise_gradient(slope, m, s, eps):
-    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
-    return ..., ...''',
-    hints=(
-        r"First make $z$. Then what are $\partial z / \partial m$ and $\partial z / \partial s$?",
-        r"$\partial_m z = 1$ and $\partial_s z = \varepsilon$. The chain rule multiplies each with $f'(z)$.",
-    ),
-    solution='''def my_pathwise_gradient(slope, m, s, eps):
-    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
-    z = m + s * eps
-    return slope(z).mean(), (slope(z) * eps).mean()''',
     cases=_gradient_cases,
+    parts=2,
     properties=(
         Property("agrees with autograd on the same draws", _by_autograd),
         Property(
@@ -371,6 +334,15 @@ def _kl_by_torch(f, m, v, n, w):
     return f(m, v, n, w), kl_divergence(normal(m, v), normal(n, w))
 
 
+def _many_copies(f, m, v, n, w):
+    """Each dimension 500 times, in a unit in which all variances are a thousandth."""
+    means, variances = ([x.repeat(*[1] * (m.ndim - 1), 500) for x in pair] for pair in ((m, n), (v, w)))
+    small = 1e-3**0.5
+    return f(small * means[0], variances[0] / 1000, small * means[1], variances[1] / 1000), 500 * _kl_parts(
+        m, v, n, w
+    ).sum(-1)
+
+
 def _mean_log_ratio(f, m, v, n, w):
     z = m + v.sqrt() * Draw(5, m.dtype).normal(2000, *m.shape)
     ratio = (Gaussian(m, v).log_prob(z) - Gaussian(n, w).log_prob(z)).double()
@@ -383,29 +355,15 @@ kl = Exercise(
     section="5",
     title="the KL of two Gaussians",
     minutes=15,
-    difficulty=2,
-    text=r"""
-Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the definition,
-$\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the shape (...,
-D). A data point is a vector: return one number for each, with the shape (...).""",
-    stub='''def my_kl(mean_q, var_q, mean_p, var_p):
-    """KL(q ‖ p) in nats, summed over the last axis."""
-    return ...''',
-    hints=(
-        r"Write the two log densities under each other and subtract. Which of the squares has a known mean under $q$?",
-        r"$\mathbb{E}_q(z - \mu)^2 = v$, and with $z - \nu = (z - \mu) + (\mu - \nu)$ also "
-        r"$\mathbb{E}_q(z - \nu)^2 = v + (\mu - \nu)^2$. Dimensions add up.",
-    ),
-    solution='''def my_kl(mean_q, var_q, mean_p, var_p):
-    """KL(q ‖ p) in nats, summed over the last axis."""
-    ratio = var_q / var_p
-    return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p).sum(-1)''',
     cases=_gaussian_pairs,
     properties=(
         Property("agrees with torch.distributions", _kl_by_torch),
         Property("is zero for two equal Gaussians", lambda f, m, v, n, w: (f(m, v, m, v), 0 * m.sum(-1))),
         Property("does not change if both are moved", lambda f, m, v, n, w: (f(m + 5, v, n + 5, w), f(m, v, n, w))),
         Property("is the mean log ratio under q", _mean_log_ratio),
+        Property("is 500 times as large for 500 copies of each dimension, in any unit", _many_copies,
+                 instead="mean_q = 500 copies × 0.03; var_q = 500 copies × 0.001; mean_p = the same; var_p = the same",
+                 hint="A product of hundreds of variances is zero in the computer. Take the logs first, and add them."),
     ),
     mistakes=(
         Mistake("KL(p ‖ q)", "The two are turned round: the average is under the first one.", "1.10",
@@ -430,20 +388,3 @@ D). A data point is a vector: return one number for each, with the shape (...)."
 )  # fmt: skip
 
 EXERCISES = (log_likelihood, elbo, lopsided, pathwise_gradient, kl)
-
-PROJECT = Project(
-    notebook="01",
-    title="A VAE without holes?",
-    minutes=120,
-    text=r"""
-Section 9 finds the prior's mismatch to be half of the distance to $H$ or more. Shrink it. Ideas: a prior that is a
-mixture with learned means, a prior fitted to the aggregate posterior after training, a $q$ with a full covariance,
-weights on the KL that change during training. Report what became of each of the terms in (1.11) and in (1.14).""",
-    rubric=(
-        "The change is stated as a change of p(z), of q or of the training, with the equation that it touches.",
-        "The score is a lower bound on log p(x) still, and a check shows it (on a model with known evidence, as Toy).",
-        "Both splits, (1.11) and (1.14), before and after, paired with the exact log p(x), with standard errors.",
-        "The share of samples off the roll, before and after, at the same number of points.",
-        "One paragraph on what did not get better, and why.",
-    ),
-)

@@ -2,14 +2,14 @@ r"""Exercises of notebook 02: what a bound with several levels loses, and the co
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .. import gaussian
 from ..gaussian import LOG_2PI, Gaussian
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import Draw, Exercise, Mistake, Ordering, Property
 
 # --- spoilt_gap ---------------------------------------------------------------------------------------------------
 
@@ -34,22 +34,6 @@ spoilt_gap = Exercise(
     section="4",
     title="the price of wrong posteriors",
     minutes=8,
-    difficulty=1,
-    text=r"""
-**Predict first.** Every $q(z_t \mid z_{t-1})$ of a chain in `dim` dimensions is the exact posterior, except that
-its variance is multiplied by `factors[t − 1]`. `factors` has one number for each of the $T$ levels, 1 where nothing
-is wrong. Return the gap of the bound in nats, by (2.6), and foretell the four numbers of the next cell.""",
-    stub='''def my_spoilt_gap(factors, dim):
-    """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
-    return ...''',
-    hints=(
-        r"(2.6) is a sum over levels. In each, the two Gaussians have the same mean. What is left of (1.10)?",
-        r"With $r$ the ratio of the variances, one dimension of one level costs $\tfrac12 (r - 1 - \log r)$. The "
-        r"variances themselves do not matter.",
-    ),
-    solution='''def my_spoilt_gap(factors, dim):
-    """log p(x) − ELBO when level t's variance is wrong by factors[t − 1]."""
-    return dim / 2 * (factors - 1 - factors.log()).sum()''',
     cases=_factor_cases,
     properties=(
         Property("is the sum of the levels' KLs (2.6)", _by_kl),
@@ -81,34 +65,40 @@ is wrong. Return the gap of the bound in nats, by (2.6), and foretell the four n
 
 @dataclass(frozen=True)
 class LinearChain:
-    """z_T ~ N(0, I), z_t = a z_{t+1} + noise of variance v, and q the exact posteriors, their variances "
-    "times `spoil`."""
+    """z_T ~ N(0, I), z_t = a_t z_{t+1} + noise of variance v_t, and q the exact posteriors, their variances times
+    `spoil`. Each level has an a and a v of its own, so that a wrong index shows; there are T of each, t = 0, …, T − 1,
+    and where t runs over the end they begin anew."""
 
-    levels: int
-    a: float
-    v: float
+    a: tuple[float, ...]
+    v: tuple[float, ...]
     spoil: float
     like: Tensor
 
     def __repr__(self) -> str:
-        step = f"z_t ~ N({self.a:.3g} z_t+1, {self.v:.3g})"
-        return f"(a chain of {self.levels} levels, {step}, q {self.spoil:.3g} × too wide)"
+        a, v = (", ".join(f"{x:.3g}" for x in numbers) for numbers in (self.a, self.v))
+        return f"(z_t ~ N(a z_t+1, v) with a = {a} and v = {v}, q {self.spoil:.3g} × too wide)"
+
+    @property
+    def levels(self) -> int:
+        """T."""
+        return len(self.a)
 
     def marginal(self, t: int) -> Gaussian:
         """p(z_t)."""
         p = self.prior()
-        for _ in range(self.levels - t):
-            p = gaussian.marginal(p, self.a, self.v)
+        for s in range(self.levels - 1, t - 1, -1):
+            p = gaussian.marginal(p, self.a[s], self.v[s])
         return p
 
     def q(self, t: int, z: Tensor) -> Gaussian:
         """q(z_t | z_{t−1})."""
-        exact = gaussian.condition(self.marginal(t), self.a, self.v, z)
+        exact = gaussian.condition(self.marginal(t), self.a[t - 1], self.v[t - 1], z)
         return Gaussian(exact.mean, exact.var * self.spoil)
 
     def p(self, t: int, z: Tensor) -> Gaussian:
         """p(z_t | z_{t+1})."""
-        return Gaussian(self.a * z, torch.full_like(z, self.v))
+        t = t % self.levels
+        return Gaussian(self.a[t] * z, torch.full_like(z, self.v[t]))
 
     def prior(self) -> Gaussian:
         """p(z_T)."""
@@ -117,12 +107,10 @@ class LinearChain:
 
 def _chain_cases(draw: Draw) -> list[dict]:
     cases = []
-    for levels, size in ((2, (1,)), (3, (2,)), (3, (3, 2)), (4, (2, 2))):
-        chain = LinearChain(
-            levels, draw.number(0.6, 0.9), draw.number(0.3, 0.6), draw.number(1.5, 2), draw.normal(size[-1])
-        )
+    for levels, t, size in ((2, 1, (1,)), (3, 2, (2,)), (3, 1, (3, 2)), (5, 3, (2, 2))):
+        a, v = (tuple(draw.uniform(*ends, levels).tolist()) for ends in ((0.6, 0.9), (0.3, 0.6)))
         z = [draw.normal(*size) for _ in range(levels + 1)]
-        cases.append({"chain": chain, "z": z, "t": draw.integer(1, levels - 1)})
+        cases.append({"chain": LinearChain(a, v, draw.number(1.5, 2), draw.normal(size[-1])), "z": z, "t": t})
     return cases
 
 
@@ -136,13 +124,25 @@ def _ratio(f, chain, z, t):
     return f(chain, z, t), _log_density(z[t], p) - _log_density(z[t], q)
 
 
+def _levels(p=0, q=0):
+    """The term with the level that p or q is asked for moved, or always the first if None."""
+
+    def wrong(c, z, t):
+        at_p, at_q = (t + move if move is not None else first for move, first in ((p, 0), (q, 1)))
+        return c.p(at_p, z[t + 1]).log_prob(z[t]) - c.q(at_q, z[t - 1]).log_prob(z[t])
+
+    return wrong
+
+
 def _exact_sum(f, chain, z, t):
     """With exact posteriors all terms of (2.5) add up to log p(x) on any path."""
-    exact = LinearChain(chain.levels, chain.a, chain.v, 1.0, chain.like)
+    exact = replace(chain, spoil=1.0)
     T = chain.levels
     ends = exact.p(0, z[1]).log_prob(z[0]) + exact.prior().log_prob(z[T]) - exact.q(T, z[T - 1]).log_prob(z[T])
     return ends + sum(f(exact, z, s) for s in range(1, T)), exact.marginal(0).log_prob(z[0])
 
+
+_OWN = "Each level has densities of its own, and the number says which variable they are of: "
 
 consistency = Exercise(
     name="consistency",
@@ -150,27 +150,10 @@ consistency = Exercise(
     section="5",
     title="the consistency term, repaired",
     minutes=8,
-    difficulty=1,
-    text=r"""
-Tutorials print (2.9). Write the term that belongs there: one draw of consistency $t$ of (2.5), with the sign that
-it has in the bound. `z` is a list with $z_0 = x, z_1, \dots, z_T$, drawn from $q$; `chain.p(t, z_next)` is $p(z_t
-\mid z_{t+1})$ and `chain.q(t, z_prev)` is $q(z_t \mid z_{t-1})$, both with `.log_prob(...)`. Return one number per
-data point.""",
-    stub='''def my_consistency(chain, z, t):
-    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
-    return ...''',
-    hints=(
-        r"Two densities of the *same* variable, at the same drawn value. Which variable?",
-        r"$z_t$ was made from $z_{t-1}$ on the way up, and $z_{t+1}$ was made from this $z_t$. Nothing is "
-        r"averaged here: "
-        r"two values of `log_prob`, one minus the other.",
-    ),
-    solution='''def my_consistency(chain, z, t):
-    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
-    return chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])''',
     cases=_chain_cases,
     properties=(
-        Property("is the term that (2.5) has at level t, at the z of the path", _ratio),
+        Property("is the term that (2.5) has at level t, at the z of the path", _ratio,
+                 hint="Each level has a p and a q of its own: which t are they asked for?"),
         Property("makes the bound log p(x) on every path if the posteriors are exact (2.6)", _exact_sum),
     ),
     mistakes=(
@@ -190,6 +173,18 @@ data point.""",
                 lambda c, z, t: c.p(t, z[t + 1]).log_prob(z[t]) - c.q(t + 1, z[t]).log_prob(z[t + 1])),
         Mistake("log p(z_{t−1}|z_t) − log q(z_t|z_{t−1})", "The index of p is shifted by one: chain.p(t, z[t + 1]).",
                 "2.5", lambda c, z, t: c.p(t - 1, z[t]).log_prob(z[t - 1]) - c.q(t, z[t - 1]).log_prob(z[t])),
+        Mistake("the term with chain.p(t − 1, z[t + 1])", _OWN + "p(z_t|z_{t+1}) is chain.p(t, ·).", "2.5",
+                _levels(p=-1)),
+        Mistake("the term with chain.p(t + 1, z[t + 1])", _OWN + "p(z_t|z_{t+1}) is chain.p(t, ·).", "2.5",
+                _levels(p=1)),
+        Mistake("the term with chain.p(0, z[t + 1])", _OWN + "p(z_t|z_{t+1}) is chain.p(t, ·).", "2.5",
+                _levels(p=None)),
+        Mistake("the term with chain.q(t − 1, z[t − 1])", _OWN + "q(z_t|z_{t−1}) is chain.q(t, ·).", "2.5",
+                _levels(q=-1)),
+        Mistake("the term with chain.q(t + 1, z[t − 1])", _OWN + "q(z_t|z_{t−1}) is chain.q(t, ·).", "2.5",
+                _levels(q=1)),
+        Mistake("the term with chain.q(1, z[t − 1])", _OWN + "q(z_t|z_{t−1}) is chain.q(t, ·).", "2.5",
+                _levels(q=None)),
         Mistake("log p(z_t|z_{t+1})", "q(z_t|z_{t−1}) is missing: a bound without it grows without limit.", "2.4",
                 lambda c, z, t: c.p(t, z[t + 1]).log_prob(z[t])),
         Mistake("the true KL with q(z_t|z_{t+1}, x)", "That is (2.13), and it differs from the term by a mutual "
@@ -207,11 +202,11 @@ def _middle_cases(draw: Draw) -> list[dict]:
         {
             "mean": draw.normal(*size),
             "var": draw.uniform(0.3, 2, *size),
-            "a": draw.uniform(0.4, 1.5),
+            "a": sign * draw.uniform(0.4, 1.5),
             "v": draw.uniform(0.2, 0.8),
             "z_next": draw.normal(*size),
         }
-        for size in ((1,), (2,), (3, 2))
+        for size, sign in (((1,), 1), ((2,), -1), ((3, 2), 1))
     ]
 
 
@@ -245,25 +240,8 @@ middle = Exercise(
     section="5",
     title="a latent seen from both sides",
     minutes=20,
-    difficulty=2,
-    text=r"""
-Write (2.12) for Gaussians, without the library's `condition`. From below, $z_t \sim N(\texttt{mean},
-\texttt{var})$. From above, $z_{t+1} \mid z_t \sim N(a\, z_t, v)$ was drawn and is `z_next`. Return the mean and the
-variance of $z_t$ given both. Notebook 03 will live on this function.""",
-    stub='''def my_middle(mean, var, a, v, z_next):
-    """The mean and the variance of q(z_t | z_{t+1}, x)."""
-    return ..., ...''',
-    hints=(
-        r"The log of (2.12), as a function of $z_t$, is a parabola: a sum of two squares. Its curvature is minus the "
-        r"precision, one over the variance.",
-        r"Precisions add: $\frac{1}{\texttt{var}} + \frac{a^2}{v}$. So do means multiplied with their precisions: "
-        r"$\frac{\texttt{mean}}{\texttt{var}} + \frac{a\, z_{t+1}}{v}$.",
-    ),
-    solution='''def my_middle(mean, var, a, v, z_next):
-    """The mean and the variance of q(z_t | z_{t+1}, x)."""
-    precision = 1 / var + a**2 / v
-    return (mean / var + a * z_next / v) / precision, 1 / precision''',
     cases=_middle_cases,
+    parts=2,
     properties=(
         Property("moves the mean by its share of the surprise", _gain),
         Property("satisfies Bayes' rule (2.12) at an arbitrary point", _bayes),
@@ -274,6 +252,8 @@ variance of $z_t$ given both. Notebook 03 will live on this function.""",
         Mistake("the mean with a² z_{t+1}/v (part 1)", "z_{t+1} points to z_t = z_{t+1}/a with precision a²/v; "
                 "multiplied, that is a z_{t+1}/v.", "2.12",
                 _wrong_middle(weighted=lambda m, s, a, v, y: m / s + a**2 * y / v)),
+        Mistake("the mean with |a| z_{t+1}/v (part 1)", "a keeps its sign: for a < 0 a large z_{t+1} speaks for a "
+                "small z_t.", "2.12", _wrong_middle(weighted=lambda m, s, a, v, y: m / s + a.abs() * y / v)),
         Mistake("the mean without the prior (part 1)", "What is known from below is missing: mean/var.", "2.12",
                 _wrong_middle(weighted=lambda m, s, a, v, y: a * y / v)),
         Mistake("the mean weighted with variances (part 1)", "The surer witness counts more: weigh with precisions.",
@@ -324,19 +304,6 @@ broken_bounds = Ordering(
     section="5",
     title="which wrong term breaks the bound?",
     minutes=5,
-    difficulty=2,
-    text=r"""
-**Predict first.** Three middle terms for the bound on the chain (2.10): the true one (2.8), the printed KL (2.9),
-and $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$, of two different latents. Let the first encoder be quite
-sure, $v = 0.05$. Order the three "bounds" and $\mathbb{E} \log p(x)$, the smallest first.""",
-    stub=f"# the smallest first: {TRUTH!r}, {RIGHT!r}, {PRINTED!r}, {MIXED!r}\nmy_broken_bounds = [...]",
-    hints=(
-        r"A lower bound lies below $\mathbb{E} \log p(x)$. Which of the three sums still contains every "
-        r"density that the "
-        r"derivation (2.4) has in it?",
-        r"A sure encoder is charged by $-\log q(z_1 \mid x)$. In which of the three terms does it not occur?",
-    ),
-    solution=f"my_broken_bounds = [{PRINTED!r}, {RIGHT!r}, {TRUTH!r}, {MIXED!r}]",
     values=_bounds,
     backwards="That is the order from the largest to the smallest.",
     reasons={
@@ -373,29 +340,19 @@ def _linear_pair(f, log_q):
     return f(log_n.to(log_q)), torch.tensor(0.5 * math.log(1 + a**2 / v)), 0.1
 
 
+def _spread_out(f, log_q):
+    """Every draw and every encoder on a scale of its own, thousands of nats apart."""
+    far = 2000 * torch.arange(len(log_q), dtype=log_q.dtype)
+    m = log_q - far - far.flip(0)[:, None] / 2
+    return f(m), (m.double().diagonal() - m.double().logsumexp(0)).mean() + math.log(len(m))
+
+
 information = Exercise(
     name="information",
     notebook="02",
     section="7",
     title="what a level knows",
     minutes=15,
-    difficulty=3,
-    text=r"""
-Estimate (2.16) from $n$ draws. $z_t^{(j)}$ was made from $z_{t-1}^{(j)}$, and `log_q[i, j]` is $\log q(z_t^{(j)}
-\mid z_{t-1}^{(i)})$: each latent under each encoder's Gaussian, its own on the diagonal. Take the mean over $i$ for
-the aggregate posterior $q(z_t)$. Return one number, in nats.""",
-    stub='''def my_information(log_q):
-    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
-    return ...''',
-    hints=(
-        r"(2.16) is a mean over draws $j$ of two logs, one minus the other. The first is on the diagonal.",
-        r"The second is the log of a mean density over $i$, for each column $j$: `logsumexp` over the first axis, less "
-        r"$\log n$.",
-    ),
-    solution='''def my_information(log_q):
-    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
-    log_aggregate = torch.logsumexp(log_q, 0) - torch.log(torch.tensor(len(log_q)))
-    return (log_q.diagonal() - log_aggregate).mean()''',
     cases=_matrices,
     properties=(
         Property("is the mean log of own density over mean density", _formula),
@@ -404,6 +361,10 @@ the aggregate posterior $q(z_t)$. Return one number, in nats.""",
         Property("is near ½ log(1 + a²/v) for a linear Gaussian pair", _linear_pair),
         Property("stays finite at −2,000 nats", lambda f, m: (f(m - 2000), f(m)), instead="log_q = numbers near −2,000",
                  hint="exp(−2000) is zero in the computer. Take the largest value out first, as torch.logsumexp does."),
+        Property("stays finite if each draw and each encoder has a scale of its own", _spread_out,
+                 instead="log_q = this − 2,000 per column − 1,000 per row",
+                 hint="What is taken out before exp must be the largest value of each column: with a mean, or one "
+                 "value for all columns, exp gives 0 or ∞ for some of them."),
     ),
     mistakes=(
         Mistake("the information with the mean of the logs", "The aggregate posterior is a mean of densities: the log "
@@ -426,20 +387,3 @@ the aggregate posterior $q(z_t)$. Return one number, in nats.""",
 )  # fmt: skip
 
 EXERCISES = (spoilt_gap, consistency, middle, broken_bounds, information)
-
-PROJECT = Project(
-    notebook="02",
-    title="A chain that goes down in q as well",
-    minutes=150,
-    text=r"""
-Section 1 leaves the top-down models aside: $q(z_2 \mid x)\, q(z_1 \mid z_2, x)$. Build one with two levels. Derive
-its bound from (2.3), which holds for every factorisation. Every middle term is now a true KL. Train it with the
-work of the two-level chain, and compare.""",
-    rubric=(
-        "The bound is derived from (2.3) with every expectation under the right q.",
-        "The code passes the test of section 4: with exact posteriors each draw is log p(x), to rounding error.",
-        "Gap, information and worth of both levels beside those of the Markov chain, with standard errors, equal work.",
-        "Samples and the share off the roll at equal numbers of points.",
-        "One paragraph: what did the KL form buy, and what did it cost?",
-    ),
-)

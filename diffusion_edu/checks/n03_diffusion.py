@@ -10,7 +10,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from .. import diffusion, gaussian, oracles, schedules
 from ..bound import bound
 from ..gaussian import Gaussian
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import Draw, Exercise, Mistake, Ordering, Property
 
 
 def _times(draw: Draw, first: int = 1) -> list[tuple[Tensor, int]]:
@@ -63,22 +63,6 @@ jump = Exercise(
     section="2",
     title="to x_t in one jump",
     minutes=8,
-    difficulty=1,
-    text=r"""
-Write (3.4), starting from the schedule. `beta` is $(\beta_0 = 0, \beta_1, \dots, \beta_T)$, of length $T + 1$, so
-that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise $\varepsilon$ lead to.""",
-    stub='''def my_jump(beta, t, x0, eps):
-    """x_t from x₀ and the noise ε, in one step."""
-    return ...''',
-    hints=(
-        r"$\bar\alpha_t$ is a product over all steps up to $t$. `torch.cumprod` makes all of them at once.",
-        r"With `beta[0] = 0` the product starts at 1, and `(1 - beta).cumprod(0)[t]` is $\bar\alpha_t$, with nothing "
-        r"shifted. Signal and noise are multiplied by *roots*.",
-    ),
-    solution='''def my_jump(beta, t, x0, eps):
-    """x_t from x₀ and the noise ε, in one step."""
-    alpha_bar = (1 - beta).cumprod(0)[t]
-    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps''',
     cases=_jump_cases,
     properties=(
         Property("has the mean and the variance of t single steps (3.2)", _single_steps),
@@ -87,6 +71,8 @@ that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise
             lambda f, b, t, x, e: (f(b, t, 0 * x + 1, 0 * e) ** 2 + f(b, t, 0 * x, 0 * e + 1) ** 2, 0 * x + 1),
             instead="x0 = 1, then 0; eps = 0, then 1",
         ),
+        Property("is x₀ itself at t = 0", lambda f, b, t, x, e: (f(b, 0, x, e), x), instead="t = 0",
+                 hint="Keep β_0 = 0 in the product: without it index t − 1 of t = 0 is the last one, ᾱ_T."),
     ),
     mistakes=(
         Mistake("√α_t x₀ + √β_t ε", "That is one step, from x_{t−1} to x_t. From x₀ it takes ᾱ_t, the product of all α "
@@ -114,12 +100,15 @@ that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise
 def _length_cases(draw: Draw) -> list[dict]:
     return [
         {"beta": draw.number(0.02, 0.3), "dim": dim, "nats": 10 ** draw.number(-3, -0.5)} for dim in (1, 2, 3, 7, 64)
-    ] + [{"beta": draw.number(0.6, 0.9), "dim": 1, "nats": 1.0}]  # one step is enough
+    ] + [
+        {"beta": draw.number(0.6, 0.9), "dim": 1, "nats": 1.0},  # one step is enough
+        {"beta": draw.number(0.003, 0.004), "dim": 3, "nats": draw.number(0.005, 0.01)},  # a thousand are not
+    ]
 
 
 def _first_below(beta: float, dim: int, nats: float, cost=None) -> int:
     """The first T at which the mean L_T is below `nats`; `cost(ᾱ, D)` in its place if given."""
-    bar = torch.cumprod(torch.full((2000,), 1 - beta, dtype=torch.float64), 0)
+    bar = torch.cumprod(torch.full((4000,), 1 - beta, dtype=torch.float64), 0)
     means = gaussian.kl(
         Gaussian(bar.sqrt().unsqueeze(-1), (1 - bar).unsqueeze(-1)),  # one dimension with |x₀|² = 1
         Gaussian(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)),
@@ -143,32 +132,11 @@ steps_needed = Exercise(
     section="3",
     title="how long must a schedule be?",
     minutes=10,
-    difficulty=2,
-    text=r"""
-Which $T$ makes the end noise? For a constant $\beta$ and standardised data in `dim` dimensions ($\mathbb{E}|x_0|^2
-= D$), return the smallest $T$ with $\mathbb{E}[L_T]$ below `nats`. Then use it: how many steps does $\beta = 0.01$
-need for 0.01 nats in the plane? And for 784 pixels?""",
-    stub='''def my_steps_needed(beta, dim, nats):
-    """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
-    return ...''',
-    hints=(
-        r"(3.7) has the mean of $L_T$ as a function of $\bar\alpha_T$. What is $\bar\alpha_T$ for a constant $\beta$?",
-        r"$-\tfrac{D}{2} \log(1 - (1 - \beta)^T)$ falls with $T$. Count up until it is small enough, or solve for $T$ "
-        r"and round up.",
-    ),
-    solution='''def my_steps_needed(beta, dim, nats):
-    """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
-    T = 1
-    while -dim / 2 * math.log(1 - (1 - beta) ** T) >= nats:
-        T += 1
-    return T
-
-
-# 459 steps of 0.01 for 0.01 nats in the plane; 1,053 for 784 pixels''',
     cases=_length_cases,
     properties=(
         Property("is the first T at which KL(q(x_T|x₀) ‖ N(0, I)) is small enough",
-                 lambda f, *case: (f(*case), _first_below(*case))),
+                 lambda f, *case: (f(*case), _first_below(*case)),
+                 hint="Does the search end too early? A small β needs more than a thousand steps."),
     ),
     mistakes=(
         Mistake("T − 1", "The mean L_T is not yet below the limit there: one step more.", "3.7",
@@ -199,11 +167,22 @@ def _posterior_cases(draw: Draw) -> list[dict]:
     ]
 
 
+def _with_number(f):
+    """The answer with its variance as one number, where it comes as the same number for each coordinate."""
+
+    def answer(*inputs):
+        mean, var = f(*inputs)
+        same = var.shape == mean.shape and bool((var == var.reshape(-1)[0]).all())
+        return mean, var.reshape(-1)[0] if same else var
+
+    return answer
+
+
 def _at_the_first_step(f, beta, t, xt, x0):
     """At t = 1 the posterior is the point x₀ itself."""
     if t > 1:
         return torch.zeros(()), torch.zeros(())
-    return f(beta, t, xt, x0), (x0, torch.zeros(()))
+    return _with_number(f)(beta, t, xt, x0), (x0, torch.zeros(()))
 
 
 def _by_bayes(f, beta, t, xt, x0):
@@ -213,7 +192,7 @@ def _by_bayes(f, beta, t, xt, x0):
     alpha, before, _, _ = _bars(beta.double(), t)
     x = x0.double()
     exact = gaussian.condition(Gaussian(before.sqrt() * x, (1 - before) + 0 * x), alpha.sqrt(), beta[t], xt)
-    return f(beta, t, xt, x0), (exact.mean, exact.var.reshape(-1)[0])
+    return _with_number(f)(beta, t, xt, x0), (exact.mean, exact.var.reshape(-1)[0])
 
 
 def _bayes_identity(f, beta, t, xt, x0):
@@ -252,27 +231,8 @@ posterior = Exercise(
     section="4",
     title="the forward posterior",
     minutes=15,
-    difficulty=2,
-    text=r"""
-Write $q(x_{t-1} \mid x_t, x_0)$, (3.9): return its mean $\tilde\mu_t$ and its variance $\tilde\beta_t$, for any $t$
-from 1 to $T$. Derive it yourself first: a prior from (3.4), a likelihood from (3.2), and Bayes' rule. `beta[t]` is
-$\beta_t$. **Predict first:** what must it return at $t = 1$?""",
-    stub='''def my_posterior(beta, t, xt, x0):
-    """The mean and the variance of x_{t−1} when x_t and x₀ are known."""
-    return ..., ...''',
-    hints=(
-        r"Seen from $x_{t-1}$, there are two Gaussian witnesses: $x_0$ with variance $1 - \bar\alpha_{t-1}$, and "
-        r"$x_t/\sqrt{\alpha_t}$ with variance $\beta_t/\alpha_t$. Their precisions add.",
-        r"The precision is $\frac{1}{1 - \bar\alpha_{t-1}} + \frac{\alpha_t}{\beta_t}$. At $t = 1$ its first part is "
-        r"infinite: use the tidied form (3.9), which has no such division.",
-    ),
-    solution='''def my_posterior(beta, t, xt, x0):
-    """The mean and the variance of x_{t−1} when x_t and x₀ are known."""
-    alpha_bar = (1 - beta).cumprod(0)
-    c0 = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
-    ct = (1 - beta[t]).sqrt() * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])
-    return c0 * x0 + ct * xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]''',
     cases=_posterior_cases,
+    parts=2,
     properties=(
         Property("is x₀ itself with variance 0 at t = 1", _at_the_first_step,
                  hint="At t = 1 the prior is a point. A sum of precisions divides by its variance 1 − ᾱ_0 = 0 there; "
@@ -359,26 +319,6 @@ kl_term = Exercise(
     section="6",
     title="what one step costs",
     minutes=15,
-    difficulty=2,
-    text=r"""
-The KL of step $t \ge 2$ in (3.16), as a function of the guess $\hat x_0$. Both Gaussians have the mean
-$\tilde\mu_t$ of (3.9), one with $x_0$ and one with $\hat x_0$ in it, and $x_t$ drops out. Derive it from (1.10) before
-you read (3.17), and write it: nats for each data point, constant included. `sigma2` is the number $\sigma_t^2$.""",
-    stub='''def my_kl_term(beta, t, x0, x0_hat, sigma2):
-    """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
-    return ...''',
-    hints=(
-        r"By how much do the two means differ? Only the factor of $x_0$ in (3.9) matters.",
-        r"With $c_t$ for the factor of $x_0$ in (3.9), put the variances $\tilde\beta_t$ and $\sigma_t^2$ and the "
-        r"distance $c_t (x_0 - \hat x_0)$ into (1.10). Its first three terms are the same in each dimension.",
-    ),
-    solution='''def my_kl_term(beta, t, x0, x0_hat, sigma2):
-    """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
-    alpha_bar = (1 - beta).cumprod(0)
-    c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
-    ratio = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t] / sigma2
-    constant = x0.shape[-1] / 2 * (ratio - 1 - ratio.log())
-    return c**2 / (2 * sigma2) * (x0 - x0_hat).square().sum(-1) + constant''',
     cases=_kl_cases,
     properties=(
         Property("agrees with torch.distributions at any x_t", _kl_by_torch),
@@ -438,18 +378,6 @@ quietest = Ordering(
     section="7",
     title="which estimate of the whole bound is quietest?",
     minutes=4,
-    difficulty=2,
-    text=r"""
-**Predict first.** The whole bound of a chain of a thousand steps, with a good denoiser, is estimated in three ways:
-log ratios (3.11) along one path; KLs (3.16) with a fresh $x_t$ in each; KLs along one path. Order them by their
-standard deviation per data point, the quietest first.""",
-    stub=f"my_quietest = [...]  # {RATIOS!r}, {FRESH!r}, {PATH!r}",
-    hints=(
-        r"A single KL is quieter than a single log ratio. But a sum also has covariances, (3.19).",
-        r"What is the sum of all log ratios along one path, if each reverse step is the true one? And on a path that "
-        r"strays, do the KLs of neighbouring steps err in the same direction?",
-    ),
-    solution=f"my_quietest = [{RATIOS!r}, {FRESH!r}, {PATH!r}]  # the quietest first",
     values=_scatter,
     backwards="That is the other way round. Term by term the KLs are quieter, but not in the sum. " + _TELESCOPE,
     reasons={
@@ -492,26 +420,6 @@ best_variance = Exercise(
     section="8",
     title="the best variance of the reverse step",
     minutes=12,
-    difficulty=2,
-    text=r"""
-Step $t$ of the reverse process has a denoiser with mean squared error $\mathrm{mse}_t$ per dimension. Which
-$\sigma_t^2$ costs the fewest nats? Set the derivative of (3.21) to zero. Then write the result with $\beta_t$,
-$\bar\alpha_t$ and $\mathrm{mse}_t$: (3.9) says where $x_{t-1}$ lies, given $x_t$ and $x_0$. It must hold at $t = 1$,
-too.""",
-    stub='''def my_best_variance(beta, t, mse):
-    """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
-    return ...''',
-    hints=(
-        r"The minimum of $\log \sigma^2 + m/\sigma^2$ is at $\sigma^2 = m$. What is $m$ here?",
-        r"$x_{t-1}$ scatters around $\tilde\mu_t(x_t, x_0)$ with $\tilde\beta_t$. The guess moves that mean by "
-        r"$c_t (x_0 - \hat x_0)$. The two are uncorrelated, so their squares add.",
-    ),
-    solution='''def my_best_variance(beta, t, mse):
-    """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
-    alpha_bar = (1 - beta).cumprod(0)
-    c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
-    beta_tilde = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
-    return beta_tilde + c**2 * mse''',
     cases=_variance_cases,
     properties=(
         Property("is the mean square that (3.21) asks for", _by_moment),
@@ -545,21 +453,3 @@ too.""",
 )  # fmt: skip
 
 EXERCISES = (jump, steps_needed, posterior, kl_term, quietest, best_variance)
-
-PROJECT = Project(
-    notebook="03",
-    title="A schedule of your own",
-    minutes=90,
-    text=r"""
-Find a schedule of 30 steps with a smaller gap than `cosine(30)`, on the roll, with the best variances. You need no
-network and no sampling: `exact.mse` gives $\mathrm{mse}_t$ of any schedule, and (3.17), (3.21) and (3.6) give the
-gap from it. `schedules.from_snr` makes a schedule from any falling curve of SNR. What does the best one do, where,
-and would you have guessed it from the right-hand figure of `bound_explorer`?""",
-    rubric=(
-        "The gap is computed from (3.6), (3.17) and (3.21), and agrees with the notebook's for cosine and linear.",
-        "At least two families of schedules are compared at the same T, with their curves of log SNR.",
-        "L_T is part of the gap, and it is shown what becomes of it: the schedule does not win by ending early.",
-        "One case is checked by sampled log ratios, paired with the exact log p(x), within four standard errors.",
-        "One paragraph says where on the log SNR axis the steps went, and why.",
-    ),
-)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import diffusion, oracles, samplers, schedules
 from ..data import SwissRoll
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import NO_GRADIENT, Draw, Exercise, Mistake, Ordering, Property, gradients
 from .n03_diffusion import _bars, _times
 
 # --- x0_from_v ----------------------------------------------------------------------------------------------------
@@ -33,22 +33,6 @@ x0_from_v = Exercise(
     section="1",
     title="from v back to the data",
     minutes=8,
-    difficulty=1,
-    text=r"""
-A network says $\hat v$. Which $\hat x_0$ does it mean? Solve (4.1) and (4.2) for $x_0$, given $x_t$ and $v$. Your
-answer must hold at every noise level, $\bar\alpha_t = 0$ and $1$ included: divide by nothing that can be zero.""",
-    stub='''def my_x0_from_v(xt, v, alpha_bar):
-    """The x₀ that x_t and v stand for."""
-    return ...''',
-    hints=(
-        r"Two equations, two unknowns, $x_0$ and $\varepsilon$. Or think of the arc: $x_t$ is reached at the angle "
-        r"$\varphi$, $v$ is its velocity, and you walk back.",
-        r"Multiply (4.1) by $\sqrt{\bar\alpha_t}$ and $v$ by $\sqrt{1 - \bar\alpha_t}$, and subtract: $\varepsilon$ "
-        r"cancels, and the squares of the roots add up to one.",
-    ),
-    solution='''def my_x0_from_v(xt, v, alpha_bar):
-    """The x₀ that x_t and v stand for."""
-    return alpha_bar**0.5 * xt - (1 - alpha_bar) ** 0.5 * v''',
     cases=_v_cases,
     properties=(
         Property("leads back to x₀ from the x_t and the v of (4.1) and (4.2)", _round_trip),
@@ -108,23 +92,6 @@ noise_weight = Exercise(
     section="2",
     title="the weight of the noise error",
     minutes=12,
-    difficulty=2,
-    text=r"""
-The bound's term at step $t$ is $w_t |\varepsilon - \hat\varepsilon|^2$ plus a constant. Derive $w_t$ from (4.6) and
-(4.8) before you read (4.10), and write it for any $t$ from 1 to $T$: the same $w_t$ comes out at $t = 1$. `sigma2` is
-the number $\sigma_t^2$.""",
-    stub='''def my_noise_weight(beta, t, sigma2):
-    """The factor w_t of |ε − ε̂|² in the bound's term at t."""
-    return ...''',
-    hints=(
-        r"By how much do the two means (4.8) and (4.9) differ, if the network errs by $\varepsilon - \hat\varepsilon$?",
-        r"They differ by $\frac{\beta_t}{\sqrt{\alpha_t}\sqrt{1 - \bar\alpha_t}} (\varepsilon - \hat\varepsilon)$. "
-        r"(4.6) squares that and divides by $2\sigma_t^2$.",
-    ),
-    solution='''def my_noise_weight(beta, t, sigma2):
-    """The factor w_t of |ε − ε̂|² in the bound's term at t."""
-    alpha_bar = (1 - beta).cumprod(0)[t]
-    return beta[t] ** 2 / (2 * sigma2 * (1 - beta[t]) * (1 - alpha_bar))''',
     cases=_weight_cases,
     properties=(
         Property("is what a noise error adds to L_{t−1} or L₀, per square", _against_the_bound),
@@ -159,14 +126,39 @@ the number $\sigma_t^2$.""",
 
 @dataclass(frozen=True)
 class SomeNet:
-    """A fixed function of x_t and t, in the place of a network."""
+    """A function of x_t and t with one weight, in the place of a network. It may be asked for a whole batch, for a
+    part of it with one t, or for single points."""
 
-    shift: float
+    shift: float | Tensor
 
     def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
         """A guess at ε, like x_t."""
-        time = torch.as_tensor(t, dtype=xt.dtype).expand(xt.shape[:-1]).unsqueeze(-1)
+        time = _like_points(t, xt).to(xt.dtype)
         return torch.tanh(xt + self.shift) + 0.1 * time * torch.arange(1, xt.shape[-1] + 1).to(xt)
+
+
+def _like_points(t, xt: Tensor) -> Tensor:
+    """The time of each point, (..., 1); one t stands for all."""
+    t = torch.as_tensor(t)
+    return (t.reshape(()) if t.numel() == 1 else t).expand(xt.shape[:-1]).unsqueeze(-1)
+
+
+def _known_noise(f, net, x0, t, eps, bar):
+    """All data are the same point, so that x_t tells the noise, whichever points the network is asked about."""
+
+    def knows(xt, time):
+        a = bar[_like_points(time, xt)]
+        return (xt - a.sqrt() * x0[0]) / (1 - a).sqrt()
+
+    return f(knows, x0[:1].expand(x0.shape), t, eps, bar), 0 * x0.sum(-1)
+
+
+def _slope(f, net, x0, t, eps, bar):
+    """The gradient in the network's weight."""
+    weight = torch.tensor(net.shift, dtype=torch.float64, requires_grad=True)
+    case = (SomeNet(weight), x0, t, eps, bar)
+    (given,), (right,) = (gradients(value, (weight,)) for value in (f(*case), _error(*case).square().sum(-1)))
+    return given, right
 
 
 def _loss_cases(draw: Draw) -> list[dict]:
@@ -201,32 +193,14 @@ simple_loss = Exercise(
     section="2",
     title="the loss of DDPM",
     minutes=12,
-    difficulty=2,
-    text=r"""
-Write what stands under the expectation in (4.12), for a batch: $n$ points `x0` (n, D) with noises `eps`, each with
-a time of its own in `t` (n,), integers. `alpha_bar` has the length $T + 1$. Ask the network, `eps_net(xt, t)`, and
-return $|\varepsilon - \hat\varepsilon|^2$ for each point, (n,).""",
-    stub='''def my_simple_loss(eps_net, x0, t, eps, alpha_bar):
-    """|ε − ε̂(x_t, t)|² for each point of a batch, (n,)."""
-    return ...''',
-    hints=(
-        r"`alpha_bar[t]` has the shape (n,), one number per point. The points are (n, D).",
-        r"`alpha_bar[t].unsqueeze(-1)` is a column, (n, 1), which multiplies each row of `x0`. $|\cdot|^2$ is a sum of "
-        r"squares over the dimensions.",
-    ),
-    solution='''def my_simple_loss(eps_net, x0, t, eps, alpha_bar):
-    """|ε − ε̂(x_t, t)|² for each point of a batch, (n,)."""
-    a = alpha_bar[t].unsqueeze(-1)
-    xt = a.sqrt() * x0 + (1 - a).sqrt() * eps
-    return (eps - eps_net(xt, t)).square().sum(-1)''',
     cases=_loss_cases,
     properties=(
         Property("is the squared error at the x_t of each point",
                  lambda f, *case: (f(*case), _error(*case).square().sum(-1))),
-        Property("is zero for a network that knows the noise",
-                 lambda f, net, x, t, e, bar: (f(lambda xt, t: e, x, t, e, bar), 0 * x.sum(-1))),
+        Property("is zero for a network that knows the noise", _known_noise, instead="x0 = one point, n times"),
         Property("is |ε|² for a network that says zero",
                  lambda f, net, x, t, e, bar: (f(lambda xt, t: 0 * xt, x, t, e, bar), e.square().sum(-1))),
+        Property("hands the gradient on to the network's weights", _slope, hint=NO_GRADIENT),
     ),
     mistakes=(
         Mistake("the loss with alpha_bar[t] multiplied along the wrong axis", "Each row has its own t: "
@@ -295,22 +269,6 @@ ancestral_step = Exercise(
     section="9",
     title="one step back",
     minutes=12,
-    difficulty=2,
-    text=r"""
-Write one step of sampling, (4.19) with (4.9), for $\sigma_t^2 = \beta_t$. `eps_hat` is what the network says at
-$x_t$, `z` is standard normal noise. Mind the last step.""",
-    stub='''def my_ancestral_step(beta, t, xt, eps_hat, z):
-    """x_{t−1} from x_t, with σ_t² = β_t."""
-    return ...''',
-    hints=(
-        r"First the mean (4.9), then the noise. $\sigma_t$ is a standard deviation.",
-        r"At $t = 1$ the mean is the answer: noise added there would stay in the sample.",
-    ),
-    solution='''def my_ancestral_step(beta, t, xt, eps_hat, z):
-    """x_{t−1} from x_t, with σ_t² = β_t."""
-    alpha_bar = (1 - beta).cumprod(0)[t]
-    mean = (xt - beta[t] / (1 - alpha_bar).sqrt() * eps_hat) / (1 - beta[t]).sqrt()
-    return mean + beta[t].sqrt() * z if t > 1 else mean''',
     cases=_step_cases,
     properties=(
         Property("has the mean of the forward posterior at x̂₀ (4.5)", _by_x0_hat),
@@ -367,19 +325,6 @@ five_steps = Ordering(
     section="9",
     title="which schedule stands five steps best?",
     minutes=6,
-    difficulty=2,
-    text=r"""
-**Predict first.** Five evenly spaced steps, with the exact denoiser. The schedules are `schedules.linear(1000)`,
-`schedules.cosine(1000)` and, as `short`, `schedules.sigmoid(100, 1e-5, 1e-2)`, which stops at $\bar\alpha_T = 0.6$.
-Order the three by the share of samples off the roll, the best first. To reason it out, compute for each the width
-$\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t}$ of the noise before the last of the five strides, at $t = T/5$.""",
-    stub="my_five_steps = [...]  # 'linear', 'cosine', 'short', the fewest off the roll first",
-    hints=(
-        r"After the last stride no step can repair anything. How much noise has it to remove?",
-        r"`schedule.respaced(5)[0].log_snr[1]` is the log SNR before the last stride; the width is $e^{-\log SNR/2}$. "
-        r"Neighbouring arms of the roll are about 0.9 apart.",
-    ),
-    solution="my_five_steps = ['short', 'cosine', 'linear']  # the fewest off the roll first",
     values=_off_after_five,
     backwards="That is the order from the worst to the best. " + _STRIDE + "linear has the widest, short the thinnest.",
     reasons={
@@ -392,21 +337,3 @@ $\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t}$ of the noise before the last of the fiv
 )
 
 EXERCISES = (x0_from_v, noise_weight, simple_loss, ancestral_step, five_steps)
-
-PROJECT = Project(
-    notebook="04",
-    title="Fewer steps",
-    minutes=120,
-    text=r"""
-With ten steps a twentieth or more of the network's samples lies off the roll, with (4.20) a few in a hundred. Bring
-that below one in a hundred, with the same network and ten calls of it. Ideas: times that are even in log SNR instead
-of $t$, another $\sigma_t^2$ for long strides, no fresh noise (Song, Meng & Ermon 2021; `samplers.ddim`), a correction
-that uses two calls per stride. Then say what your sampler does to the bound, if it has one.""",
-    rubric=(
-        "The sampler is a `step` or a choice of times that `samplers.reverse_path` can run, with its equation.",
-        "With all T steps it gives samples as good as the notebook's: nothing was broken on the way.",
-        "The share off the roll for 5, 10, 30 and 100 calls, learned and exact denoiser side by side, 5,000 points.",
-        "On Gaussian data, where every step is linear, mean and variance of the samples are compared with theory.",
-        "One paragraph: whose fault is what is left, the steps' or the network's?",
-    ),
-)

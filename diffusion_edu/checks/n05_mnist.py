@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..images import lenet, quality
-from .core import Draw, Exercise, Mistake, Ordering, Project, Property
+from .core import NO_GRADIENT, Draw, Exercise, Mistake, Ordering, Property, gradients
 
 # --- honest_bits --------------------------------------------------------------------------------------------------
 
@@ -46,28 +46,6 @@ honest_bits = Exercise(
     section="1",
     title="what a density claims",
     minutes=8,
-    difficulty=1,
-    text=r"""
-Many texts print a log *density* of images, `log_p` in nats for each. Their $D$ pixels, `dim`, have levels that stand
-a distance $w$, `width`, apart; on the scale $[-1, 1]$ that is 2/255. So each image has a cell of the volume $w^D$ to
-itself. Where the density hardly changes within a cell, $P(x) \approx p(x)\, w^D$. Return the bits per dimension (5.1)
-that such a density claims. **Then use it.** At a black pixel, a Gaussian with the standard deviation 0.0001 has
-the log density 8.29. How many bits does it claim to need for that pixel, and why can that not be?""",
-    stub='''def my_honest_bits(log_p, dim, width):
-    """Bits per dimension that a log density of images claims."""
-    return ...''',
-    hints=(
-        r"(5.1) wants a probability. What is the logarithm of $p(x)\, w^D$?",
-        r"$\log P(x) \approx$ `log_p + dim * math.log(width)`, in nats for the whole image. Divide by $-D \log 2$.",
-    ),
-    solution='''def my_honest_bits(log_p, dim, width):
-    """Bits per dimension that a log density of images claims."""
-    return -(log_p + dim * math.log(width)) / (dim * math.log(2))
-
-
-# my_honest_bits(8.29, 1, 2 / 255) is −5.0: no code is shorter than nothing.
-# The density is a spike inside the cell, and far from even. Its integral
-# over the cell is 1, so that in truth the pixel costs 0 bits.''',
     cases=_density_cases,
     properties=(
         Property("is −log₂ of a pixel's share in P(x), which is its root of degree D", _pixel_share,
@@ -135,11 +113,20 @@ def _adds_up(f, x, mean, scale):
 
 
 def _far_out(f, x, mean, scale):
-    """Two pixels a thousand widths away from the centre of their law, one on each side."""
-    s, centre = torch.full((2, 1), 0.001).to(x), torch.tensor([[1.0], [-1.0]]).to(x)
-    far = (torch.tensor([[40.0], [200.0]], dtype=torch.float64) / 127.5 - 1).to(x)
-    edge, width = ((far - centre).abs() - HALF).double() / s, 2 * HALF / s.double()
-    return f(far, centre, s), (-edge + torch.log(-torch.expm1(-width))).sum(-1)
+    """Pixels 5 to 1,000 widths away from the centre of their law, on both sides."""
+    widths = torch.tensor([5, 8, 11, 14, 17, 20, 30, 100, 1000], dtype=torch.float64)
+    level = (torch.tensor([40.0, 200.0], dtype=torch.float64) / 127.5 - 1).repeat_interleave(len(widths)).to(x)
+    centre = -level.sign()
+    s = ((level - centre).abs() / widths.repeat(2)).to(x)
+    edge, bin = ((level - centre).abs().double() - HALF) / s.double(), 2 * HALF / s.double()
+    right = -edge + (1 / (1 + (-edge).exp()) - (-bin).exp() / (1 + (-edge - bin).exp())).log()
+    return f(level[:, None], centre[:, None], s[:, None]), right
+
+
+def _slopes(f, x, mean, scale):
+    """The gradients in the centres and the widths."""
+    m, s = (v.clone().requires_grad_() for v in (mean, scale))
+    return gradients(f(x, m, s), (m, s)), gradients(_pixels(x, m, s).sum(-1), (m, s))
 
 
 def _density(x, mean, scale):
@@ -158,28 +145,6 @@ grey_log_prob = Exercise(
     section="2",
     title="the probability of a grey level",
     minutes=15,
-    difficulty=3,
-    text=r"""
-Write $\log P(x \mid z)$ for the law (5.3), for images `x` (n, D) whose pixels stand on the 256 levels in $[-1, 1]$.
-`mean` and `scale`, $\mu$ and $s$, have a number for each pixel. The first and the last level take all that lies
-beyond. And it has to stay finite where $F$ cannot be told from 0 or 1 any more: a model that is sure and wrong pays a
-thousand nats, but not infinitely many.""",
-    stub='''def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels under discretised logistic laws, (n,)."""
-    return ...''',
-    hints=(
-        r"$F$ is `torch.sigmoid`. At $x = -1$ the lower edge of the bin is at $-\infty$, at $x = 1$ the upper one at "
-        r"$+\infty$; `torch.where` can put them there. What is the sigmoid of $\pm\infty$? First write it plainly.",
-        r"Far out both values round to 0 or to 1. For $a < b$, $F(b) - F(a) = F(b)\, F(-a)\, (1 - e^{a - b})$, and of "
-        r"a product one can take the log factor by factor: `torch.nn.functional.logsigmoid` for the first two, and "
-        r"`torch.log(-torch.expm1(a - b))`.",
-    ),
-    solution='''def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels under discretised logistic laws, (n,)."""
-    low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
-    high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
-    log_F = torch.nn.functional.logsigmoid
-    return (log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high))).sum(-1)''',
     cases=_grey_cases,
     properties=(
         Property("is the log of the law's probability between the edges of the bins",
@@ -187,10 +152,12 @@ thousand nats, but not infinitely many.""",
                  hint="F grows: it is the value at the upper edge minus the one at the lower. See (5.3)."),
         Property("gives the 256 levels of a pixel probabilities that add up to 1", _adds_up,
                  instead="x = each of the 256 levels in the place of the first pixel"),
-        Property("is finite a thousand widths from the centre", _far_out,
-                 hint="There F rounds to 0 or to 1 and the difference is lost. A small number added under the log only "
-                 "hides that. Take the log of a product, as the second hint has it. See (5.3).",
-                 instead="x = [[-0.6863], [0.5686]]; mean = [[1], [-1]]; scale = [[0.001], [0.001]]"),
+        Property("is right 5 to 1,000 widths from the centre", _far_out,
+                 hint="There F rounds to 0 or to 1 and the difference is lost, at first in part. A small number added "
+                 "under the log, or another formula where nothing is left, only hides that. Take the log of a product, "
+                 "as the second hint has it. See (5.3).",
+                 instead="x = −0.6863 and 0.5686; mean = 1 and −1; scale = their distance/5, /8, … /1000"),
+        Property("hands the gradient on to mean and scale", _slopes, hint=NO_GRADIENT),
     ),
     mistakes=(
         Mistake("the law without open ends", "The first bin begins at −∞ and the last ends at +∞, or the levels do not "
@@ -231,10 +198,10 @@ def _table_cases(draw: Draw) -> list[dict]:
 
 
 def _table_case(draw: Draw, n: int, D: int, edges: int) -> dict:
-    """Predictions and truths of which at least two lie in every range."""
+    """Predictions, some of them beyond ±1, and truths, of which at least two lie in every range."""
     while True:
         borders = (torch.linspace(-1, 1, edges + 2)[1:-1] + draw.uniform(-0.15, 0.15, edges)).to(draw.dtype)
-        x0_hat = draw.uniform(-1, 1, n, D)
+        x0_hat = draw.uniform(-1.3, 1.3, n, D)
         x0 = x0_hat + 0.1 + draw.uniform(0.05, 0.3, n, D) * draw.normal(n, D)
         counts = [torch.bucketize(x, borders).flatten().bincount(minlength=edges + 1).min() for x in (x0, x0_hat)]
         if min(counts) >= 2:
@@ -250,21 +217,17 @@ def _pixel_by_pixel(f, x0, x0_hat, edges, beta_tilde, c):
     return f(x0, x0_hat, edges, beta_tilde, c), beta_tilde.double() + c.double() ** 2 * mse
 
 
-def _one_range(f, x0, x0_hat, edges, beta_tilde, c):
-    right = beta_tilde + c**2 * (x0 - x0_hat).square().mean()
-    return f(x0, x0_hat, edges[:0], beta_tilde, c), right.reshape(1)
-
-
 def _no_error(f, x0, x0_hat, edges, beta_tilde, c):
     return f(x0_hat, x0_hat, edges, beta_tilde, c), beta_tilde.expand(len(edges) + 1)
 
 
-def _ranged(of_error=None, binned=None, total=None):
+def _ranged(of_error=None, binned=None, total=None, inside=False):
     """The table with a part replaced: the number that stands for the errors e of a range, what the ranges are of, or
-    how β̃_t and c_t enter."""
+    how β̃_t and c_t enter; `inside` leaves predictions beyond ±1 out."""
 
     def wrong(x0, x0_hat, edges, beta_tilde, c):
         where = torch.bucketize((x0_hat if binned is None else binned(x0, x0_hat)).contiguous(), edges)
+        where[inside * (x0_hat.abs() > 1)] = -1
         e = x0 - x0_hat
         number = (lambda of_range, _: of_range.square().mean()) if of_error is None else of_error
         mse = torch.stack([number(e[where == r], e) for r in range(len(edges) + 1)])
@@ -279,29 +242,9 @@ variance_table = Exercise(
     section="5",
     title="one variance for each range",
     minutes=12,
-    difficulty=2,
-    text=r"""
-Write (5.4) for one step $t$. `x0` and `x0_hat` (n, D) hold pixels and what the network believes them to be. `edges`
-are the borders between the ranges $r$, in rising order, and `beta_tilde` and `c` are the numbers $\tilde\beta_t$ and
-$c_t$ of this step. Return a variance for each range, one more than there are edges; in each lies at least one pixel.
-It is counting, and nothing is trained.""",
-    stub='''def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
-    """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
-    return ...''',
-    hints=(
-        r"`r = torch.bucketize(x0_hat, edges)` has the shape of `x0_hat` and says in which range each pixel lies.",
-        r"`(x0 - x0_hat)[r == 0]` are the errors of the pixels in the first range. (5.4) wants the mean of their "
-        r"squares, range by range; `torch.stack` makes a tensor of the list.",
-    ),
-    solution='''def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
-    """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
-    r = torch.bucketize(x0_hat, edges)
-    mse = torch.stack([(x0 - x0_hat)[r == i].square().mean() for i in range(len(edges) + 1)])
-    return beta_tilde + c**2 * mse''',
     cases=_table_cases,
     properties=(
         Property("has the mean squared error of the pixels whose prediction lies in the range", _pixel_by_pixel),
-        Property("is (3.21), one variance for all, if there are no edges", _one_range, instead="edges = []"),
         Property("is β̃_t in every range if all predictions are right", _no_error, instead="x0 = x0_hat"),
     ),
     mistakes=(
@@ -313,6 +256,8 @@ It is counting, and nothing is trained.""",
                 lambda x0, x0_hat, edges, tilde, c: tilde + c**2 * (x0 - x0_hat).square()),
         Mistake("the table with the ranges of x₀", "The range is that of the prediction x̂₀: when the model draws, "
                 "nobody knows x₀.", "5.4", _ranged(binned=lambda x0, x0_hat: x0)),
+        Mistake("the table without predictions beyond ±1", "The first and the last range are open: a network may well "
+                "predict less than black and more than white.", "5.4", _ranged(inside=True)),
         Mistake("the table with a sum of squares", "An expectation is a mean: divide by the number of pixels in the "
                 "range.", "5.4", _ranged(lambda of_range, _: of_range.square().sum())),
         Mistake("the table divided by the number of all pixels", "The expectation is taken given that x̂₀ lies in the "
@@ -372,6 +317,14 @@ def _moved(f, m, C, m2, C2):
     return f(m, C, m2, A @ C @ A), (m - m2).square().sum() + (step @ C @ step).trace()
 
 
+def _few_images(f, *case):
+    """The covariances of 50 images have no more than 49 directions of 64."""
+    draw = Draw(4)
+    C, C2 = (draw.normal(50, 64).T.cov() for _ in range(2))
+    m, m2 = draw.normal(64), draw.normal(64)
+    return f(m, C, m2, C2), _symmetric(lambda *a: None, m, C, m2, C2)[1]
+
+
 def _like(cross=None, means=None, whole=None):
     """The distance with a part replaced: the trace of the root, what the means add, or all of it."""
 
@@ -390,26 +343,6 @@ frechet = Exercise(
     section="7",
     title="the Fréchet distance of two Gaussians",
     minutes=12,
-    difficulty=2,
-    text=r"""
-Write (5.5) for two Gaussians with means (d,) and covariances (d, d). Only the last term needs care: $(C C')^{1/2}$
-is the matrix whose square is $C C'$. It is not made by taking the roots of the entries. **Predict first:** what is
-left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?""",
-    stub='''def my_frechet(mean, cov, mean_2, cov_2):
-    """The squared Fréchet distance (5.5) of two Gaussians."""
-    return ...''',
-    hints=(
-        r"The trace of a matrix is the sum of its eigenvalues. What are the eigenvalues of a root?",
-        r"They are the roots of the eigenvalues. Those of $C C'$ are positive, but `torch.linalg.eigvals` returns "
-        r"complex numbers, because the product is not symmetric: take `.real`, and `.clamp(min=0)` against rounding.",
-    ),
-    solution='''def my_frechet(mean, cov, mean_2, cov_2):
-    """The squared Fréchet distance (5.5) of two Gaussians."""
-    trace_of_root = torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()
-    return (mean - mean_2).square().sum() + cov.trace() + cov_2.trace() - 2 * trace_of_root
-
-
-# In one dimension it is (m − m')² + (s − s')².''',
     cases=_gaussian_cases,
     properties=(
         Property("has the trace of the root of the symmetric matrix C^½ C' C^½", _symmetric,
@@ -418,6 +351,9 @@ left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?""",
                  instead="cov_2 = A cov A with a symmetric A"),
         Property("is zero from a Gaussian to itself", lambda f, m, C, m2, C2: (f(m, C, m, C), torch.zeros(())),
                  instead="mean_2 = mean; cov_2 = cov"),
+        Property("is a number for covariances without an inverse, those of 50 images in 64 features", _few_images,
+                 instead="mean = 64 numbers; cov = 64 × 64 numbers; mean_2 = 64 numbers; cov_2 = 64 × 64 numbers",
+                 hint="Eigenvalues that are zero come out as −1e-16 as well, and their root is nan: .clamp(min=0)."),
     ),
     mistakes=(
         Mistake("F with |m − m'| not squared", "The distance of the means is squared, like all of F.", "5.5",
@@ -474,17 +410,6 @@ same_n = Ordering(
     section="7",
     title="which images are farthest from real ones?",
     minutes=4,
-    difficulty=1,
-    text=r"""
-**Predict first.** Order four sets of images by their Fréchet distance (5.5) from the test images, the smallest first:
-the thousand unseen real ones; the same, each moved by one pixel; the same, blurred a little; and a hundred of the real
-ones (on average over ten choices).""",
-    stub=f"my_same_n = [...]  # the smallest first, of\n# {REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}",
-    hints=(
-        r"Three sets have the same $n$, so that only their images differ. Is the fourth one like the first?",
-        r"64 features have a covariance of 64 × 64 numbers. How well can a hundred images tell them?",
-    ),
-    solution=f"my_same_n = [{REAL!r}, {SHIFTED!r}, {BLURRED!r}, {FEW!r}]",
     values=_distances,
     backwards="That is the order from the largest distance to the smallest. (5.5) is zero for equal Gaussians.",
     reasons={
@@ -499,24 +424,3 @@ ones (on average over ten choices).""",
 )
 
 EXERCISES = (honest_bits, grey_log_prob, variance_table, frechet, same_n)
-
-PROJECT = Project(
-    notebook="05",
-    title="A fault that no score sees",
-    minutes=90,
-    text=r"""
-Four scores, and each is blind to something. Find a fault that anyone notices who looks at a thousand images, or
-a program of three lines, while Fréchet distance, coverage, labels and confidence take the images for real ones. Write
-it like those in `quality.CORRUPTIONS`, with the thousand images of `quality.unseen()`. Then
-invent a fifth score that sees it, with its floor. Then find what your score is blind to. All of this needs no
-training and no download.""",
-    rubric=(
-        "The fault is a function of images and labels, with a picture of ten digits before and after.",
-        "All four scores stand in a table beside those of the untouched images. How much the Fréchet distance varies "
-        "between random halves of the images is measured, and the fault lies within that.",
-        "The fifth score comes with its floor, what unseen real images get at the same n, and with what it says of the "
-        "four faults of section 7.",
-        "A second fault is found that the fifth score does not see, or it is argued why there is none.",
-        "One paragraph: would bits per pixel have noticed? What do they see that scores of samples do not?",
-    ),
-)

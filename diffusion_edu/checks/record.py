@@ -2,8 +2,7 @@
 
 The file is written only when a check passes on a learner's answer. It lies in the user's data directory, or where the
 environment variable DIFFUSION_EDU_PROGRESS says; set to nothing (""), it keeps no progress. Under pytest and in
-continuous integration nothing is written unless that variable asks for it. A grader names a second file in
-DIFFUSION_EDU_RESULTS, to which every judgement is appended as one line of JSON.
+continuous integration nothing is written unless that variable asks for it.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-VARIABLE, RESULTS = "DIFFUSION_EDU_PROGRESS", "DIFFUSION_EDU_RESULTS"
+VARIABLE = "DIFFUSION_EDU_PROGRESS"
 
 
 def path() -> Path | None:
@@ -64,15 +63,6 @@ def remember(key: str) -> str:
             part.unlink(missing_ok=True)
         return f"Your progress could not be kept in {file} ({error.strerror})."
     return ""
-
-
-def report(name: str, key: str, status: str, correct: bool) -> None:
-    """After a judgement: a correct answer is remembered, and a grader that asked for results gets a line."""
-    if os.environ.get(RESULTS):
-        with contextlib.suppress(OSError), open(os.environ[RESULTS], "a", encoding="utf-8") as file:
-            file.write(json.dumps({"exercise": key, "status": status}) + "\n")
-    if correct and (trouble := remember(key)):
-        print(f"{name}: {trouble}")
 
 
 def forget() -> None:
