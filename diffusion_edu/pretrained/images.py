@@ -12,12 +12,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .. import data
+from .. import data, sampling
 from ..ddpm import DDPM
 from ..evaluate import report, score_chain
 from ..images import quality
-from ..samplers import SAMPLERS
-from ..training import logs
 from ..training.runs import MIXING, Config, load, trainer
 
 STEPS = 50  # of the sampler, where nothing else is said
@@ -37,12 +35,12 @@ PROBE = {"mnist": data.MNIST.to_points, "mnist-binary": lambda images: (images.f
 def draw(
     model: nn.Module, n: int, seed: int = 0, steps: int = STEPS, block: int = 500, sampler: str = "ancestral"
 ) -> Tensor:
-    """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by a sampler (samplers.SAMPLERS) in `steps` steps
+    """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by a sampler (sampling.SAMPLERS) in `steps` steps
     whose last is x̂₀, of a VAE or HVAE down its chain, pixel noise included."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(block, n - at) for at in range(0, n, block)]
     steps = steps if isinstance(model, DDPM) else None
-    return torch.cat([logs.samples(model, size, generator, SAMPLERS[sampler], steps) for size in sizes]).clamp(-1, 1)
+    return torch.cat([sampling.draw(model, size, generator, sampler, steps) for size in sizes]).clamp(-1, 1)
 
 
 def probe(model: nn.Module, config: Config) -> float:

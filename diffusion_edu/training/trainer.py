@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from ..bound import bound
-from ..ddpm import DDPM, ImageDDPM, squared_error
+from ..ddpm import DDPM, squared_error
 from ..diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
+from ..images.ddpm import ImageDDPM
 from ..schedules import Schedule
 from . import optimisers
 from .parallel import ALONE, Processes

@@ -28,6 +28,7 @@ SUPPORT = [
     "data",
     "exact",
     "evaluate",
+    "sampling",
     "training",
     "pretrained",
     "checks",
