@@ -7,7 +7,7 @@ PARTS = {
     "The bound": ("gaussian", "observations", "bound"),
     "Noise and networks": ("schedules", "nets"),
     "Autoencoders": ("vae", "hvae"),
-    "Diffusion": ("oracles", "diffusion", "ddpm", "samplers"),
+    "Diffusion": ("oracles", "diffusion", "ddpm", "samplers", "sampling"),
     "Images": ("weights", "images"),
     "The ruler": ("data", "exact", "evaluate"),
     "Training": ("config", "training", "pretrained"),

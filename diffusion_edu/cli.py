@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .config import DATA, MODELS, Config, flag, options
 
-THE_SAMPLERS = "ancestral (default), ancestral-small, ancestral-2m, ddim or ddim-2m"  # samplers.SAMPLERS
+THE_SAMPLERS = "how the chain is run backwards, see docs/cli.md; default ancestral"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -143,7 +143,7 @@ def _sample(args: argparse.Namespace) -> None:
     import torch
 
     from . import data
-    from .samplers import SAMPLERS
+    from .sampling import draw
     from .training import logs, runs
 
     if args.n < 1:
@@ -158,7 +158,7 @@ def _sample(args: argparse.Namespace) -> None:
     if args.out.suffix == ".png" and not source.shape:
         raise ValueError(f"a .png is of images, and {config.data} has none: give a .npy file")
     generator = torch.Generator().manual_seed(args.seed)
-    x = logs.samples(model, args.n, generator, SAMPLERS[args.sampler or "ancestral"], args.sample_steps)
+    x = draw(model, args.n, generator, args.sampler or "ancestral", args.sample_steps)
     x = source.to_images(x) if source.shape else x
     if args.out.suffix == ".png":
         logs.save_png(args.out, logs.picture(x))
@@ -169,10 +169,9 @@ def _sample(args: argparse.Namespace) -> None:
 
 
 def _check_sampler(name: str | None) -> None:
-    from .samplers import SAMPLERS
+    from .sampling import sampler_of
 
-    if name is not None and name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}")
+    sampler_of(name or "ancestral")
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -232,7 +231,7 @@ def _film(args: argparse.Namespace) -> None:
     import torch
 
     from . import data, films
-    from .samplers import SAMPLERS
+    from .sampling import sampler_of
     from .training import runs
 
     films.checked_out(args.out)
@@ -253,7 +252,7 @@ def _film(args: argparse.Namespace) -> None:
         films.forward(source.sample(n, args.seed), model.schedule, draw, args.out, **settings)
     else:
         x_T = model.chain().prior().sample(generator, shape=(n,)).to(device)
-        step = SAMPLERS[args.sampler or "ancestral"]
+        step = sampler_of(args.sampler or "ancestral").step
         films.reverse(model.x0_hat, model.schedule, x_T, draw, args.out, step=step, steps=args.sample_steps, **settings)
 
 

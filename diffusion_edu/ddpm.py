@@ -13,9 +13,8 @@ In this file `alpha_bar` is a number or a tensor that broadcasts against points 
 import torch
 from torch import Tensor, nn
 
-from .diffusion import ForwardProcess, at, q_marginal
+from .diffusion import ForwardProcess, at, per_step, q_marginal
 from .gaussian import LOG_2PI
-from .observations import DiscretisedGaussian
 from .schedules import Schedule
 
 
@@ -128,44 +127,17 @@ class DDPM(nn.Module):
         alpha_bar = at(self.schedule.alpha_bar, t, xt.double())  # 1 − ᾱ would lose digits in float32
         return x0_from_eps(xt, self.eps_hat(xt, t), alpha_bar).to(xt)
 
-    def chain(self, sigma2: Tensor | None = None) -> ForwardProcess:
-        """The model as a chain for `bound.bound`; σ² as given, else its own."""
-        like = next(self.parameters())
-        sigma2 = self.sigma2 if sigma2 is None else sigma2
-        return ForwardProcess(self.schedule, self.x0_hat, sigma2, self.dim, like.dtype, device=like.device)
-
-
-class ImageDDPM(DDPM):
-    """The DDPM of images with 256 grey levels in [−1, 1]: x̂₀ stays in that range, the last step is a discretised
-    Gaussian (Ho et al. 2020, eq. 13), and σ_t² depends on x̂₀.
-
-    One σ_t² for all pixels is too much for those that are surely black and too little for an edge. So `sigma2` is
-    (T + 1, 14): a variance for each t and each range of x̂₀, the ranges narrow near black and white, where most
-    pixels lie. `training.fit_image_sigma2` sets the optimal ones.
-    """
-
-    # borders between the ranges, in grey levels: narrow near 0 and 255
-    borders = (1 / 16, 1 / 4, 1, 4, 16, 64, 128, 191, 239, 251, 254, 255 - 1 / 4, 255 - 1 / 16)
-
-    def __init__(self, eps_net: nn.Module, schedule: Schedule, dim: int):
-        super().__init__(eps_net, schedule, dim)
-        self.sigma2 = schedule.beta[:, None].repeat(1, len(self.borders) + 1)
-        self.register_buffer("edges", torch.tensor(self.borders) / 127.5 - 1, persistent=False)
-
-    def x0_hat(self, xt: Tensor, t: int | Tensor) -> Tensor:
-        """The denoiser that ε̂ stands for, like x_t, in [−1, 1]."""
-        return super().x0_hat(xt, t).clamp(-1, 1)
-
-    def ranges(self, x0_hat: Tensor) -> Tensor:
-        """The range, 0 … 13, in which each pixel of x̂₀ lies; like x̂₀."""
-        return torch.bucketize(x0_hat.contiguous(), self.edges.to(x0_hat))
+    def x0_hat_at(self, xt: Tensor, log_snr: float | Tensor) -> Tensor:
+        """The same at any λ = log SNR between the schedule's ends, a number or one for each point (`NoiseNet.at`)."""
+        alpha_bar = torch.as_tensor(log_snr, dtype=torch.float64, device=xt.device).sigmoid().unsqueeze(-1)
+        return x0_from_eps(xt, self.eps_net.at(xt, log_snr), alpha_bar).to(xt)
 
     def variance(self, t: int | Tensor, x0_hat: Tensor) -> Tensor:
-        """σ_t² of each pixel, like x̂₀."""
-        t = torch.as_tensor(t, device=x0_hat.device).unsqueeze(-1)
-        return self.sigma2[t, self.ranges(x0_hat)].to(x0_hat)
+        """σ_t², which broadcasts with x̂₀."""
+        return at(self.sigma2, t, x0_hat)
 
-    def chain(self) -> ForwardProcess:
-        """The model as a chain for `bound.bound`; its log P is that of grey levels."""
-        like, observe = next(self.parameters()), DiscretisedGaussian.on_levels
-        return ForwardProcess(self.schedule, self.x0_hat, self.variance, self.dim, like.dtype, observe, like.device)
+    def chain(self, sigma2: Tensor | None = None) -> ForwardProcess:
+        """The model as a chain for `bound.bound`; σ_t² (T + 1,) as given, else its own."""
+        like = next(self.parameters())
+        variance = self.variance if sigma2 is None else per_step(sigma2)
+        return ForwardProcess(self.schedule, self.x0_hat, variance, self.dim, like.dtype, like.device)

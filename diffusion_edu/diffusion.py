@@ -109,56 +109,17 @@ def denoising_error(x0: Tensor, schedule: Schedule, denoiser: Denoiser, generato
 
 # --- the bound, regrouped by Bayes' rule into terms with a closed form ---
 
-# σ_t² at each t, (T + 1,), or a function (t, x̂₀) → σ², like x̂₀, where each coordinate has its own
-Sigma2 = Tensor | Callable[[int | Tensor, Tensor], Tensor]
+Variance = Callable[[int | Tensor, Tensor], Tensor]  # (t, x̂₀) → σ_t², which broadcasts with x̂₀
 
 
-def reverse_step(schedule: Schedule, t: int | Tensor, xt: Tensor, x0_hat: Tensor, sigma2: Sigma2) -> Gaussian:
+def per_step(sigma2: Tensor) -> Variance:
+    """One σ_t² for each step, `sigma2` (T + 1,), as the function that a reverse step takes."""
+    return lambda t, x0_hat: at(sigma2, t, x0_hat)
+
+
+def reverse_step(schedule: Schedule, t: int | Tensor, xt: Tensor, x0_hat: Tensor, variance: Variance) -> Gaussian:
     """p(x_{t−1} | x_t) = N(μ̃_t(x_t, x̂₀), σ_t²), for t ≥ 1; at t = 1 it is the decoder p(x₀ | x₁)."""
-    var = sigma2(t, x0_hat) if callable(sigma2) else at(sigma2, t, xt)
-    return Gaussian(posterior_mean(schedule, t, xt, x0_hat), var)
-
-
-def as_it_is(p: Gaussian) -> Gaussian:
-    """The decoder of points: the Gaussian of the last reverse step itself."""
-    return p
-
-
-def L_term(
-    schedule: Schedule, t: int, x0: Tensor, xt: Tensor, x0_hat: Tensor, sigma2: Sigma2, observe=as_it_is
-) -> Tensor:
-    """What step t adds to the negative bound, nats per data point (Ho et al. 2020, eq. 5):
-    L_{t−1} = KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, L₀ = −log p(x₀|x₁) for t = 1. `observe` makes the
-    decoder of the Gaussian of the last step, for grey levels a discretised one (`ImageDDPM.chain`)."""
-    p = reverse_step(schedule, t, xt, x0_hat, sigma2)
-    if t == 1:
-        return -observe(p).log_prob(x0)
-    return kl(q_posterior(schedule, t, xt, x0), p)
-
-
-@torch.no_grad()
-def closed_form_terms(
-    x0: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Sigma2, generator=None, observe=as_it_is
-) -> Tensor:
-    """L₀, L₁, …, L_{T−1}, L_T down the rows, (T + 1, n), nats per data point, one fresh x_t ~ q(x_t|x₀) per
-    term. Their sum over rows estimates −log p(x₀)'s bound; each L_{t−1} alone has no noise but that of x_t."""
-    terms = []
-    for t in range(1, schedule.T + 1):
-        xt = q_marginal(schedule, t, x0).sample(generator)
-        terms.append(L_term(schedule, t, x0, xt, denoiser(xt, t), sigma2, observe))
-    return torch.stack([*terms, schedule.L_T(x0)])
-
-
-def sampled_term(x0: Tensor, t: Tensor, eps: Tensor, schedule: Schedule, denoiser: Denoiser, sigma2: Tensor) -> Tensor:
-    """The term of step t[i] for each data point i, (n,), nats: T times its mean over uniform t, plus L_T, is
-    the negative bound. t: (n,) in 1 … T; eps: the noise of x_t, like x0."""
-    t = t.to(x0.device)
-    xt = q_marginal(schedule, t, x0).at(eps)
-    p = reverse_step(schedule, t, xt, denoiser(xt, t), sigma2)
-    first = (t == 1).unsqueeze(-1)
-    safe = torch.where(first, at(sigma2, t, x0), at(schedule.beta_tilde, t, x0))  # never 0, unused at t = 1
-    posterior = Gaussian(posterior_mean(schedule, t, xt, x0), safe)
-    return torch.where(t == 1, -p.log_prob(x0), kl(posterior, p))
+    return Gaussian(posterior_mean(schedule, t, xt, x0_hat), variance(t, x0_hat))
 
 
 @dataclass(frozen=True)
@@ -166,15 +127,14 @@ class ForwardProcess:
     """Diffusion as a chain that `bound.bound` scores: q adds noise, p is the reverse step.
 
     It is the hierarchical VAE with z_t = x_t, nothing learned in q, and one denoiser for all levels.
-    `dim` is D, the size of a data point; `observe` as in `L_term`.
+    `dim` is D, the size of a data point.
     """
 
     schedule: Schedule
     denoiser: Denoiser
-    sigma2: Sigma2
+    variance: Variance
     dim: int = 2
     dtype: torch.dtype = torch.float64
-    observe: Callable[[Gaussian], Distribution] = as_it_is
     device: torch.device | str = "cpu"
 
     @property
@@ -184,14 +144,41 @@ class ForwardProcess:
     def q(self, t: int, z_prev: Tensor) -> Gaussian:
         return q_step(self.schedule, t, z_prev)
 
-    def p(self, t: int, z_next: Tensor) -> Distribution:
+    def p(self, t: int | Tensor, z_next: Tensor) -> Distribution:
         """p(x_t | x_{t+1}), the reverse step from t + 1."""
-        p = reverse_step(self.schedule, t + 1, z_next, self.denoiser(z_next, t + 1), self.sigma2)
-        return p if t else self.observe(p)
+        return reverse_step(self.schedule, t + 1, z_next, self.denoiser(z_next, t + 1), self.variance)
 
     def prior(self) -> Gaussian:
         zero = torch.zeros(self.dim, dtype=self.dtype, device=self.device)
         return Gaussian(zero, torch.ones_like(zero))
+
+
+def L_term(schedule: Schedule, t: int, x0: Tensor, xt: Tensor, p: Distribution) -> Tensor:
+    """What step t adds to the negative bound, nats per data point, p being the model's p(x_{t−1}|x_t) (Ho et al. 2020,
+    eq. 5): L_{t−1} = KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, L₀ = −log p(x₀|x₁) for t = 1."""
+    return -p.log_prob(x0) if t == 1 else kl(q_posterior(schedule, t, xt, x0), p)
+
+
+@torch.no_grad()
+def closed_form_terms(x0: Tensor, chain: ForwardProcess, generator=None) -> Tensor:
+    """L₀, L₁, …, L_{T−1}, L_T down the rows, (T + 1, n), nats per data point, one fresh x_t ~ q(x_t|x₀) per
+    term. Their sum over rows estimates −log p(x₀)'s bound; each L_{t−1} alone has no noise but that of x_t."""
+    terms, schedule = [], chain.schedule
+    for t in range(1, schedule.T + 1):
+        xt = q_marginal(schedule, t, x0).sample(generator)
+        terms.append(L_term(schedule, t, x0, xt, chain.p(t - 1, xt)))
+    return torch.stack([*terms, schedule.L_T(x0)])
+
+
+def sampled_term(x0: Tensor, t: Tensor, eps: Tensor, chain: ForwardProcess) -> Tensor:
+    """The term of step t[i] for each data point i, (n,), nats: T times its mean over uniform t, plus L_T, is
+    the negative bound. t: (n,) in 1 … T; eps: the noise of x_t, like x0."""
+    t, schedule = t.to(x0.device), chain.schedule
+    xt = q_marginal(schedule, t, x0).at(eps)
+    p = chain.p(t - 1, xt)
+    safe = torch.where((t == 1).unsqueeze(-1), p.var, at(schedule.beta_tilde, t, x0))  # never 0, unused at t = 1
+    posterior = Gaussian(posterior_mean(schedule, t, xt, x0), safe)
+    return torch.where(t == 1, -p.log_prob(x0), kl(posterior, p))
 
 
 def forward_path(x0: Tensor, schedule: Schedule, generator=None):

@@ -146,8 +146,7 @@ def terms_by_t(
     for t, chosen in enumerate(order, start=1):
         x0 = x[chosen]
         xt = q_marginal(chain.schedule, t, x0).sample(generator)
-        x0_hat = chain.denoiser(xt, t)
-        terms.append(L_term(chain.schedule, t, x0, xt, x0_hat, chain.sigma2, chain.observe).double())
+        terms.append(L_term(chain.schedule, t, x0, xt, chain.p(t - 1, xt)).double())
     summary = [mean_and_error(term) for term in (*terms, chain.schedule.L_T(x).double())]
     means, errors = torch.tensor(summary, dtype=torch.float64).T
     return means, errors

@@ -23,7 +23,7 @@ from .data import Data, SwissRoll
 from .diffusion import forward_path
 from .oracles import Denoiser
 from .plots import EXTRA, LIMIT, MODEL, Q
-from .samplers import SAMPLERS, Step, reverse_path
+from .samplers import ANCESTRAL, Step, reverse_path
 from .schedules import Schedule
 
 Frame = tuple[int, Tensor]
@@ -73,7 +73,7 @@ def reverse(
     draw: Draw,
     out: Path,
     frames: int = 100,
-    step: Step = SAMPLERS["ancestral"],
+    step: Step = ANCESTRAL,
     steps: int | None = None,
     generator: torch.Generator | None = None,
     poster: float = 0.8,

@@ -1,33 +1,35 @@
-"""Running the chain backwards: one-line steps and one loop that yields every x_t.
+"""Running the chain backwards: formulas of one line, and one loop that yields every x_t.
 
-A step is a function (schedule, t, x_t, x̂₀, ε) → x_{t−1}; the loop asks the denoiser for x̂₀ and hands over
-the noise. Denoiser and steps know nothing of each other, so every sampler runs with an exact denoiser
-or with a network, over all T times or over S of them.
+A formula is a function (schedule, t, x_t, x̂₀, ε) → x_{t−1}. A step is what the loop calls: it asks the denoiser, once
+or oftener, and may carry something on to the next step. Denoiser and steps know nothing of each other, so every
+sampler runs with an exact denoiser or with a network, over all T times or over S of them.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .diffusion import at, posterior_mean, sigma2_beta, sigma2_beta_tilde
+from .diffusion import at, posterior_mean, sigma2_beta
 from .gaussian import randn
 from .oracles import Denoiser
 from .schedules import Schedule
 
-Step = Callable[[Schedule, int, Tensor, Tensor, Tensor], Tensor]
+Formula = Callable[[Schedule, int, Tensor, Tensor, Tensor], Tensor]
+# (schedule, t, x_t, denoiser, ε, state) → (x_{t−1}, state): the denoiser answers at the times of this schedule, and the
+# state is what the last step returned, None at first
+Step = Callable[[Schedule, int, Tensor, Denoiser, Tensor, Any], tuple[Tensor, Any]]
 
 
-def ancestral(sigma2: Callable[[Schedule], Tensor] | Tensor = sigma2_beta) -> Step:
-    """x_{t−1} = μ̃_t(x_t, x̂₀) + σ_t ε (Ho et al. 2020, Algorithm 2). `sigma2` is a tensor (T + 1,) for the
-    schedule that is run, or a function of it such as `sigma2_beta`."""
+def ancestral(sigma2: Callable[[Schedule], Tensor] = sigma2_beta) -> Formula:
+    """x_{t−1} = μ̃_t(x_t, x̂₀) + σ_t ε (Ho et al. 2020, Algorithm 2). `sigma2` gives the σ_t², (T + 1,), of the schedule
+    that is run."""
 
-    def step(schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) -> Tensor:
-        var = sigma2(schedule) if callable(sigma2) else sigma2
-        return posterior_mean(schedule, t, xt, x0_hat) + at(var, t, xt).sqrt() * eps
+    def formula(schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) -> Tensor:
+        return posterior_mean(schedule, t, xt, x0_hat) + at(sigma2(schedule), t, xt).sqrt() * eps
 
-    return step
+    return formula
 
 
 def ddim(schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) -> Tensor:
@@ -38,35 +40,37 @@ def ddim(schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) ->
     return at(signal, t - 1, xt) * x0_hat + at(noise, t - 1, xt) * eps_hat
 
 
-@dataclass(frozen=True)
-class SecondOrder:
-    """The same step with a better x̂₀. A step takes x̂₀ as fixed, while it would go on changing. For this one
-    `reverse_path` continues it to the middle of the step, `half_a_step_on`: the denoiser is asked no more often, and
-    the error falls with the square of the step. Of `ancestral` with σ² = β̃ it makes SDE-DPM-Solver++(2M), of `ddim`
-    DPM-Solver++(2M) (Lu et al. 2022)."""
+def first_order(formula: Formula) -> Step:
+    """The formula with x̂₀ = x̂₀(x_t, t)."""
 
-    step: Step
+    def step(schedule: Schedule, t: int, xt: Tensor, denoiser: Denoiser, eps: Tensor, state: None):
+        return formula(schedule, t, xt, denoiser(xt, t), eps), None
 
-    def __call__(self, schedule: Schedule, t: int, xt: Tensor, x0_hat: Tensor, eps: Tensor) -> Tensor:
-        return self.step(schedule, t, xt, x0_hat, eps)
+    return step
 
 
-def half_a_step_on(schedule: Schedule, t: int, x0_hat: Tensor, before: Tensor | None) -> Tensor:
-    """x̂₀ halfway from t to t − 1, like x̂₀: on the straight line, in log SNR, through its values at t + 1, `before`, and
-    at t. It is x̂₀ itself if there is no value before, and at t = 1, whose step ends where log SNR is infinite."""
-    if before is None or t == 1:
+ANCESTRAL = first_order(ancestral())
+
+
+def second_order(formula: Formula) -> Step:
+    """The formula with a better x̂₀. It takes x̂₀ as fixed, while x̂₀ would go on changing. Here it is continued to the
+    middle of the step: the denoiser is asked no more often, and the error falls with the square of the step. Of
+    `ancestral` with σ² = β̃ this makes SDE-DPM-Solver++(2M), of `ddim` DPM-Solver++(2M) (Lu et al. 2022)."""
+
+    def step(schedule: Schedule, t: int, xt: Tensor, denoiser: Denoiser, eps: Tensor, x0_prev: Tensor | None):
+        x0_hat = denoiser(xt, t)
+        return formula(schedule, t, xt, extrapolate_x0(schedule, t, x0_hat, x0_prev), eps), x0_hat
+
+    return step
+
+
+def extrapolate_x0(schedule: Schedule, t: int, x0_hat: Tensor, x0_prev: Tensor | None) -> Tensor:
+    """x̂₀ halfway from t to t − 1, like x̂₀: on the straight line, in log SNR, through its values at t + 1, `x0_prev`,
+    and at t. It is x̂₀ itself if there is no value before, and at t = 1, whose step ends where log SNR is infinite."""
+    if x0_prev is None or t == 1:
         return x0_hat
     step, last = schedule.log_snr[t - 1] - schedule.log_snr[t], schedule.log_snr[t] - schedule.log_snr[t + 1]
-    return x0_hat + (step / (2 * last)).to(x0_hat) * (x0_hat - before)
-
-
-SAMPLERS = {
-    "ancestral": ancestral(),
-    "ancestral-small": ancestral(sigma2_beta_tilde),
-    "ancestral-2m": SecondOrder(ancestral(sigma2_beta_tilde)),
-    "ddim": ddim,
-    "ddim-2m": SecondOrder(ddim),
-}
+    return x0_hat + (step / (2 * last)).to(x0_hat) * (x0_hat - x0_prev)
 
 
 @torch.no_grad()
@@ -74,7 +78,7 @@ def reverse_path(
     denoiser: Denoiser,
     schedule: Schedule,
     x_T: Tensor,
-    step: Step = SAMPLERS["ancestral"],
+    step: Step = ANCESTRAL,
     steps: int | None = None,
     generator: torch.Generator | None = None,
     start: int | None = None,
@@ -91,15 +95,11 @@ def reverse_path(
         raise ValueError(
             f"start must be one of the {sub.T} times that are visited, from {times[1]} to {schedule.T}, got {start}"
         )
-    xt = x_T
+    xt, state = x_T, None
     yield start, xt
-    before = None
     for i in range(times.tolist().index(start), 0, -1):
-        x0_hat = denoiser(xt, int(times[i]))
-        if isinstance(step, SecondOrder):
-            x0_hat, before = half_a_step_on(sub, i, x0_hat, before), x0_hat
         eps = randn(xt.shape, generator, like=xt) if i > 1 else torch.zeros_like(xt)
-        xt = step(sub, i, xt, x0_hat, eps)
+        xt, state = step(sub, i, xt, lambda x, j: denoiser(x, int(times[j])), eps, state)
         yield int(times[i - 1]), xt
 
 

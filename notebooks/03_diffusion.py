@@ -552,7 +552,7 @@ assert diffusion.sigma2_beta_tilde(constant)[1] == constant.beta_tilde[2] > 0
 # scores a diffusion model, and 1,000 levels are as good to it as three.
 
 # %%
-chain = diffusion.ForwardProcess(cosine, denoiser, sigma2=cosine.beta)
+chain = diffusion.ForwardProcess(cosine, denoiser, diffusion.per_step(cosine.beta))
 with torch.no_grad():
     b = bound(x, chain, seeded(3))
 for name, term in {"reconstruction": b.reconstruction, "consistency, 999 levels": b.consistency.sum(0), "prior matching": b.prior, "ELBO": b.elbo}.items():  # fmt: skip
@@ -606,7 +606,7 @@ assert -4 * se < gap < 0.03
 
 # %%
 s30 = schedules.cosine(30)
-chain30 = diffusion.ForwardProcess(s30, exact_denoiser(roll, s30.alpha_bar), s30.beta)
+chain30 = diffusion.ForwardProcess(s30, exact_denoiser(roll, s30.alpha_bar), diffusion.per_step(s30.beta))
 path = [xt for _, xt in diffusion.forward_path(x, s30, seeded(4))]
 total = diffusion.q_marginal(s30, 30, x).log_prob(path[30]) - chain30.prior().log_prob(path[30])  # L_T
 for t in range(2, 31):  # L_{t−1}
@@ -633,7 +633,7 @@ torch.testing.assert_close(total, -bound(x, chain30, seeded(4)).elbo)
 
 # %%
 n = 1000
-terms = diffusion.closed_form_terms(x[:n], cosine, denoiser, cosine.beta, seeded(5))
+terms = diffusion.closed_form_terms(x[:n], chain, seeded(5))
 estimates = {"log ratios (3.11)": -b.elbo[:n], "closed forms (3.16)": terms.sum(0)}
 estimates["difference"] = estimates["log ratios (3.11)"] - estimates["closed forms (3.16)"]
 for name, values in estimates.items():
@@ -721,10 +721,11 @@ checks.kl_term(my_kl_term)
 guess, factors = torch.zeros_like(x), {}
 for t in (2, 100, 900):
     xt = diffusion.q_marginal(cosine, t, x).sample(seeded(6))
-    right = diffusion.L_term(cosine, t, x, xt, guess, cosine.beta_tilde)
+    p = diffusion.reverse_step(cosine, t, xt, guess, diffusion.per_step(cosine.beta_tilde))
+    right = diffusion.L_term(cosine, t, x, xt, p)
     factors[t] = 0.5 * (cosine.snr[t - 1] - cosine.snr[t])
     torch.testing.assert_close(right, factors[t] * (x - guess).square().sum(-1))
-    p = diffusion.reverse_step(cosine, t, xt, denoiser(xt, t), cosine.beta)
+    p = diffusion.reverse_step(cosine, t, xt, denoiser(xt, t), diffusion.per_step(cosine.beta))
     slip = gaussian.kl(diffusion.q_marginal(cosine, t - 1, x), p).mean()
     kl = gaussian.kl(diffusion.q_posterior(cosine, t, xt, x), p).mean()
     print(f"t = {t:3}: factor {factors[t]:10.4f},   KL with the exact denoiser {kl:.5f} nats, with 001's q(x_τ₋₁|x₀) {slip:.2f}")
@@ -826,15 +827,16 @@ assert (ratio_std / kl_std).median() > 100
 # The closed forms come twice: with a fresh $x_t$ per term, as `closed_form_terms` has them, and along one path, as `bound` walks it.
 
 # %%
-def kl_along_path(x, schedule, denoiser, sigma2, generator):
+def kl_along_path(x, chain, generator):
     """The terms of (3.16) at the x_t of one path per point, (T + 1, n)."""
+    schedule = chain.schedule
     steps = diffusion.forward_path(x, schedule, generator)
-    rows = [diffusion.L_term(schedule, t, x, xt, denoiser(xt, t), sigma2) for t, xt in steps if t > 0]
+    rows = [diffusion.L_term(schedule, t, x, xt, chain.p(t - 1, xt)) for t, xt in steps if t > 0]
     return torch.stack([*rows, schedule.L_T(x)])
 
 
 n_path = 500
-along = kl_along_path(x[:n_path], cosine, denoiser, cosine.beta, seeded(3))
+along = kl_along_path(x[:n_path], chain, seeded(3))
 whole = {
     "log ratios, one path": log_p - b.elbo,
     "KLs, a fresh x_t each": log_p[:n] + terms.sum(0),
@@ -879,10 +881,11 @@ assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
 # %%
 normal = oracles.gaussian([0.0, 0.0], 0.25)
 exact_mse = 1 / (4 + s100.snr)
-sigma2, best = diffusion.sigma2_optimal(s100, exact_mse), exact_denoiser(normal, s100.alpha_bar)
+variance = diffusion.per_step(diffusion.sigma2_optimal(s100, exact_mse))
+normal_chain = diffusion.ForwardProcess(s100, exact_denoiser(normal, s100.alpha_bar), variance)
 y = normal.sample(1000, seed=3)
-ratios = normal.log_prob(y) - evaluate.score_chain(y, diffusion.ForwardProcess(s100, best, sigma2), seeded(7)).elbo
-kls = normal.log_prob(y) + diffusion.closed_form_terms(y, s100, best, sigma2, seeded(7)).sum(0)
+ratios = normal.log_prob(y) - evaluate.score_chain(y, normal_chain, seeded(7)).elbo
+kls = normal.log_prob(y) + diffusion.closed_form_terms(y, normal_chain, seeded(7)).sum(0)
 print(f"gap of log ratios below 1e-4 at every point: {bool((ratios.abs() < 1e-4).all())};   KLs scatter by {kls.std():.2f} nats")
 assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 
@@ -993,7 +996,8 @@ def price(schedule, sigma2, mse):
 d100 = exact_denoiser(roll, s100.alpha_bar)
 mse[s100] = diffusion.denoising_error(fresh, s100, d100, seeded(22))
 choices = {"β": s100.beta, "β̃": diffusion.sigma2_beta_tilde(s100), "best": diffusion.sigma2_optimal(s100, mse[s100])}
-elbo = {k: evaluate.score_chain(x, diffusion.ForwardProcess(s100, d100, v), seeded(8)).elbo for k, v in choices.items()}
+chains = {k: diffusion.ForwardProcess(s100, d100, diffusion.per_step(v)) for k, v in choices.items()}
+elbo = {k: evaluate.score_chain(x, chain, seeded(8)).elbo for k, chain in chains.items()}
 for name, sigma2 in choices.items():
     gap, (mean, se) = (log_p - elbo[name]).mean(), evaluate.mean_and_error(elbo["best"] - elbo[name])
     print(f"σ² = {name:5} gap {gap:.3f} nats,  worse than the best by {mean:.3f} ± {se:.3f},  by (3.22) {price(s100, sigma2, mse[s100]):.3f}")
@@ -1048,7 +1052,7 @@ def gaps(schedule, n):
     d = exact_denoiser(roll, schedule.alpha_bar)
     if schedule not in mse:
         mse[schedule] = diffusion.denoising_error(fresh, schedule, d, seeded(23))
-    chain = diffusion.ForwardProcess(schedule, d, schedule.beta)
+    chain = diffusion.ForwardProcess(schedule, d, diffusion.per_step(schedule.beta))
     gap, se = evaluate.gap(evaluate.score_chain(x[:n], chain, seeded(9)), log_p[:n])
     prices = [price(schedule, s2, mse[schedule]) for s2 in (schedule.beta, diffusion.sigma2_beta_tilde(schedule))]
     return gap - prices[0], gap, gap - prices[0] + prices[1], se

@@ -356,7 +356,8 @@ for sigma2 in sigmas.values():
     w, C = ddpm.eps_weight(S, sigma2), ddpm.loss_constant(S, sigma2, dim=2)
     for t in range(1, S.T + 1):
         xt, target = xt_all[t - 1], exact_all[t - 1]
-        term = diffusion.L_term(S, t, x0_all, xt, ddpm.x0_from_eps(xt, target, ab[t]), sigma2)
+        p = diffusion.reverse_step(S, t, xt, ddpm.x0_from_eps(xt, target, ab[t]), diffusion.per_step(sigma2))
+        term = diffusion.L_term(S, t, x0_all, xt, p)
         torch.testing.assert_close(w[t] * square(eps_all[t - 1] - target) + C[t], term, rtol=1e-7, atol=1e-8)
 print(f"{len(sigmas)} × {S.T} terms agree, t = 1 included")
 
@@ -367,7 +368,7 @@ print(f"{len(sigmas)} × {S.T} terms agree, t = 1 included")
 t = torch.randint(1, S.T + 1, (1000,), generator=seeded(2))
 eps32 = torch.randn(1000, 2, generator=seeded(3))
 batch = points[:1000]
-kl_form = diffusion.sampled_term(batch, t, eps32, S, net.x0_hat, S.beta)
+kl_form = diffusion.sampled_term(batch, t, eps32, net.chain(S.beta))
 eps_form = ddpm.weighted_loss(batch, t, eps32, net.eps_hat, S, S.beta)
 torch.testing.assert_close(eps_form, kl_form, rtol=1e-3, atol=1e-3)  # single precision
 
@@ -709,7 +710,7 @@ def learned(xt, t):
 
 x = roll.sample(1000, seed=1_000_000)
 log_p, exact = roll.log_prob(x), exact_denoiser(roll, ab)
-chain_exact, chain_net = (diffusion.ForwardProcess(S, denoiser, net.sigma2) for denoiser in (exact, learned))
+chain_exact, chain_net = (diffusion.ForwardProcess(S, denoiser, net.variance) for denoiser in (exact, learned))
 b_exact, b_net = (evaluate.score_chain(x, chain, seeded(7)) for chain in (chain_exact, chain_net))
 
 # %%
@@ -836,11 +837,13 @@ assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["me
 # first:** what does it win with 10 steps, and what with 100? In each place of the table stand the share off the roll and the mean $\log p$.
 
 # %%
+from diffusion_edu.sampling import SAMPLERS
+
 print(f"{'steps:':14}       10              30             100")
 found = {}
 for name, how in {"ancestral": "σ² = β", "ancestral-small": "β̃", "ancestral-2m": "β̃ and (4.20)"}.items():
     for steps in (10, 30, 100):
-        x = samplers.sample(net.x0_hat, S, x_T, step=samplers.SAMPLERS[name], steps=steps, generator=seeded(4))
+        x = samplers.sample(net.x0_hat, S, x_T, step=SAMPLERS[name].step, steps=steps, generator=seeded(4))
         found[name, steps] = evaluate.share_off(x, roll), evaluate.mean_log_prob(x, roll)
     print(f"{how:14}", "   ".join(f"≈ {100 * off:.1f} %, ≈ {log_p:.2f}" for (who, _), (off, log_p) in found.items() if who == name))
 for steps in (10, 30):
@@ -1176,7 +1179,7 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 # | $\sigma_t^2$ | `sigma2_beta`, `sigma2_beta_tilde`, `sigma2_optimal` | `diffusion.py` |
 # | $\mathbb{E}[\varepsilon \mid x_t]$ | `Mixture.eps_mean` | `oracles.py` |
 # | $t \sim$ | `uniform_t`, `mixed_t` | `losses.py` |
-# | (4.19), (4.20) | `ancestral_step`, `reverse_path`, `SecondOrder` | `ddpm.py`, `samplers.py` |
+# | (4.19), (4.20) | `ancestral_step`, `reverse_path`, `second_order` | `ddpm.py`, `samplers.py` |
 #
 # **The way on.** Notebook 05 takes the three models of this course to images, and the bound with them. Beyond the course the score (4.16)
 # leads to Langevin dynamics and to stochastic differential equations, log SNR (4.14) to variational diffusion models

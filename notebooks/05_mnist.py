@@ -42,6 +42,7 @@ import torch
 from diffusion_edu import bound, checks, diffusion, evaluate, observations, plots, pretrained, samplers
 from diffusion_edu.data import MNIST, BinaryMNIST
 from diffusion_edu.images import lenet, quality
+from diffusion_edu.images.ddpm import grey_step
 
 # %% [markdown]
 # Here is the goal. The upper half are test images. The lower half are samples, drawn now, in a hundred steps, by the best
@@ -445,10 +446,11 @@ pixel, with_one = torch.zeros(x.numel()), 0.0
 for t in range(1, 31):
     xt = diffusion.q_marginal(S, t, x).sample(seeded(t))
     x0_hat = ddpm.x0_hat(xt, t)
-    one_by_one = (v.reshape(-1, 1) for v in (x, xt, x0_hat))
-    pixel += diffusion.L_term(S, t, *one_by_one, chain.sigma2, chain.observe)
+    one, one_t, one_hat = (v.reshape(-1, 1) for v in (x, xt, x0_hat))  # each pixel a point of its own
+    pixel += diffusion.L_term(S, t, one, one_t, grey_step(S, t, one_t, one_hat, ddpm.variance))
     mse = (x - x0_hat).square().mean().expand(S.T + 1).double()
-    with_one += diffusion.L_term(S, t, x, xt, x0_hat, diffusion.sigma2_optimal(S, mse), chain.observe).mean().item()
+    p = grey_step(S, t, xt, x0_hat, diffusion.per_step(diffusion.sigma2_optimal(S, mse)))
+    with_one += diffusion.L_term(S, t, x, xt, p).mean().item()
 table, one_each_step = (MNIST.bits_per_dim(nats) for nats in (pixel.sum().item() / len(x), with_one))
 print(f"30 steps:  table ≈ {table:.2f},   one σ² per step ≈ {one_each_step:.2f} bits per pixel")
 assert table < 0.85 * one_each_step
@@ -1257,7 +1259,7 @@ print("\n".join(grey["ddpm"]["commands"]))
 # | $P(x \mid z)$, binary and grey | `Bernoulli`, `DiscretisedLogistic`, `DiscretisedGaussian` | `observations.py` |
 # | $q$, $p$ of images | `ConvGaussianNet`, `ConvStepNet`, `ConvBernoulliNet`, `ConvLogisticNet` | `convnets.py` |
 # | $\varepsilon_\theta(x_t, t)$ of images | `UNet`, `Mixing`, `alike` | `convnets.py`, `filters.py` |
-# | $\sigma_t^2(\hat x_0)$ | `ImageDDPM`, `variance`, `fit_image_sigma2` | `ddpm.py`, `trainer.py` |
+# | $\sigma_t^2(\hat x_0)$ | `ImageDDPM`, `variance`, `fit_image_sigma2` | `images/ddpm.py`, `trainer.py` |
 # | $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ | `min_snr`, `eps_loss` | `trainer.py` |
 # | $L_0, \dots, L_T$ | `terms_by_t` | `evaluate.py` |
 # | $-\log P(x)$ by importance | `importance_gain`, `importance_weighted` | `evaluate.py`, `bound.py` |

@@ -29,7 +29,7 @@ def make(folder: Path = FOLDER) -> None:
         settings["generator"] = seeded(2)
         films.reverse(model.x0_hat, model.schedule, x_T, few, folder / f"ancestral.{end}", **settings)
         x_T = torch.randn(1500, 2, generator=seeded(0))
-        settings = {"step": samplers.ddim, "frames": 100, "fps": 20}
+        settings = {"step": samplers.first_order(samplers.ddim), "frames": 100, "fps": 20}
         films.reverse(model.x0_hat, model.schedule, x_T, many, folder / f"reverse.{end}", **settings)
     x_T, small = torch.randn(600, 2, generator=seeded(0)), films.draw_points(colours, size=240, radius=1.6)
     settings |= {"frames": 40, "fps": 10}

@@ -142,8 +142,8 @@ MUTANTS = [
         ("optimal σ² with c₀ for c₀²", "schedule.beta_tilde + c0**2 * x0_mse", "schedule.beta_tilde + c0 * x0_mse"),
         (
             "KL the wrong way round in L_{t−1}",
-            "return kl(q_posterior(schedule, t, xt, x0), p)",
-            "return kl(p, q_posterior(schedule, t, xt, x0))",
+            "else kl(q_posterior(schedule, t, xt, x0), p)",
+            "else kl(p, q_posterior(schedule, t, xt, x0))",
         ),
         (
             "the chain shifted by one",
@@ -218,18 +218,19 @@ MUTANTS = [
         ("noise at the last step", "if i > 1 else", "if i > 0 else"),
         ("a start that is not heeded", "times.tolist().index(start)", "sub.T"),
         ("any start allowed", "if start not in times[1:]:", "if start > schedule.T:"),
-        ("the denoiser asked at the short schedule's time", "denoiser(xt, int(times[i]))", "denoiser(xt, i)"),
+        ("the denoiser asked at the short schedule's time", "denoiser(x, int(times[j]))", "denoiser(x, j)"),
         (
             "the full schedule's steps at the kept times",
-            "step(sub, i, xt, x0_hat, eps)",
-            "step(schedule, i, xt, x0_hat, eps)",
+            "step(sub, i, xt, lambda",
+            "step(schedule, i, xt, lambda",
         ),
-        ("σ² for σ", "at(var, t, xt).sqrt() * eps", "at(var, t, xt) * eps"),
+        ("σ² for σ", "at(sigma2(schedule), t, xt).sqrt() * eps", "at(sigma2(schedule), t, xt) * eps"),
         ("DDIM's signal one step late", "return at(signal, t - 1, xt) * x0_hat", "return at(signal, t, xt) * x0_hat"),
         ("x̂₀ a whole step on", "(step / (2 * last))", "(step / last)"),
-        ("x̂₀ half a step back", "* (x0_hat - before)", "* (before - x0_hat)"),
+        ("x̂₀ half a step back", "* (x0_hat - x0_prev)", "* (x0_prev - x0_hat)"),
         ("steps of even length taken for granted", "(step / (2 * last)).to(x0_hat)", "0.5"),
-        ("what was continued remembered", "sub, i, x0_hat, before), x0_hat", "sub, i, x0_hat, before), before"),
+        ("the first x̂₀ remembered for good", "x0_hat, x0_prev), eps), x0_hat", "x0_hat, x0_prev), eps), x0_prev"),
+        ("a state that is lost", "denoiser(x, int(times[j])), eps, state)", "denoiser(x, int(times[j])), eps, None)"),
     ),
     *_of(
         "nets",
@@ -308,11 +309,22 @@ MUTANTS = [
     *_of(
         "training/logs",
         ("pictures by columns", ".transpose(1, 2).reshape(rows", ".transpose(0, 1).reshape(rows"),
-        (
-            "pictures that start from other noise",
-            "shape=(n,))\n    return sample(",
-            "shape=(n + 1,))[1:]\n    return sample(",
-        ),
+    ),
+    *_of(
+        "sampling",
+        ("samples that start from other noise", "generator, shape=(n,))", "generator, shape=(n + 1,))[1:]"),
+        ("all the steps where some were asked for", "steps=steps, generator", "steps=None, generator"),
+        tests=("test_logs.py::test_samples_of_a_ddpm_come_from_its_reverse_process",),
+    ),
+    *_of(
+        "sampling",
+        ("a call that is not counted", "Sampler(second_order(ddim), calls=1)", "Sampler(second_order(ddim), calls=2)"),
+        tests=("test_samplers.py",),
+    ),
+    *_of(
+        "ddpm",
+        ("SNR for ᾱ at a level", ".sigmoid().unsqueeze(-1)\n", ".exp().unsqueeze(-1)\n"),
+        tests=("test_noise_level.py",),
     ),
     *_of(
         "pretrained/publish",
@@ -410,13 +422,13 @@ MUTANTS = [
         ("waves damped by the square root", "((omega * noise) ** 2) / 2", "((omega * noise) ** 2) / 4"),
     ),
     *_of(
-        "ddpm",
+        "images/ddpm",
         ("x̂₀ of an image out of its range", "super().x0_hat(xt, t).clamp(-1, 1)", "super().x0_hat(xt, t)"),
         ("the next step's variance", "self.sigma2[t, self.ranges(x0_hat)]", "self.sigma2[t - 1, self.ranges(x0_hat)]"),
         (
             "grey levels scored by a density",
-            "parameters()), DiscretisedGaussian.on_levels",
-            "parameters()), lambda p: p",
+            "return p if t > 1 else DiscretisedGaussian.on_levels(p)",
+            "return p",
         ),
         tests=("test_image_ddpm.py",),
     ),

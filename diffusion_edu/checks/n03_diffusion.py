@@ -359,12 +359,12 @@ def _scatter() -> dict[str, float]:
     data, s, seeded = oracles.gaussian([0.0, 0.0], 0.25), schedules.cosine(30), torch.Generator().manual_seed
     denoiser, x = oracles.exact_denoiser(data, s.alpha_bar), data.sample(300, seed=3)
     sigma2 = diffusion.sigma2_optimal(s, 0.25 * (1 - s.alpha_bar) / (1 - 0.75 * s.alpha_bar))
-    log_p, chain = data.log_prob(x), diffusion.ForwardProcess(s, denoiser, sigma2)
+    log_p, chain = data.log_prob(x), diffusion.ForwardProcess(s, denoiser, diffusion.per_step(sigma2))
     walk = [(t, xt) for t, xt in diffusion.forward_path(x, s, seeded(2)) if t > 0]
-    along = sum(diffusion.L_term(s, t, x, xt, denoiser(xt, t), sigma2) for t, xt in walk)
+    along = sum(diffusion.L_term(s, t, x, xt, chain.p(t - 1, xt)) for t, xt in walk)
     estimates = {
         RATIOS: log_p - bound(x, chain, seeded(1)).elbo,
-        FRESH: log_p + diffusion.closed_form_terms(x, s, denoiser, sigma2, seeded(1)).sum(0),
+        FRESH: log_p + diffusion.closed_form_terms(x, chain, seeded(1)).sum(0),
         PATH: log_p + along + s.L_T(x),
     }
     return {name: values.std().item() for name, values in estimates.items()}

@@ -69,9 +69,11 @@ def _against_the_bound(f, beta, t, sigma2):
     s, (x0, eps, off), bar = schedules.Schedule(b), Draw(6).normal(3, 2), (1 - b).cumprod(0)[t]
     xt = bar.sqrt() * x0 + (1 - bar).sqrt() * eps
     x0_hat = (xt - (1 - bar).sqrt() * (eps + off)) / bar.sqrt()
-    every = sigma2.double().expand(len(b))
-    added = diffusion.L_term(s, t, x0, xt, x0_hat, every) - diffusion.L_term(s, t, x0, xt, x0, every)
-    return f(beta, t, sigma2), added / off.square().sum()
+    every = diffusion.per_step(sigma2.double().expand(len(b)))
+    with_error, without = (
+        diffusion.L_term(s, t, x0, xt, diffusion.reverse_step(s, t, xt, guess, every)) for guess in (x0_hat, x0)
+    )
+    return f(beta, t, sigma2), (with_error - without) / off.square().sum()
 
 
 def _snr_ratio(f, beta, t, sigma2):

@@ -13,13 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import data, weights
+from .. import data, sampling, weights
 from ..config import Config
 from ..ddpm import DDPM
 from ..evaluate import report, score_chain
 from ..images import quality
-from ..samplers import SAMPLERS
-from ..training import logs
 from ..training.build import trainer
 from ..training.runs import load
 from . import replay
@@ -100,12 +98,11 @@ def name_of(sampler: str, steps: int) -> str:
 def draw(
     model: nn.Module, n: int, seed: int = 0, sampler: str = "ancestral", steps: int = STEPS, block: int = 500
 ) -> Tensor:
-    """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by a sampler (samplers.SAMPLERS) in `steps` steps
+    """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by a sampler (sampling.SAMPLERS) in `steps` steps
     whose last is x̂₀, of a VAE or HVAE down its chain, pixel noise included."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(block, n - at) for at in range(0, n, block)]
-    step = SAMPLERS[sampler] if isinstance(model, DDPM) else None
-    return torch.cat([logs.samples(model, size, generator, step, steps) for size in sizes]).clamp(-1, 1)
+    return torch.cat([sampling.draw(model, size, generator, sampler, steps or None) for size in sizes]).clamp(-1, 1)
 
 
 def probe(model: nn.Module, config: Config) -> float:

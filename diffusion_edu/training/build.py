@@ -7,9 +7,10 @@ from torch import nn
 
 from .. import data as datasets
 from ..config import Config
-from ..ddpm import DDPM, ImageDDPM
+from ..ddpm import DDPM
 from ..hvae import HVAE
 from ..images.convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
+from ..images.ddpm import ImageDDPM
 from ..nets import EpsNet
 from ..vae import VAE
 from . import optimisers

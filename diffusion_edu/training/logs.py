@@ -9,21 +9,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..bound import generate
-from ..ddpm import DDPM
-from ..samplers import SAMPLERS, Step, sample
-
-
-@torch.no_grad()
-def samples(
-    model: nn.Module, n: int, generator: torch.Generator, step: Step = SAMPLERS["ancestral"], steps: int | None = None
-) -> Tensor:
-    """n samples of a trained model, (n, D), float32, on the CPU. `step` and `steps` are how a DDPM runs backwards."""
-    if not isinstance(model, DDPM):
-        return generate(model, n, generator).cpu().float()
-    x_T = model.chain().prior().sample(generator, shape=(n,))
-    return sample(model.x0_hat, model.schedule, x_T, step=step, steps=steps, generator=generator).cpu().float()
-
 
 def picture(images: Tensor, columns: int = 8, size: int = 56) -> np.ndarray:
     """Images (n, H, W) in [0, 1] side by side on grey, row by row, each enlarged to about `size` pixels: one grey

@@ -19,8 +19,8 @@ from torch import nn
 
 from .. import data as datasets
 from ..config import Config
-from ..ddpm import ImageDDPM
-from ..samplers import SAMPLERS
+from ..images.ddpm import ImageDDPM
+from ..sampling import draw
 from . import logs
 from .build import build, trainer
 from .parallel import ALONE, Processes
@@ -159,7 +159,7 @@ class Log:
         """Forty samples as samples-STEP.png, each time from the same noise, so one sees the same images improve; a
         DDPM takes fifty steps of DDIM. Nothing that the training draws is touched."""
         generator, T = torch.Generator().manual_seed(self.config.seed), self.config.T or 0
-        x = logs.samples(model, 40, generator, SAMPLERS["ddim"], min(50, T))
+        x = draw(model, 40, generator, "ddim", min(50, T))
         picture = logs.picture(datasets.DATA_SETS[self.config.data].to_images(x))
         logs.save_png(self.out / f"samples-{step:06d}.png", picture)
         if self.board:

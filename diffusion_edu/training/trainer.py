@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from ..ddpm import DDPM, ImageDDPM
+from ..ddpm import DDPM
 from ..diffusion import denoising_error, posterior_mean_coefficients, q_marginal, sigma2_optimal
+from ..images.ddpm import ImageDDPM
 from . import optimisers
 from .losses import Loss
 from .parallel import ALONE, Processes

@@ -73,7 +73,9 @@ def optimal(beta, t, mse):
 
 
 def kl_of_step(beta, t, x0, x0_hat, sigma2):
-    return diffusion.L_term(schedule(beta), t, x0, x0, x0_hat, all_t(beta, sigma2))
+    s = schedule(beta)
+    p = diffusion.reverse_step(s, t, x0, x0_hat, diffusion.per_step(all_t(beta, sigma2)))
+    return diffusion.L_term(s, t, x0, x0, p)
 
 
 def squared_error(eps_net, x0, t, eps, alpha_bar):

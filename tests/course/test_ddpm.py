@@ -7,7 +7,16 @@ from torch import nn
 from torch.testing import assert_close
 
 from diffusion_edu import ddpm, nets, samplers
-from diffusion_edu.diffusion import posterior_mean, q_marginal, sampled_term, sigma2_beta, sigma2_beta_tilde
+from diffusion_edu.diffusion import (
+    ForwardProcess,
+    per_step,
+    posterior_mean,
+    q_marginal,
+    sampled_term,
+    sigma2_beta,
+    sigma2_beta_tilde,
+)
+from diffusion_edu.images.ddpm import ImageDDPM
 from diffusion_edu.oracles import gaussian
 from diffusion_edu.schedules import linear
 
@@ -85,7 +94,7 @@ def x0_hat(xt, t):
 def test_weighted_loss_is_the_bounds_term_at_every_time(sigma2):
     t = torch.arange(9) % 6 + 1
     loss = ddpm.weighted_loss(X0, t, EPS, eps_net, SCHEDULE, sigma2)
-    assert_close(loss, sampled_term(X0, t, EPS, SCHEDULE, x0_hat, sigma2))
+    assert_close(loss, sampled_term(X0, t, EPS, ForwardProcess(SCHEDULE, x0_hat, per_step(sigma2))))
 
 
 def test_weights_and_constants_start_at_t_1():
@@ -132,7 +141,7 @@ def test_x0_hat_in_float32_keeps_the_digits_of_one_minus_alpha_bar():
     assert error < 1e-6  # rounding of x itself; the noise term is 1e-3
 
 
-@pytest.mark.parametrize("kind", [ddpm.DDPM, ddpm.ImageDDPM])
+@pytest.mark.parametrize("kind", [ddpm.DDPM, ImageDDPM])
 def test_the_chain_lives_where_its_network_does(kind):
     schedule = linear(5, 0.1, 0.5)
     model = kind(nets.EpsNet(2, schedule, width=8), schedule, 2)

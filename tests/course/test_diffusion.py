@@ -17,6 +17,7 @@ from diffusion_edu.diffusion import (
     closed_form_terms,
     denoising_error,
     forward_path,
+    per_step,
     posterior_mean,
     q_marginal,
     q_posterior,
@@ -141,7 +142,11 @@ def test_sigma2_optimal_minimises_every_term(denoiser):
     """With the same noise in the error and in the terms, the minimum is exact: any other σ² costs more, each t."""
     x0 = NORMAL.sample(500, 3)
     sigma2 = sigma2_optimal(SCHEDULE, denoising_error(x0, SCHEDULE, denoiser, generator(4)))
-    cost = lambda factor: closed_form_terms(x0, SCHEDULE, denoiser, factor * sigma2, generator(4)).mean(1)[:-1]  # noqa: E731
+
+    def cost(factor):
+        chain = ForwardProcess(SCHEDULE, denoiser, per_step(factor * sigma2))
+        return closed_form_terms(x0, chain, generator(4)).mean(1)[:-1]
+
     for factor in (0.5, 0.98, 1.02, 2.0):
         assert bool((cost(factor) > cost(1.0)).all())
 
@@ -151,22 +156,30 @@ def test_L_terms_are_kl_and_log_density_by_simulation():
     x0, xt = randn(2, seed=5), randn(2, seed=6)
     for t in range(2, 7):
         q = q_posterior(SCHEDULE, t, xt, x0)
-        p = reverse_step(SCHEDULE, t, xt, wrong_denoiser(xt, t), SCHEDULE.beta)
+        p = reverse_step(SCHEDULE, t, xt, wrong_denoiser(xt, t), per_step(SCHEDULE.beta))
         x_prev = q.sample(generator(t), shape=(20_000,))
-        term = L_term(SCHEDULE, t, x0, xt, wrong_denoiser(xt, t), SCHEDULE.beta)
+        term = L_term(SCHEDULE, t, x0, xt, p)
         assert_mean(q.log_prob(x_prev) - p.log_prob(x_prev), term)
+    p = reverse_step(SCHEDULE, 1, xt, wrong_denoiser(xt, 1), per_step(SCHEDULE.beta))
     decoder = Gaussian(wrong_denoiser(xt, 1), SCHEDULE.beta[1])
-    assert_close(L_term(SCHEDULE, 1, x0, xt, wrong_denoiser(xt, 1), SCHEDULE.beta), -decoder.log_prob(x0))
+    assert_close(L_term(SCHEDULE, 1, x0, xt, p), -decoder.log_prob(x0))
+
+
+def test_one_variance_per_step_is_a_function_of_t_and_nothing_else():
+    variance, x0_hat = per_step(SCHEDULE.beta), randn(3, 2)
+    assert torch.equal(variance(4, x0_hat), SCHEDULE.beta[4])
+    assert torch.equal(variance(torch.tensor([1, 2, 6]), x0_hat), SCHEDULE.beta[[1, 2, 6]].unsqueeze(-1))
 
 
 @pytest.mark.parametrize("sigma2", [sigma2_beta(SCHEDULE), sigma2_beta_tilde(SCHEDULE), SCHEDULE.beta * 0.7 + 0.01])
 def test_sampled_term_is_the_term_at_its_time(sigma2):
     x0, eps, t = randn(12, 2, seed=7), randn(12, 2, seed=8), torch.arange(12) % 6 + 1
-    terms = sampled_term(x0, t, eps, SCHEDULE, wrong_denoiser, sigma2)
+    chain = ForwardProcess(SCHEDULE, wrong_denoiser, per_step(sigma2))
+    terms = sampled_term(x0, t, eps, chain)
     for i in range(12):
         s = int(t[i])
         xt = SCHEDULE.alpha_bar[s].sqrt() * x0[i] + (1 - SCHEDULE.alpha_bar[s]).sqrt() * eps[i]
-        assert_close(terms[i], L_term(SCHEDULE, s, x0[i], xt, wrong_denoiser(xt, s), sigma2))
+        assert_close(terms[i], L_term(SCHEDULE, s, x0[i], xt, chain.p(s - 1, xt)))
 
 
 @pytest.mark.parametrize("data", [NORMAL, SwissRoll(noise=1.0)], ids=["gaussian", "swiss roll"])
@@ -176,8 +189,8 @@ def test_both_groupings_are_one_bound(data, exact):
     schedule, x0 = linear(10, 0.05, 0.6), data.sample(8000, 9)
     denoiser = exact_denoiser(data, schedule.alpha_bar) if exact else wrong_denoiser
     sigma2 = 0.8 * schedule.beta
-    regrouped = closed_form_terms(x0, schedule, denoiser, sigma2, generator(10)).sum(0)
-    chain = ForwardProcess(schedule, denoiser, sigma2)
+    chain = ForwardProcess(schedule, denoiser, per_step(sigma2))
+    regrouped = closed_form_terms(x0, chain, generator(10)).sum(0)
     assert_mean(regrouped + bound(x0, chain, generator(11)).elbo, 0.0)
 
 
@@ -192,9 +205,9 @@ def test_the_bound_of_gaussian_data_is_known(T):
     exact = 0.5 * math.log(2 * math.pi * math.e * v) + 0.5 * (end - 1 - math.log(end) + a * m**2)
     mse = v * (1 - schedule.alpha_bar) / (schedule.alpha_bar * v + 1 - schedule.alpha_bar)
     sigma2, denoiser, x0 = sigma2_optimal(schedule, mse), exact_denoiser(data, schedule.alpha_bar), data.sample(20_000)
-    chain = ForwardProcess(schedule, denoiser, sigma2, dim=1)
+    chain = ForwardProcess(schedule, denoiser, per_step(sigma2), dim=1)
     assert_mean(-bound(x0, chain, generator(12)).elbo, exact)
-    assert_mean(closed_form_terms(x0, schedule, denoiser, sigma2, generator(13)).sum(0), exact)
+    assert_mean(closed_form_terms(x0, chain, generator(13)).sum(0), exact)
 
 
 def test_more_steps_close_the_gap():
@@ -209,7 +222,7 @@ def test_more_steps_close_the_gap():
         r = 1 / (schedule.beta[1:] / noised[:-1] + schedule.alpha[1:])
         prior = 0.5 * (noised[-1] - 1 - noised[-1].log())
         gaps.append(float(prior + 0.5 * (r - 1 - r.log()).sum()))
-        chain = ForwardProcess(schedule, exact_denoiser(data, schedule.alpha_bar), schedule.beta, dim=1)
+        chain = ForwardProcess(schedule, exact_denoiser(data, schedule.alpha_bar), per_step(schedule.beta), dim=1)
         assert_mean(data.log_prob(x0) - bound(x0, chain, generator(15)).elbo, gaps[-1])
     assert gaps[0] > 3 * gaps[1] > 9 * gaps[2] > 0
 

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from diffusion_edu import evaluate
 from diffusion_edu.bound import Bound, bound
 from diffusion_edu.data import Digits, SwissRoll
-from diffusion_edu.diffusion import ForwardProcess
+from diffusion_edu.diffusion import ForwardProcess, per_step
 from diffusion_edu.evaluate import METRICS, energy_distance, mmd2, noise_floor, sliced_wasserstein2
 from diffusion_edu.gaussian import Gaussian
 from diffusion_edu.oracles import exact_denoiser, gaussian
@@ -111,7 +111,7 @@ def test_gap_is_the_paired_difference():
 
 def exact_chain(data, T: int, dim: int = 2) -> ForwardProcess:
     schedule = linear(T, 0.02, 0.7)
-    return ForwardProcess(schedule, exact_denoiser(data, schedule.alpha_bar), schedule.beta, dim)
+    return ForwardProcess(schedule, exact_denoiser(data, schedule.alpha_bar), per_step(schedule.beta), dim)
 
 
 def test_score_chain_has_every_term_of_every_point():

@@ -9,7 +9,9 @@ from torch.testing import assert_close
 
 from diffusion_edu import exact, pretrained
 from diffusion_edu.data import SwissRoll
+from diffusion_edu.ddpm import DDPM
 from diffusion_edu.images.convnets import UNet
+from diffusion_edu.images.ddpm import ImageDDPM
 from diffusion_edu.nets import EpsNet, TimeEmbedding
 from diffusion_edu.oracles import Mixture, gaussian
 from diffusion_edu.schedules import cosine, from_log_snr, linear
@@ -47,6 +49,17 @@ def test_at_the_schedules_own_levels_a_net_answers_as_at_their_index(build, dim)
     assert_close(net.at(xt, SCHEDULE.log_snr[t]), net(xt, t), rtol=1e-4, atol=1e-5)
     for s in (1, 30, 60):
         assert_close(net.at(xt, SCHEDULE.log_snr[s].item()), net(xt, torch.full((2, 3), s)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("build", "kind", "dim"), [(points_net, DDPM, 2), (image_net, ImageDDPM, 784)])
+def test_a_ddpm_denoises_at_any_level_and_at_its_own_as_at_their_index(build, kind, dim):
+    model, xt, t = kind(build(), SCHEDULE, dim), randn(3, dim).float(), torch.tensor([1, 30, 60])
+    assert_close(model.x0_hat_at(xt, SCHEDULE.log_snr[t]), model.x0_hat(xt, t), rtol=1e-3, atol=1e-3)
+    level = 0.7
+    a = 1 / (1 + math.exp(-level))
+    expected = (xt - math.sqrt(1 - a) * model.eps_net.at(xt, level)) / math.sqrt(a)
+    expected = expected.clamp(-1, 1) if kind is ImageDDPM else expected
+    assert_close(model.x0_hat_at(xt, level), expected, rtol=1e-4, atol=1e-5)
 
 
 @both_nets

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from diffusion_edu import exact
 from diffusion_edu.data import SwissRoll
-from diffusion_edu.diffusion import closed_form_terms, sigma2_optimal
+from diffusion_edu.diffusion import ForwardProcess, closed_form_terms, per_step, sigma2_optimal
 from diffusion_edu.oracles import Mixture, exact_denoiser, gaussian
 from diffusion_edu.schedules import cosine, from_log_snr, linear
 
@@ -99,7 +99,7 @@ def test_the_price_is_the_bound_of_the_exact_denoiser(schedule):
     """Sampled term by term on 4,000 points, paired with their exact log density."""
     denoiser, x0 = exact_denoiser(ROLL, schedule.alpha_bar), ROLL.sample(4000, seed=5)
     sigma2 = sigma2_optimal(schedule, exact.mse(ROLL, schedule))
-    bound = closed_form_terms(x0, schedule, denoiser, sigma2, generator(6)).sum(0)
+    bound = closed_form_terms(x0, ForwardProcess(schedule, denoiser, per_step(sigma2)), generator(6)).sum(0)
     assert_mean(bound + ROLL.log_prob(x0), exact.price(ROLL, schedule))
 
 

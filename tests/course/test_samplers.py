@@ -11,7 +11,8 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.diffusion import posterior_mean, posterior_mean_coefficients, sigma2_beta, sigma2_beta_tilde
 from diffusion_edu.evaluate import energy_distance, noise_floor
 from diffusion_edu.oracles import exact_denoiser, gaussian
-from diffusion_edu.samplers import SAMPLERS, SecondOrder, ancestral, ddim, half_a_step_on, reverse_path, sample
+from diffusion_edu.samplers import ancestral, ddim, extrapolate_x0, first_order, reverse_path, sample, second_order
+from diffusion_edu.sampling import SAMPLERS
 from diffusion_edu.schedules import cosine, from_snr, linear
 
 MEAN, VARIANCE = 0.5, 0.3
@@ -45,7 +46,7 @@ CHOICES = {
 @pytest.mark.parametrize("steps", [8, 4, 3, 1])
 def test_exact_law_at_finite_T(name, steps):
     x_T = randn(100_000, 1)
-    x0 = sample(DENOISER, SCHEDULE, x_T, step=SAMPLERS[name], steps=steps, generator=generator(1))
+    x0 = sample(DENOISER, SCHEDULE, x_T, step=SAMPLERS[name].step, steps=steps, generator=generator(1))
     times = [round(8 * i / steps) for i in range(steps + 1)]  # 3 steps: 0, 3, 5, 8
     mean, var = law_of_ancestral_sampling(SCHEDULE, CHOICES[name], times)
     assert_mean(x0, mean)
@@ -77,7 +78,7 @@ def test_the_path_visits_the_kept_times_and_asks_the_denoiser_there(steps):
         asked.append(t)
         return DENOISER(xt, t)
 
-    times = [t for t, _ in reverse_path(denoiser, SCHEDULE, randn(9, 1), step=ddim, steps=steps)]
+    times = [t for t, _ in reverse_path(denoiser, SCHEDULE, randn(9, 1), step=first_order(ddim), steps=steps)]
     assert times == sorted(set(times), reverse=True)
     assert (times[0], times[-1], len(times)) == (8, 0, (steps or 8) + 1)
     assert asked == times[:-1]
@@ -86,11 +87,11 @@ def test_the_path_visits_the_kept_times_and_asks_the_denoiser_there(steps):
 @pytest.mark.parametrize("steps", [8, 4, 3])
 def test_a_path_that_starts_on_the_way_goes_on_as_the_whole_one(steps):
     """With DDIM, which draws nothing, from each time of a path."""
-    whole = list(reverse_path(DENOISER, SCHEDULE, randn(9, 1), ddim, steps))
+    whole = list(reverse_path(DENOISER, SCHEDULE, randn(9, 1), first_order(ddim), steps))
     for k in range(steps):
         t, xt = whole[k]
         for (s, after), (also, expected) in zip(
-            reverse_path(DENOISER, SCHEDULE, xt, ddim, steps, start=t), whole[k:], strict=True
+            reverse_path(DENOISER, SCHEDULE, xt, first_order(ddim), steps, start=t), whole[k:], strict=True
         ):
             assert s == also
             assert torch.equal(after, expected)
@@ -108,7 +109,7 @@ def test_a_start_that_is_not_visited_is_refused(start):
 def test_ddim_draws_nothing(T):
     schedule = linear(T, 0.3, 0.6)
     denoiser, x_T = exact_denoiser(DATA, schedule.alpha_bar), randn(9, 1)
-    runs = [sample(denoiser, schedule, x_T, step=ddim, generator=generator(seed)) for seed in (1, 2)]
+    runs = [sample(denoiser, schedule, x_T, step=first_order(ddim), generator=generator(seed)) for seed in (1, 2)]
     assert torch.equal(*runs)
 
 
@@ -120,7 +121,7 @@ def test_ddim_converges_with_order_one_to_the_flow():
         schedule = linear(T)
         a = float(schedule.alpha_bar[-1])
         limit = MEAN + math.sqrt(VARIANCE / (a * VARIANCE + 1 - a)) * (x_T - math.sqrt(a) * MEAN)
-        x0 = sample(exact_denoiser(DATA, schedule.alpha_bar), schedule, x_T, step=ddim)
+        x0 = sample(exact_denoiser(DATA, schedule.alpha_bar), schedule, x_T, step=first_order(ddim))
         errors.append((x0 - limit).abs().max().log2())
     slopes = torch.stack(errors).diff()
     assert_close(slopes, torch.full((3,), -1.0).double(), rtol=0, atol=0.1)  # halving T, O(1/T) off −1
@@ -140,7 +141,7 @@ def test_the_second_order_step_follows_the_flow_with_order_two(name, order):
         a = schedule.alpha_bar
         sd = (a * VARIANCE + 1 - a).sqrt()
         limit = a[1].sqrt() * MEAN + sd[1] / sd[-1] * (x_T - a[-1].sqrt() * MEAN)
-        path = dict(reverse_path(exact_denoiser(DATA, a), schedule, x_T, step=SAMPLERS[name]))
+        path = dict(reverse_path(exact_denoiser(DATA, a), schedule, x_T, step=SAMPLERS[name].step))
         errors.append((path[1] - limit).abs().max().log2())
     assert_close(torch.stack(errors).diff(), torch.full((3,), -float(order)).double(), rtol=0, atol=0.03)
 
@@ -165,7 +166,7 @@ def test_the_noisy_second_order_step_has_the_law_that_follows_from_its_equation(
     sd = math.sqrt(schedule.alpha_bar[-1] * VARIANCE + 1 - schedule.alpha_bar[-1])
     x_T = schedule.alpha_bar[-1].sqrt() * MEAN + sd * randn(100_000, 1).double()
     denoiser = exact_denoiser(DATA, schedule.alpha_bar)
-    path = dict(reverse_path(denoiser, schedule, x_T, SAMPLERS["ancestral-2m"], generator=generator(1)))
+    path = dict(reverse_path(denoiser, schedule, x_T, SAMPLERS["ancestral-2m"].step, generator=generator(1)))
     var = spread_of_the_noisy_second_order(schedule)
     assert_mean((path[1] - schedule.alpha_bar[1].sqrt() * MEAN) ** 2, var)
     assert abs(var - (schedule.alpha_bar[1] * VARIANCE + 1 - schedule.alpha_bar[1])) > 0.01
@@ -184,41 +185,64 @@ def test_x0_is_continued_on_a_straight_line_in_log_snr():
     line = 3 - 0.2 * SCHEDULE.log_snr[1:].unsqueeze(1)
     for t in range(2, SCHEDULE.T):
         middle = (line[t - 1] + line[t - 2]) / 2
-        assert_close(half_a_step_on(SCHEDULE, t, line[t - 1], line[t]), middle)
-    assert_close(half_a_step_on(SCHEDULE, 1, line[0], line[1]), line[0])
-    assert_close(half_a_step_on(SCHEDULE, SCHEDULE.T, line[-1], None), line[-1])
+        assert_close(extrapolate_x0(SCHEDULE, t, line[t - 1], line[t]), middle)
+    assert_close(extrapolate_x0(SCHEDULE, 1, line[0], line[1]), line[0])
+    assert_close(extrapolate_x0(SCHEDULE, SCHEDULE.T, line[-1], None), line[-1])
 
 
-def test_the_second_order_asks_the_denoiser_no_more_often():
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_step_asks_the_denoiser_as_often_as_the_table_says(name):
     asked = []
 
     def denoiser(xt, t):
         asked.append(t)
         return DENOISER(xt, t)
 
-    times = [t for t, _ in reverse_path(denoiser, SCHEDULE, randn(9, 1), step=SecondOrder(ddim), steps=5)]
-    assert asked == times[:-1]
+    times = [t for t, _ in reverse_path(denoiser, SCHEDULE, randn(9, 1), step=SAMPLERS[name].step, steps=5)]
+    assert len(asked) == SAMPLERS[name].calls * 5
+    assert asked[:: SAMPLERS[name].calls] == times[:-1]
 
 
 def test_the_second_order_goes_from_one_x0_to_the_next():
     """Over five of eight times, whose steps are uneven, written out."""
     sub, times = SCHEDULE.respaced(5)
     xt = randn(9, 1).double()
-    path, before = list(reverse_path(DENOISER, SCHEDULE, xt, SecondOrder(ddim), 5)), None
+    path, before = list(reverse_path(DENOISER, SCHEDULE, xt, second_order(ddim), 5)), None
     for i, (t, after) in zip(range(5, 0, -1), path[1:], strict=True):
         x0_hat = DENOISER(xt, int(times[i]))
-        xt = ddim(sub, i, xt, half_a_step_on(sub, i, x0_hat, before), torch.zeros_like(xt))
+        xt = ddim(sub, i, xt, extrapolate_x0(sub, i, x0_hat, before), torch.zeros_like(xt))
         assert t == times[i - 1]
         assert_close(after, xt)
         before = x0_hat
 
 
-def test_sigma2_is_a_tensor_or_a_function_of_the_schedule_that_is_run():
-    run = lambda step: sample(DENOISER, SCHEDULE, randn(9, 1), step=step, steps=4, generator=generator(3))  # noqa: E731
+def test_sigma2_is_that_of_the_schedule_that_is_run():
+    def run(sigma2):
+        step = first_order(ancestral(sigma2))
+        return sample(DENOISER, SCHEDULE, randn(9, 1), step=step, steps=4, generator=generator(3))
+
     sub, _ = SCHEDULE.respaced(4)
-    for of_schedule in (sigma2_beta, sigma2_beta_tilde):
-        assert torch.equal(run(ancestral(of_schedule)), run(ancestral(of_schedule(sub))))
-    assert not torch.equal(run(ancestral(sigma2_beta)), run(ancestral(sigma2_beta_tilde)))
+    for sigma2 in (sigma2_beta, sigma2_beta_tilde):
+        of_sub = sigma2(sub)
+        assert torch.equal(run(sigma2), run(lambda _, var=of_sub: var))
+    assert not torch.equal(run(sigma2_beta), run(sigma2_beta_tilde))
+
+
+def test_a_step_gets_back_what_it_returned_and_may_ask_the_denoiser_at_every_time():
+    """Over five of eight times: a step that counts itself, and asks where it ends too."""
+    asked, states = [], []
+
+    def denoiser(xt, t):
+        asked.append(t)
+        return DENOISER(xt, t)
+
+    def step(schedule, t, xt, denoiser, eps, state):
+        states.append(state)
+        return denoiser(xt, t - 1) if t > 1 else xt, (state or 0) + 1
+
+    times = [t for t, _ in reverse_path(denoiser, SCHEDULE, randn(9, 1), step=step, steps=5)]
+    assert states == [None, 1, 2, 3, 4]
+    assert asked == times[1:-1]
 
 
 def test_the_exact_reverse_process_draws_the_swiss_roll():

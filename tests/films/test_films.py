@@ -201,7 +201,7 @@ def test_draw_gets_the_times_shown_and_the_data_they_belong_to(tmp_path, forward
         films.forward(randn(5, 3), schedule, recording, tmp_path / "a.gif", frames=6, progress=False)
     else:
         zero = lambda xt, t: torch.zeros_like(xt)  # noqa: E731
-        settings = {"step": samplers.ddim, "frames": 6, "progress": False}
+        settings = {"step": samplers.first_order(samplers.ddim), "frames": 6, "progress": False}
         films.reverse(zero, schedule, randn(5, 3), recording, tmp_path / "a.gif", **settings)
     times = films.shown_times(schedule, range(21), 6)
     assert [t for t, _, _ in seen] == (times if forward else times[::-1])

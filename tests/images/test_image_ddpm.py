@@ -10,15 +10,17 @@ from torch.testing import assert_close
 
 from diffusion_edu import evaluate, training
 from diffusion_edu.bound import bound, generate
-from diffusion_edu.ddpm import DDPM, ImageDDPM, eps_from_x0
+from diffusion_edu.ddpm import DDPM, eps_from_x0
 from diffusion_edu.diffusion import (
     ForwardProcess,
     L_term,
     closed_form_terms,
+    per_step,
     posterior_mean_coefficients,
     sigma2_optimal,
 )
 from diffusion_edu.gaussian import Gaussian
+from diffusion_edu.images.ddpm import ImageDDPM
 from diffusion_edu.observations import DiscretisedGaussian
 from diffusion_edu.schedules import cosine
 
@@ -42,10 +44,10 @@ def model(answer, schedule=None):
 
 
 def test_the_last_step_adds_up_to_one_over_the_256_levels():
-    chain = model([0.3]).chain()
-    chain.sigma2.__self__.sigma2[1] = torch.logspace(-6, 0, 14)
+    m = model([0.3])
+    m.sigma2[1], chain = torch.logspace(-6, 0, 14), m.chain()
     for answer in (-1.0, -0.98, 0.3, 1.0):
-        chain.sigma2.__self__.eps_net.answer[0] = answer
+        m.eps_net.answer[0] = answer
         x1 = torch.randn(5, 1, generator=generator(1)).expand(256, 5, 1)
         total = chain.p(0, x1).log_prob(LEVELS[:, None, None].expand(256, 5, 1)).exp().sum(0)
         assert_close(total, torch.ones(5), rtol=1e-4, atol=0)
@@ -78,7 +80,7 @@ def test_both_groupings_of_the_bound_agree_on_grey_levels():
     x0 = LEVELS[torch.tensor([4, 180, 255])].expand(20_000, 3)
     chain = m.chain()
     path = bound(x0, chain, generator(1)).elbo.double()
-    closed = closed_form_terms(x0, schedule, chain.denoiser, chain.sigma2, generator(2), chain.observe).double()
+    closed = closed_form_terms(x0, chain, generator(2)).double()
     assert_mean(path + closed.sum(0), 0.0)
     assert closed[0].min() > 0, "a probability, not a density"
 
@@ -91,11 +93,11 @@ def test_terms_by_t_are_the_closed_form_terms_and_deal_out_the_points():
         seen.append(len(xt))
         return 0.5 * xt
 
-    chain = ForwardProcess(schedule, denoiser, schedule.beta, dim=2)
+    chain = ForwardProcess(schedule, denoiser, per_step(schedule.beta), dim=2)
     x = torch.randn(500, 2, generator=generator(0), dtype=torch.float64)
     means, errors = evaluate.terms_by_t(x, chain, 50, generator(1))
     assert seen == [50] * 20
-    closed = closed_form_terms(x.repeat(40, 1), schedule, lambda xt, t: 0.5 * xt, schedule.beta, generator(2))
+    closed = closed_form_terms(x.repeat(40, 1), chain, generator(2))
     assert_close(means[-1], closed[-1].mean())
     assert bool(((means - closed.mean(1)).abs() < 4.5 * errors + 1e-9)[:-1].all())
     assert_close(errors[:-1], closed.std(1)[:-1] / math.sqrt(50), rtol=0.6, atol=0)
@@ -113,7 +115,8 @@ def test_every_point_is_dealt_equally_often(monkeypatch):
         return L_term(schedule, t, x0, *rest)
 
     monkeypatch.setattr(evaluate, "L_term", recorded)
-    evaluate.terms_by_t(x, ForwardProcess(schedule, lambda xt, t: 0 * xt, schedule.beta, dim=1), 5, generator(0))
+    chain = ForwardProcess(schedule, lambda xt, t: 0 * xt, per_step(schedule.beta), dim=1)
+    evaluate.terms_by_t(x, chain, 5, generator(0))
     assert sorted(seen) == sorted(x.flatten().tolist() * 2)
     assert seen[:30] != x.flatten().tolist()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_edu import cli, pretrained, samplers, schedules
+from diffusion_edu import cli, pretrained, schedules
 from diffusion_edu.images.convnets import Mixing
 from diffusion_edu.training import build, runs
 
@@ -369,11 +369,6 @@ def test_what_cannot_be_sampled_is_refused(trained, tmp_path, capsys, arguments,
     out = tmp_path / "x.npy"
     assert message in fails(capsys, "sample", trained["ddpm swiss-roll"], "--out", out, *arguments)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_help_names_the_samplers_that_there_are():
-    named = cli.THE_SAMPLERS.replace(" (default)", "").replace(" or ", ", ").split(", ")
-    assert named == list(samplers.SAMPLERS)
 
 
 def test_samplers_are_for_ddpm_and_samples_for_npy_files(trained, tmp_path, capsys):

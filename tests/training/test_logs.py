@@ -10,7 +10,7 @@ from PIL import Image
 from shared import generator
 from test_cli import contents, fails, same_run, succeeds
 
-from diffusion_edu import cli, nets, samplers, schedules
+from diffusion_edu import cli, nets, samplers, sampling, schedules
 from diffusion_edu.ddpm import DDPM
 from diffusion_edu.training import build, logs, runs
 
@@ -45,11 +45,11 @@ def test_a_picture_shows_the_images_row_by_row_enlarged_on_grey():
 def test_samples_of_a_ddpm_come_from_its_reverse_process():
     schedule = schedules.cosine(20)
     model = DDPM(nets.EpsNet(2, schedule, width=8), schedule, 2)
-    x = logs.samples(model, 5, generator(3), samplers.SAMPLERS["ddim"], 4)
+    x = sampling.draw(model, 5, generator(3), "ddim", 4)
     x_T = torch.randn(5, 2, generator=generator(3))
-    expected = samplers.sample(model.x0_hat, schedule, x_T, step=samplers.ddim, steps=4)
+    expected = samplers.sample(model.x0_hat, schedule, x_T, step=samplers.first_order(samplers.ddim), steps=4)
     torch.testing.assert_close(x, expected)
-    assert not torch.allclose(x, logs.samples(model, 5, generator(3), samplers.SAMPLERS["ddim"], 5))
+    assert not torch.allclose(x, sampling.draw(model, 5, generator(3), "ddim", 5))
 
 
 @pytest.mark.parametrize("model", ["vae", "ddpm"])

@@ -81,8 +81,8 @@ def test_terms_agree_with_sampled_ones(number, T):
     schedule, x0 = MAKE[number](T), ROLL.sample(1500, seed=7)
     denoiser, mse = oracles.exact_denoiser(ROLL, schedule.alpha_bar), tabulated_mse(schedule)
     for sigma in SIGMAS:
-        s2 = sigma2(sigma, schedule, mse)
-        sampled = diffusion.closed_form_terms(x0, schedule, denoiser, s2, torch.Generator().manual_seed(8))
+        chain = diffusion.ForwardProcess(schedule, denoiser, diffusion.per_step(sigma2(sigma, schedule, mse)))
+        sampled = diffusion.closed_form_terms(x0, chain, torch.Generator().manual_seed(8))
         expected = library_terms(schedule, sigma)
         for rows in (slice(0, 1), slice(1, T // 2), slice(T // 2, T), slice(T, T + 1), slice(None)):
             mean, se = evaluate.mean_and_error(sampled[rows].sum(0))

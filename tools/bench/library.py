@@ -99,7 +99,7 @@ def bench_exact() -> list[dict]:
     model.x0_hat = exact_denoiser(ROLL, schedule.alpha_bar)
     fit_sigma2(model, ROLL.sample(2000, seed=1))
     x = ROLL.sample(2000, seed=4_000_001)
-    chain = ForwardProcess(schedule, model.x0_hat, model.sigma2.double())
+    chain = ForwardProcess(schedule, model.x0_hat, model.variance)
     value, error = evaluate.gap(evaluate.score_chain(x, chain, torch.Generator().manual_seed(7)), ROLL.log_prob(x))
     return [{"what": "the exact denoiser, no network: −ELBO − H, nats", "aim": "", "value": value, "error": error}]
 
