@@ -4,11 +4,13 @@ Notebooks need the names below alone; the command line goes through `runs`.
 """
 
 from .losses import Loss, binarised, elbo_loss, eps_loss, log_snr_t, min_snr, mixed_t, uniform_t
+from .optimisers import adam, muon
 from .trainer import Trainer, check_shards, fit_image_sigma2, fit_sigma2, learning_rate, step_generator
 
 __all__ = [
     "Loss",
     "Trainer",
+    "adam",
     "binarised",
     "check_shards",
     "elbo_loss",
@@ -19,6 +21,7 @@ __all__ = [
     "log_snr_t",
     "min_snr",
     "mixed_t",
+    "muon",
     "step_generator",
     "uniform_t",
 ]
