@@ -642,7 +642,7 @@ assert paired.std() < 0.5 * from_H.std()
 #
 # <details><summary>To the nearest arm of the roll.</summary>
 #
-# **No.** So it is at little noise. At ᾱ = 0.1 the arms have blurred into one round cloud, and no arm is near.
+# **No.** That holds at little noise. At ᾱ = 0.1 the arms have blurred into one round cloud, and no arm is near.
 #
 # </details>
 #

@@ -1039,7 +1039,7 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 #
 # <details><summary>The learning rate is too low.</summary>
 #
-# **No.** Perhaps, but this value does not show it.
+# **No.** It may be, but this value does not show it.
 #
 # </details>
 #

@@ -398,8 +398,8 @@ _ = plots.image_grid(MNIST.to_images(torch.cat(noisy)), plots.axes_row(1, size=4
 #
 # Write (5.4) for one step $t$. `x0` and `x0_hat` (n, D) hold pixels and what the network believes them to be.
 # `edges` are the borders between the ranges $r$, in rising order, and `beta_tilde` and `c` are the numbers
-# $\tilde\beta_t$ and $c_t$ of this step. Return a variance for each range, one more than there are edges; in each
-# lies at least one pixel. It is counting, and nothing is trained.
+# $\tilde\beta_t$ and $c_t$ of this step. Return a variance for each range, one more than there are edges; the first
+# and the last have no end, and in each lies at least one pixel. It is counting, and nothing is trained.
 
 # %%
 def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
@@ -629,9 +629,10 @@ assert abs(total - bits["DDPM"]) < 0.15
 # %% [markdown]
 # **Exercise: the Fréchet distance of two Gaussians.** *12 minutes, medium.*
 #
-# Write (5.5) for two Gaussians with means (d,) and covariances (d, d). Only the last term needs care: $(C C')^{1/2}$
-# is the matrix whose square is $C C'$. It is not made by taking the roots of the entries. **Predict first:** what is
-# left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?
+# Write (5.5) for two Gaussians with means (d,) and covariances (d, d), which need not have an inverse: 50 images vary in
+# at most 49 directions. Only the last term needs care: $(C C')^{1/2}$ is the matrix whose square is $C C'$. It is not
+# made by taking the roots of the entries. **Predict first:** what is left of (5.5) in one dimension, with the standard
+# deviations $s$ and $s'$?
 
 # %%
 def my_frechet(mean, cov, mean_2, cov_2):
@@ -1124,7 +1125,7 @@ print("\n".join(grey["ddpm"]["commands"]))
 #
 # <details><summary>They look alike: 0.2 bits are next to nothing.</summary>
 #
-# **No.** In 784 pixels they make 109 nats. That is not little. It only does not say what they were spent on.
+# **No.** In 784 pixels they make 109 nats, which is not little. But the number does not say what they are spent on.
 #
 # </details>
 #
