@@ -47,10 +47,15 @@ browser: $(READY)  ## have a browser for the tests, installing one if there is n
 unit: $(READY)  ## the library's tests only
 	$(BIN)/python -m pytest tests
 
+# Notebooks have a font cache of their own, made before: without one matplotlib says so in the first cell's output.
+nbval notebooks: export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
+
 nbval: $(READY)  ## re-run the notebooks and compare every stored output
+	$(BIN)/python -c 'import matplotlib.font_manager'
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=600 --durations=0 notebooks
 
 notebooks: $(READY)  ## execute all notebooks afresh from their text, in place
+	$(BIN)/python -c 'import matplotlib.font_manager'
 	$(BIN)/python tools/notebooks.py write
 
 book: $(READY)  ## build the website into book/_build/html, warnings are errors

@@ -1,7 +1,6 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
@@ -642,7 +641,7 @@ assert paired.std() < 0.5 * from_H.std()
 #
 # <details><summary>To the nearest arm of the roll.</summary>
 #
-# **No.** So it is at little noise. At ᾱ = 0.1 the arms have blurred into one round cloud, and no arm is near.
+# **No.** That holds at little noise. At ᾱ = 0.1 the arms have blurred into one round cloud, and no arm is near.
 #
 # </details>
 #

@@ -1,7 +1,6 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
@@ -1000,7 +999,8 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 #
 # <details><summary>The aggregate posterior q(z).</summary>
 #
-# **No.** Each $q(z \mid x)$ is known, but (1.13) is a mean over all data.
+# **No.** Each $q(z \mid x)$ is known, but (1.13) is a mean over all $x$. For a finite set of points it is a sum, but
+# only one point is given.
 #
 # </details>
 #
@@ -1061,7 +1061,7 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 #
 # <details><summary>The decoder adds noise to each sample.</summary>
 #
-# **No.** It does, and it should: the roll has a thickness. The decoded means in the holes lie between the arms
+# **No.** It does, as it should: the roll has a thickness. But the decoded means in the holes lie between the arms
 # already.
 #
 # </details>

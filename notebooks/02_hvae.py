@@ -1,7 +1,6 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
@@ -1069,7 +1068,7 @@ assert share[3] > 0.6 * off[3]
 #
 # <details><summary>Look for the bug: a KL cannot be negative.</summary>
 #
-# **No.** Right about KLs. But (2.8) is a mean log ratio under $q$, and no KL.
+# **No.** A KL cannot, but (2.8) is a mean log ratio under $q$, and no KL.
 #
 # </details>
 #
@@ -1129,7 +1128,7 @@ assert share[3] > 0.6 * off[3]
 #
 # <details><summary>They have too few parameters.</summary>
 #
-# **No.** They have as many as the levels that are used in the other chains.
+# **No.** They have as many parameters as the levels that are used in the other chains.
 #
 # </details>
 #

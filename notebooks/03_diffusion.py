@@ -1,7 +1,6 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
@@ -141,7 +140,8 @@ torch.testing.assert_close(step.var, cosine.beta[300])
 # **Exercise: to x_t in one jump.** *8 minutes, easy.*
 #
 # Write (3.4), starting from the schedule. `beta` is $(\beta_0 = 0, \beta_1, \dots, \beta_T)$, of length $T + 1$, so
-# that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise $\varepsilon$ lead to.
+# that `beta[t]` is $\beta_t$. Return the $x_t$ that the point $x_0$ and the noise $\varepsilon$ lead to, for any $t$
+# from 0 to $T$.
 
 # %%
 def my_jump(beta, t, x0, eps):
@@ -1207,7 +1207,7 @@ assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 #
 # <details><summary>Yes, because T = 1000 is what the paper uses.</summary>
 #
-# **No.** With the paper's β, which sum to about 10. Only the sum counts.
+# **No.** The paper's β sum to about 10, these to 1. Only the sum counts.
 #
 # </details>
 #
@@ -1275,7 +1275,7 @@ assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 #
 # <details><summary>Either: they have the same mean.</summary>
 #
-# **No.** They have. The noise is what differs.
+# **No.** The means are equal, but the noise is not.
 #
 # </details>
 #
@@ -1303,7 +1303,7 @@ assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 #
 # <details><summary>The eye is too weak.</summary>
 #
-# **No.** It is, but here the energy distance finds nothing either.
+# **No.** The energy distance is not, and it finds nothing here either.
 #
 # </details>
 

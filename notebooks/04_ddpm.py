@@ -1,7 +1,6 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
@@ -1042,7 +1041,7 @@ assert L_T < 1e-6 and count(net) < count(HVAE(levels=3))
 #
 # <details><summary>The learning rate is too low.</summary>
 #
-# **No.** Perhaps, but this value does not show it.
+# **No.** It may be, but this value does not show it.
 #
 # </details>
 #

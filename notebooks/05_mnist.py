@@ -1,7 +1,6 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
@@ -383,8 +382,8 @@ assert np.mean(losses[-50:]) < 0.5 * np.mean(losses[:50])
 #
 # Write (5.4) for one step $t$. `x0` and `x0_hat` (n, D) hold pixels and what the network believes them to be.
 # `edges` are the borders between the ranges $r$, in rising order, and `beta_tilde` and `c` are the numbers
-# $\tilde\beta_t$ and $c_t$ of this step. Return a variance for each range, one more than there are edges; in each
-# lies at least one pixel. It is counting, and nothing is trained.
+# $\tilde\beta_t$ and $c_t$ of this step. Return a variance for each range, one more than there are edges; the first
+# and the last have no end, and in each lies at least one pixel. It is counting, and nothing is trained.
 
 # %%
 def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
@@ -525,9 +524,10 @@ with tempfile.TemporaryDirectory() as folder:
 # %% [markdown]
 # **Exercise: the Fréchet distance of two Gaussians.** *12 minutes, medium.*
 #
-# Write (5.5) for two Gaussians with means (d,) and covariances (d, d). Only the last term needs care: $(C C')^{1/2}$
-# is the matrix whose square is $C C'$. It is not made by taking the roots of the entries. **Predict first:** what is
-# left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?
+# Write (5.5) for two Gaussians with means (d,) and covariances (d, d), which need not have an inverse: 50 images vary in
+# at most 49 directions. Only the last term needs care: $(C C')^{1/2}$ is the matrix whose square is $C C'$. It is not
+# made by taking the roots of the entries. **Predict first:** what is left of (5.5) in one dimension, with the standard
+# deviations $s$ and $s'$?
 
 # %%
 def my_frechet(mean, cov, mean_2, cov_2):
@@ -910,7 +910,7 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 #
 # <details><summary>They look alike: 0.2 bits are next to nothing.</summary>
 #
-# **No.** In 784 pixels they make 109 nats. That is not little. It only does not say what they were spent on.
+# **No.** In 784 pixels they make 109 nats, which is not little. But the number does not say what they are spent on.
 #
 # </details>
 #

@@ -4,9 +4,10 @@ python tools/notebooks.py write [NN ...]   execute notebooks/NN_*.py (all withou
 python tools/notebooks.py check [NN ...]   say what is wrong with the stored notebooks
 python tools/notebooks.py scripts [NN ...] give the stored widgets the library's scripts of today, executing nothing
 python tools/notebooks.py prose [NN ...]   give the stored notebooks the Markdown of their texts, executing nothing
+python tools/notebooks.py text NN [...]    give the texts the cells of notebooks that were edited in JupyterLab
 
 Executed twice, a notebook comes out the same to the byte: ids are numbered and timings dropped. A cell that
-fails leaves the stored notebook as it was.
+fails leaves the stored notebook as it was, and so does anything typed into it after its text was written.
 """
 
 import base64
@@ -133,8 +134,29 @@ def widget_ids(notebook: nbformat.NotebookNode, state: dict) -> dict[str, str]:
 
 
 def write(text: Path) -> None:
-    """Executes a text file into the notebook beside it, which changes only if every cell succeeds."""
+    """Executes a text file into the notebook beside it, which changes only if every cell succeeds. Raises ValueError
+    if somebody wrote into the notebook."""
+    keep_what_was_typed(text)
     store(execute(text), text.with_suffix(".ipynb"))
+
+
+def keep_what_was_typed(text: Path) -> None:
+    """Raises ValueError if the notebook beside a text is newer than it and has other cells."""
+    path = text.with_suffix(".ipynb")
+    if not path.exists() or path.stat().st_mtime <= text.stat().st_mtime:
+        return
+    if cells(nbformat.read(path, as_version=4)) != cells(jupytext.read(text, fmt="py:percent")):
+        raise ValueError(
+            f"{path.name} was edited after {text.name} and is left as it is. To take its cells into the text: "
+            f"python tools/notebooks.py text {text.name[:2]}. To do without them, delete it first."
+        )
+
+
+def renew_text(path: Path) -> None:
+    """Puts the cells of a stored notebook into its text, under the head that this has."""
+    notebook, text = nbformat.read(path, as_version=4), path.with_suffix(".py")
+    notebook.metadata = jupytext.read(text, fmt="py:percent").metadata
+    text.write_text(jupytext.writes(notebook, fmt="py:percent"), encoding="utf-8", newline="\n")
 
 
 def store(notebook: nbformat.NotebookNode, target: Path) -> None:
@@ -223,6 +245,7 @@ def renew_scripts(path: Path) -> None:
 
 def renew_prose(path: Path) -> None:
     """Puts the Markdown of a text into its stored notebook. Raises ValueError if its code is another one."""
+    keep_what_was_typed(path.with_suffix(".py"))
     stored, notebook = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"), fmt="py:percent")
     old, new = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (stored, notebook))
     differ = [cell.source for cell, other in zip(new, old, strict=False) if cell.source.strip() != other.source.strip()]
@@ -244,7 +267,8 @@ def is_image(output: nbformat.NotebookNode) -> bool:
 
 
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] not in ("write", "check", "scripts", "prose"):
+    without = {"scripts": renew_scripts, "prose": renew_prose, "text": renew_text}  # executing nothing
+    if not argv or argv[0] not in ("write", "check", *without) or argv == ["text"]:
         print(__doc__)
         return 2
     chosen, status = texts(argv[1:]), 0
@@ -252,17 +276,21 @@ def main(argv: list[str]) -> int:
         print(f"no notebooks/{' or '.join(argv[1:])}*.py")
         return 2
     for text in chosen:
-        if argv[0] in ("scripts", "prose"):
-            {"scripts": renew_scripts, "prose": renew_prose}[argv[0]](text.with_suffix(".ipynb"))
-        if argv[0] == "write":
-            start = time.monotonic()
-            try:
+        try:
+            if argv[0] in without:
+                without[argv[0]](text.with_suffix(".ipynb"))
+            if argv[0] == "write":
+                start = time.monotonic()
                 write(text)
-            except CellExecutionError as error:
-                print(f"{text.name}: a cell failed, {text.stem}.ipynb is left as it was\n{ANSI.sub('', str(error))}")
-                status = 1
-                continue
-            print(f"{text.stem}.ipynb written, {time.monotonic() - start:.0f} s")
+                print(f"{text.stem}.ipynb written, {time.monotonic() - start:.0f} s")
+        except CellExecutionError as error:
+            print(f"{text.name}: a cell failed, {text.stem}.ipynb is left as it was\n{ANSI.sub('', str(error))}")
+            status = 1
+            continue
+        except ValueError as error:
+            print(error)
+            status = 1
+            continue
         for problem in problems(text.with_suffix(".ipynb")):
             print(problem)
             status = 1

@@ -2,80 +2,103 @@
 
 The file is written only when a check passes on a learner's answer. It lies in the user's data directory, or where the
 environment variable DIFFUSION_EDU_PROGRESS says; set to nothing (""), it keeps no progress. Under pytest and in
-continuous integration nothing is written unless that variable asks for it.
+continuous integration nothing is written unless that variable asks for it. What cannot be written, because there is
+no such place, no right or no room, is remembered until the kernel stops.
 """
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
 
 VARIABLE = "DIFFUSION_EDU_PROGRESS"
+UNWRITTEN: list[str] = []  # done, and in no file
 
 
 def path() -> Path | None:
-    """Where progress is kept; None if it is not kept."""
+    """Where progress is kept; None if it is not kept. Raises OSError if there is no home for it."""
     if VARIABLE in os.environ:
         return Path(os.environ[VARIABLE]) if os.environ[VARIABLE] else None
     if {"CI", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"} & set(os.environ):
         return None
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("diffusion-edu", appauthor=False)) / "progress.json"
+    try:
+        folder = Path(platformdirs.user_data_dir("diffusion-edu", appauthor=False))
+    except RuntimeError:  # neither HOME nor an entry among the system's users
+        folder = Path()
+    if not folder.is_absolute():
+        raise OSError(errno.ENOENT, "there is no home folder")
+    return folder / "progress.json"
 
 
 def read() -> tuple[list[str], str]:
     """The keys of the exercises that are done, and a sentence if the file could not be read."""
-    file = path()
-    if file is None:
-        return [], ""
+    done, trouble = in_file()
+    return [*done, *(key for key in UNWRITTEN if key not in done)], trouble
+
+
+def in_file() -> tuple[list[str], str]:
+    """What the file says, and a sentence if it could not be read."""
+    file = None
     try:
+        file = path()
+        if file is None or not file.exists():
+            return [], ""
         done = json.loads(file.read_text(encoding="utf-8"))["done"]
         if not isinstance(done, list) or not all(isinstance(key, str) for key in done):
             raise ValueError("it has no list of names")
         return done, ""
-    except FileNotFoundError:
-        return [], ""
     except OSError as error:
-        return [], f"Your progress in {file} cannot be read ({error.strerror})."
+        return [], f"Your progress{place(file)} cannot be read ({error.strerror})."
     except (ValueError, KeyError, TypeError, RecursionError):
-        return [], f"Your progress in {file} is damaged. checks.forget() removes the file."
+        return [], f"Your progress{place(file)} is damaged. checks.forget() removes the file."
 
 
 def remember(key: str) -> str:
-    """Adds an exercise to those done; returns a sentence if that was not possible. A damaged file is kept under
+    """Adds an exercise to those done; returns a sentence if the file could not be written. A damaged one is kept under
     another name."""
-    file = path()
-    if file is None:
-        return ""
-    done, trouble = read()
-    if key in done:
-        return ""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    file = part = None
     try:
+        file = path()
+        done, trouble = in_file()
+        if file is None or key in done:
+            return ""
+        done = list(dict.fromkeys([*done, *UNWRITTEN, key]))
+        part = file.with_name(f".{file.name}.{os.getpid()}.part")
         file.parent.mkdir(parents=True, exist_ok=True)
         if "damaged" in trouble:
             os.replace(file, file.with_name(f"{file.name}.damaged"))
-        part.write_text(json.dumps({"version": 1, "done": [*done, key]}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps({"version": 1, "done": done}, indent=1) + "\n", encoding="utf-8")
         os.replace(part, file)
+        UNWRITTEN.clear()
     except OSError as error:
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        return f"Your progress could not be kept in {file} ({error.strerror})."
+            part and part.unlink(missing_ok=True)
+        UNWRITTEN.append(key)
+        return f"Your progress could not be kept{place(file)} ({error.strerror}). It lasts until this kernel stops."
     return ""
+
+
+def place(file: Path | None) -> str:
+    """Where the file is, if there is one."""
+    return f" in {file}" if file else ""
 
 
 def forget() -> None:
     """Removes the progress file, and says so."""
-    file = path()
+    UNWRITTEN.clear()
+    file = None
     try:
+        file = path()
         if file is None or not file.exists():
             print("No progress is kept.")
             return
         file.unlink()
         print(f"Removed {file}.")
     except OSError as error:
-        print(f"{file} could not be removed ({error.strerror}).")
+        print(f"{file or 'Your progress'} could not be removed ({error.strerror}).")
 
 
 def summary(items: list) -> str:
@@ -94,6 +117,8 @@ def summary(items: list) -> str:
                      f"({following.minutes} minutes): {following.title}.")  # fmt: skip
     else:
         lines.append("All exercises are done.")
-    if (file := path()) is not None and done:
-        lines.append(f"Kept in {file}; checks.forget() removes it.")
+    if UNWRITTEN:
+        lines.append("What was done since this kernel started is in no file, and lasts until it stops.")
+    elif done:
+        lines.append(f"Kept in {path()}; checks.forget() removes it.")
     return "\n".join(lines)

@@ -17,6 +17,13 @@ def right(name: str):
     return item, run(item, SOLUTION[name])
 
 
+@pytest.fixture(autouse=True)
+def nothing_unwritten():
+    record.UNWRITTEN.clear()
+    yield
+    record.UNWRITTEN.clear()
+
+
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     path = tmp_path / "data" / "progress.json"
@@ -112,10 +119,14 @@ def test_a_write_that_fails_half_way_leaves_the_old_file(file, monkeypatch):
     def full(*paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
-    assert "No space left" in record.remember("00.second")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert "No space left" in record.remember("00.second")
+    assert record.read()[0] == ["00.first", "00.second"]
     assert json.loads(file.read_text(encoding="utf-8"))["done"] == ["00.first"]
     assert [path.name for path in file.parent.iterdir()] == ["progress.json"]
+    assert record.remember("00.third") == ""  # there is room again
+    assert json.loads(file.read_text(encoding="utf-8"))["done"] == ["00.first", "00.second", "00.third"]
 
 
 def test_nothing_is_written_under_test_unless_asked(monkeypatch):
@@ -134,3 +145,66 @@ def test_a_learner_s_file_lies_in_the_user_s_data_directory(tmp_path):
     assert done.stdout.strip().endswith("progress.json")
     assert str(tmp_path) in done.stdout
     assert list(tmp_path.rglob("*.json")) == []
+
+
+def clean(**changes) -> dict[str, str]:
+    """This process's environment without what keeps progress from being written."""
+    names = ("CI", "HOME", "XDG_DATA_HOME", "LOCALAPPDATA")
+    return {
+        k: v for k, v in os.environ.items() if k not in names and not k.startswith(("PYTEST", "DIFFUSION"))
+    } | changes
+
+
+ANSWERS = """
+import os, sys
+{limit}
+from diffusion_edu import checks
+checks.lopsided([0.5, 2.0, 0.1, 10.0])
+checks.progress()
+checks.forget()
+"""
+
+
+def said(folder, limit="", **changes) -> str:
+    """What a right answer, progress and forget print in a process of their own; it ends well, and leaves nothing."""
+    done = subprocess.run([sys.executable, "-c", ANSWERS.format(limit=limit)], env=clean(**changes), cwd=folder,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    out = " ".join(done.stdout.split())
+    assert out.startswith("lopsided: correct.")
+    assert "It lasts until this kernel stops." in out
+    assert "lopsided ✓" in out
+    return out
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can be a user without an entry")
+def test_without_a_home_it_is_kept_in_memory(tmp_path):
+    tmp_path.chmod(0o777)
+    out = said(tmp_path, limit="import torch, diffusion_edu.checks\nos.setuid(54321)")
+    assert "could not be kept (there is no home folder)" in out
+
+
+def test_a_home_that_is_only_a_tilde_is_none(monkeypatch):
+    for name in ("CI", "PYTEST_CURRENT_TEST", "PYTEST_VERSION", record.VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("platformdirs.user_data_dir", lambda *a, **k: "~/.local/share/diffusion-edu")
+    assert "(there is no home folder)" in record.remember("01.kl")
+    assert record.read()[0] == ["01.kl"]
+
+
+def test_in_a_home_that_cannot_be_written_it_is_kept_in_memory(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    if os.getuid() == 0:  # whom no mode stops: /proc holds no new folders
+        assert "could not be kept in /proc" in said(tmp_path, HOME="/proc/self")
+    else:
+        home.chmod(0o555)
+        assert "could not be kept in" in said(tmp_path, HOME=str(home))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on files")
+def test_without_room_it_is_kept_in_memory(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    assert "(File too large)" in said(tmp_path, limit, DIFFUSION_EDU_PROGRESS=str(tmp_path / "data" / "progress.json"))

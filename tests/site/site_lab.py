@@ -60,11 +60,13 @@ def wait_for(address: str, server: subprocess.Popen, seconds: float = 120) -> No
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A server of its own over a copy of the notebooks, trusted; nothing of this user's settings is read or written.
-    Returns a function: the address of a notebook."""
+    Returns a function: the address of a notebook. It knows the folder of the notebooks."""
     home = tmp_path_factory.mktemp("lab")
     notebooks = shutil.copytree(FOLDER, home / "notebooks", ignore=shutil.ignore_patterns(".*"))
     cells = [nbformat.v4.new_code_cell(LIVE.strip(), id="c000"), nbformat.v4.new_code_cell(ASK, id="c001")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=METADATA), notebooks / "live.ipynb")
+    for kind in (".ipynb", ".py"):
+        shutil.copy(FOLDER / f"00_start{kind}", notebooks / f"answered{kind}")
     folders = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     token, port, run = secrets.token_hex(16), free_port(), [sys.executable, "-m"]
     environment = {**os.environ, **folders, "JUPYTER_TOKEN": token, "OMP_NUM_THREADS": "1"}
@@ -76,7 +78,9 @@ def lab(tmp_path_factory):
         server = subprocess.Popen([*run, "jupyterlab", *options], cwd=home, env=environment, stdout=log, stderr=log)
         try:
             wait_for(f"http://127.0.0.1:{port}/api", server)
-            yield lambda name: f"http://127.0.0.1:{port}/lab/tree/notebooks/{name}?reset&token={token}"
+            address = lambda name: f"http://127.0.0.1:{port}/lab/tree/notebooks/{name}?reset&token={token}"  # noqa: E731
+            address.notebooks = notebooks
+            yield address
         finally:
             server.terminate()
             server.wait(30)
@@ -126,3 +130,21 @@ def test_a_running_kernel_hears_what_the_reader_does(tab, lab):
     tab.evaluate(RUN, 1)
     said.filter(has_text="31 and 31").wait_for(timeout=60_000)
     nothing(tab.ear.heard())
+
+
+def test_an_answer_that_another_editor_wrote_is_shown_and_outlives_a_save(tab, lab):
+    """The text beside the notebook knows nothing of the answer, and must not take its place."""
+    path = lab.notebooks / "answered.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = (i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and "def my_log_normal" in c.source)
+    notebook.cells[cell].source = "my_log_normal = 'an answer'"
+    nbformat.write(notebook, path)
+    os.utime(path.with_suffix(".py"))  # the text is newer
+    opened(tab, lab("answered.ipynb"))
+    source = f"(i) => {PANEL}.content.model.cells.get(i).sharedModel.getSource()"
+    assert tab.evaluate(source, cell) == "my_log_normal = 'an answer'"
+    tab.evaluate(f"(i) => {PANEL}.content.model.cells.get(i).sharedModel.setSource('my_log_normal = 1')", cell)
+    tab.evaluate(f"() => {PANEL}.context.save()")
+    assert tab.locator(".jp-Dialog").count() == 0
+    assert nbformat.read(path, as_version=4).cells[cell].source == "my_log_normal = 1"
+    assert path.with_suffix(".py").read_bytes() == (FOLDER / "00_start.py").read_bytes()
