@@ -1,10 +1,13 @@
 """The README's program runs as printed, and its commands exist."""
 
+import json
 import re
 from pathlib import Path
 
 import matplotlib
 import torch
+
+from bench import library
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -30,3 +33,8 @@ def test_every_make_target_and_file_it_names_exists():
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
     for path in re.findall(r"\]\(([\w./-]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+def test_its_table_is_what_was_measured():
+    rows = [row for part in json.loads(library.RESULTS.read_text(encoding="utf-8"))["parts"].values() for row in part]
+    assert f"<!-- headline -->\n{library.headline(rows)}<!-- /headline -->" in README

@@ -137,7 +137,8 @@ def names_in(file: Path) -> set[str]:
 
 def home(name: str) -> Path:
     """The library's file of this name, in whichever folder it lies."""
-    return next((ROOT / "diffusion_edu").rglob(Path(name).name), ROOT / "diffusion_edu" / name)
+    exactly = ROOT / "diffusion_edu" / name
+    return exactly if exactly.exists() else next((ROOT / "diffusion_edu").rglob(Path(name).name), exactly)
 
 
 @EACH
