@@ -36,6 +36,17 @@ def test_the_solution_is_correct(item):
 
 
 @each
+def test_the_solution_is_correct_whatever_torch_s_default(item):
+    torch.set_default_dtype(torch.float64)
+    getattr(getattr(item, "values", None), "cache_clear", lambda: None)()  # computed anew under it
+    try:
+        result = item.judge(run(item, SOLUTION[item.name]))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert result.status == CORRECT, result
+
+
+@each
 def test_the_stub_is_not_attempted_and_does_no_harm(item, capsys):
     assert item.judge(run(item, SHOWN[item.name].stub)).status == NOT_ATTEMPTED
     exec(SHOWN[item.name].code, {**IMPORTS[item.notebook], "checks": checks})
