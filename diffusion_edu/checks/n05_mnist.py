@@ -340,7 +340,7 @@ def _like(cross=None, means=None, whole=None):
 frechet = Exercise(
     name="frechet",
     notebook="05",
-    section="7",
+    section="6",
     title="the Fréchet distance of two Gaussians",
     minutes=12,
     cases=_gaussian_cases,
@@ -407,7 +407,7 @@ _FEW = "The covariance of so few images is off, by a part that falls as 1/n, and
 same_n = Ordering(
     name="same_n",
     notebook="05",
-    section="7",
+    section="6",
     title="which images are farthest from real ones?",
     minutes=4,
     values=_distances,
