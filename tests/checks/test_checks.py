@@ -726,6 +726,15 @@ def test_a_message_shows_the_input_that_the_property_asks_for():
 
 
 @each_written
+def test_what_stands_instead_of_an_input_names_one(item):
+    names = set(next(item.inputs()))
+    for p in item.properties:
+        for part in filter(None, p.instead.split("; ")):
+            name, _, value = part.partition(" = ")
+            assert name in names and value and " = " not in value, part  # noqa: PT018
+
+
+@each_written
 def test_equations_that_are_pointed_to_exist(item):
     known = {
         n for number in numbers() if number <= item.notebook for n in re.findall(r"\\tag\{([\w.]+)\}", text_of(number))
