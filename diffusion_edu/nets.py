@@ -1,11 +1,14 @@
 """Networks: a plain MLP, one that returns a Gaussian, one for pixels, and one that predicts the noise at time t.
 
-Inside, a network may compute in bfloat16 (training.py); its answer is in the precision of what it was asked. The
-mean of a latent and the latent must not be rounded to three digits where a density compares them.
+Inside, a network computes in the precision of its weights, or in bfloat16 (training.py); its answer is in the precision
+of what it was asked. The mean of a latent and the latent must not be rounded to three digits where a density compares
+them.
 """
 
+import functools
 import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,6 +17,26 @@ from torch import Tensor, nn
 from .gaussian import Gaussian
 from .observations import Bernoulli
 from .schedules import Schedule
+
+
+def in_float32(build: Callable) -> Callable:
+    """A function that makes networks, such that they are in float32 whatever torch's default."""
+
+    @functools.wraps(build)
+    def wrapped(*args, **settings):
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            return build(*args, **settings)
+        finally:
+            torch.set_default_dtype(default)
+
+    return wrapped
+
+
+def like_weights(x: Tensor, net: nn.Module) -> Tensor:
+    """x in the precision of the network's weights."""
+    return x.to(next(net.parameters()).dtype)
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:
@@ -41,7 +64,7 @@ class GaussianNet(nn.Module):
             self.net[-1].bias[out_dim:] += log_var
 
     def forward(self, z: Tensor) -> Gaussian:
-        mean, log_var = self.net(z).to(z.dtype).chunk(2, dim=-1)
+        mean, log_var = self.net(like_weights(z, self.net)).to(z.dtype).chunk(2, dim=-1)
         return Gaussian(mean, log_var.clamp(*self.log_var_range).exp())
 
 
@@ -53,7 +76,7 @@ class BernoulliNet(nn.Module):
         self.net = mlp([in_dim, *[width] * depth, out_dim])
 
     def forward(self, z: Tensor) -> Bernoulli:
-        return Bernoulli(self.net(z).to(z.dtype))
+        return Bernoulli(self.net(like_weights(z, self.net)).to(z.dtype))
 
 
 class StepNet(GaussianNet):
@@ -167,4 +190,4 @@ class EpsNet(NoiseNet):
         self.net = mlp([dim + embedding + 1, *[width] * depth, dim])
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
-        return self.net(torch.cat([xt, self.embed.at(level.log_snr)], dim=-1))
+        return self.net(like_weights(torch.cat([xt, self.embed.at(level.log_snr)], dim=-1), self.net))

@@ -302,8 +302,16 @@ MUTANTS = [
     ),
     *_of(
         "nets",
-        ("a mean rounded to bfloat16", "self.net(z).to(z.dtype).chunk", "self.net(z).chunk"),
-        ("logits rounded to bfloat16", "Bernoulli(self.net(z).to(z.dtype))", "Bernoulli(self.net(z))"),
+        (
+            "a mean rounded to bfloat16",
+            "self.net(like_weights(z, self.net)).to(z.dtype).chunk",
+            "self.net(like_weights(z, self.net)).chunk",
+        ),
+        (
+            "logits rounded to bfloat16",
+            "Bernoulli(self.net(like_weights(z, self.net)).to(z.dtype))",
+            "Bernoulli(self.net(like_weights(z, self.net)))",
+        ),
         tests=("test_trainer.py",),
     ),
     *_of(
@@ -579,6 +587,40 @@ MUTANTS = [
         ("thirds in another order", "(i + (nodes + 1) / 2) / 3", "(2 - i + (nodes + 1) / 2) / 3"),
         tests=("test_noise_level.py",),
     ),
+    *_of(
+        "nets",
+        ("points of another precision", "return x.to(next(net.parameters()).dtype)", "return x"),
+        ("models of torch's default", "        torch.set_default_dtype(torch.float32)\n", ""),
+        tests=("test_default_dtype.py",),
+    ),
+    *_of(
+        "checks/attempt",
+        ("inputs handed over themselves", "copies = [copied(x) for x in inputs]", "copies = list(inputs)"),
+        ("a gradient that a learner turns off", "with torch.enable_grad():  #", "if True:  #"),
+        tests=("test_checks_answers.py",),
+    ),
+    *_of(
+        "checks/compare",
+        ("whatever is near enough", "rounding = 1e-6 if", "rounding = 1e-1 if"),
+        ("a shape that broadcasts", "if got.shape != expected.shape:", "if False:"),
+        tests=("test_checks.py",),
+    ),
+    *_of(
+        "checks/n01_vae",
+        ("a decoder that ignores its level", "Gaussian(self.a * z + t,", "Gaussian(self.a * z,"),
+        tests=("test_checks_answers.py",),
+    ),
+    *_of(
+        "checks/n02_hvae",
+        ("a chain of equal levels", "t = t % self.levels", "t = 0"),
+        ("only factors above zero", "((2,), -1)", "((2,), 1)"),
+        tests=("test_checks_answers.py",),
+    ),
+    *_of(
+        "checks/record",
+        ("forgotten where there is no room", "UNWRITTEN.append(key)", "pass"),
+        tests=("test_checks_record.py",),
+    ),
 ]
 
 
@@ -597,6 +639,7 @@ def caught_by(mutant: Mutant | None, python: str) -> str:
         shutil.copytree(ROOT / "diffusion_edu", copy / "diffusion_edu", ignore=ignore)
         for folder in ("tests", "tools"):
             shutil.copytree(ROOT / folder, copy / folder, ignore=ignore)
+        shutil.copytree(ROOT / "notebooks", copy / "notebooks", ignore=shutil.ignore_patterns("*.ipynb", ".*"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         tests = sorted({t for m in MUTANTS for t in m.tests}) if mutant is None else mutant.tests
         if mutant is not None:

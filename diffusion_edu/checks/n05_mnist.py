@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..images import lenet, quality
-from .core import NO_GRADIENT, Draw, Exercise, Mistake, Ordering, Property, gradients
+from .core import Draw, Exercise, Mistake, Ordering, Property, gradients
 
 # --- honest_bits --------------------------------------------------------------------------------------------------
 
@@ -124,9 +124,11 @@ def _far_out(f, x, mean, scale):
 
 
 def _slopes(f, x, mean, scale):
-    """The gradients in the centres and the widths."""
+    """The gradients in the centres and the widths, of an answer that has any."""
     m, s = (v.clone().requires_grad_() for v in (mean, scale))
-    return gradients(f(x, m, s), (m, s)), gradients(_pixels(x, m, s).sum(-1), (m, s))
+    given = f(x, m, s)
+    wanted = gradients(_pixels(x, m, s).sum(-1), (m, s))
+    return (gradients(given, (m, s)) if given.requires_grad else wanted), wanted
 
 
 def _density(x, mean, scale):
@@ -157,7 +159,9 @@ grey_log_prob = Exercise(
                  "under the log, or another formula where nothing is left, only hides that. Take the log of a product, "
                  "as the second hint has it. See (5.3).",
                  instead="x = −0.6863 and 0.5686; mean = 1 and −1; scale = their distance/5, /8, … /1000"),
-        Property("hands the gradient on to mean and scale", _slopes, hint=NO_GRADIENT),
+        Property("has the right gradient in mean and scale, if it has any", _slopes,
+                 hint="nan comes from torch.where, which hands on 0 × ∞ from the branch that it did not take: choose "
+                 "what goes into the log, not between two logs."),
     ),
     mistakes=(
         Mistake("the law without open ends", "The first bin begins at −∞ and the last ends at +∞, or the levels do not "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, silu
 
 from ..gaussian import Gaussian
-from ..nets import GaussianNet, Level, NoiseNet, mlp
+from ..nets import GaussianNet, Level, NoiseNet, like_weights, mlp
 from ..observations import Bernoulli, DiscretisedLogistic
 from ..schedules import Schedule
 
@@ -141,7 +141,7 @@ def decoder(size: int, width: int, depth: int, outputs: int, mixing: int) -> nn.
 
 def _flat(net: nn.Module, x: Tensor, before=lambda x: x, after=lambda h: h) -> Tensor:
     """The net on points (..., D) of any number of leading dimensions; the answer is in the precision of x."""
-    out = after(net(before(x.reshape(-1, x.shape[-1])))).to(x.dtype)
+    out = after(net(before(like_weights(x.reshape(-1, x.shape[-1]), net)))).to(x.dtype)
     return out.reshape(*x.shape[:-1], -1)
 
 
@@ -251,7 +251,7 @@ class UNet(NoiseNet):
         return [k * f(a) for f in (torch.sin, torch.cos) for k, a in zip(kept, angles, strict=True)]
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
-        x, noise = xt.reshape(-1, PIXELS), level.noise.reshape(-1)
+        x, noise = like_weights(xt.reshape(-1, PIXELS), self.first), level.noise.reshape(-1)
         e = self.time(self.embed.at(level.log_snr.reshape(-1)))
         h = self.first(torch.cat([to_maps(c) for c in (x, *self.fourier_features(x, noise))], dim=1))
         for block in self.down:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
+from ..nets import in_float32, like_weights
 
 SEEN = 50_000  # of the 60,000 training images; the others it never sees
 FEATURES, CLASSES = 64, 10
@@ -41,7 +42,7 @@ class LeNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The last layer before the logits, (n, 64)."""
-        return self.body(x)
+        return self.body(like_weights(x, self.body))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
@@ -81,7 +82,7 @@ def load() -> LeNet:
     Raises ValueError if the weights are not those of the card.
     """
     with torch.random.fork_rng():
-        net = LeNet()
+        net = in_float32(LeNet)()
     net.load_state_dict(weights.tensors("lenet"))
     return net.eval().requires_grad_(False)
 

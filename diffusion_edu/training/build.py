@@ -11,7 +11,7 @@ from ..ddpm import DDPM
 from ..hvae import HVAE
 from ..images.convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
 from ..images.ddpm import ImageDDPM
-from ..nets import EpsNet
+from ..nets import EpsNet, in_float32
 from ..vae import VAE
 from . import optimisers
 from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_t
@@ -27,8 +27,9 @@ TRAIN_POINTS = 200_000  # of data that can be drawn without end
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+@in_float32
 def build(config: Config) -> nn.Module:
-    """The untrained model of a configuration, its parameters a function of the seed."""
+    """The untrained model of a configuration, its parameters in float32 and a function of the seed."""
     torch.manual_seed(config.seed)
     if "mnist" in config.data:
         return _convolutional(config)

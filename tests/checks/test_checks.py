@@ -36,6 +36,17 @@ def test_the_solution_is_correct(item):
 
 
 @each
+def test_the_solution_is_correct_whatever_torch_s_default(item):
+    torch.set_default_dtype(torch.float64)
+    getattr(getattr(item, "values", None), "cache_clear", lambda: None)()  # computed anew under it
+    try:
+        result = item.judge(run(item, SOLUTION[item.name]))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert result.status == CORRECT, result
+
+
+@each
 def test_the_stub_is_not_attempted_and_does_no_harm(item, capsys):
     assert item.judge(run(item, SHOWN[item.name].stub)).status == NOT_ATTEMPTED
     exec(SHOWN[item.name].code, {**IMPORTS[item.notebook], "checks": checks})
@@ -712,6 +723,15 @@ def test_a_message_shows_the_input_that_the_property_asks_for():
         lambda xt, w, m, v, a: (w * torch.exp(Mixture(w, m, v).log_prob(xt, a.item()).unsqueeze(-1))).sum(-1).log()
     )
     assert "With xt = about 100 in each coordinate; weights" in far.text
+
+
+@each_written
+def test_what_stands_instead_of_an_input_names_one(item):
+    names = set(next(item.inputs()))
+    for p in item.properties:
+        for part in filter(None, p.instead.split("; ")):
+            name, _, value = part.partition(" = ")
+            assert name in names and value and " = " not in value, part  # noqa: PT018
 
 
 @each_written

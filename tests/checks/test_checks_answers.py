@@ -78,6 +78,31 @@ def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
 def my_honest_bits(log_p, dim, width):
     return [-(p / dim + math.log(width)) / math.log(2) for p in log_p.tolist()]"""),
     "steps_needed: shape (1,)": ("steps_needed", SOLUTION["steps_needed"].replace("return T", "return torch.tensor([T])")),  # noqa: E501
+    "kl: vmap": ("kl", """
+def my_kl(mean_q, var_q, mean_p, var_p):
+    one = lambda m, v, n, w: 0.5 * (v / w - 1 - (v / w).log() + (m - n) ** 2 / w)
+    flat = [x.reshape(-1, x.shape[-1]) for x in (mean_q, var_q, mean_p, var_p)]
+    return torch.func.vmap(lambda *parts: one(*parts).sum())(*flat).reshape(mean_q.shape[:-1])"""),
+    "kl: NumPy": ("kl", """
+def my_kl(mean_q, var_q, mean_p, var_p):
+    m, v, n, w = (x.numpy().astype(float) for x in (mean_q, var_q, mean_p, var_p))
+    return 0.5 * (v / w - 1 - __import__("numpy").log(v / w) + (m - n) ** 2 / w).sum(-1)"""),
+    "kl: partial": ("kl", SOLUTION["kl"] + "\n\n\nmy_kl = __import__('functools').partial(my_kl)"),
+    "kl: a callable object": ("kl", SOLUTION["kl"] + "\n\n\nright = my_kl\nmy_kl = type('Own', (), {'__call__': staticmethod(right)})()"),  # noqa: E501
+    "paired_gap: a named tuple": ("paired_gap", SOLUTION["paired_gap"] + """
+
+
+right = my_paired_gap
+Pair = __import__("collections").namedtuple("Pair", "mean error")
+my_paired_gap = lambda *inputs: Pair(*right(*inputs))"""),
+    "grey_log_prob: NumPy": ("grey_log_prob", """
+def my_grey_log_prob(x, mean, scale):
+    np = __import__("numpy")
+    x, mean, scale = (v.detach().numpy().astype(float) for v in (x, mean, scale))
+    low = np.where(abs(x + 1) < 1e-6, -np.inf, (x - 1 / 255 - mean) / scale)
+    high = np.where(abs(x - 1) < 1e-6, np.inf, (x + 1 / 255 - mean) / scale)
+    log_F = lambda u: -np.logaddexp(0, -u)
+    return (log_F(high) + log_F(-low) + np.log(-np.expm1(low - high))).sum(-1)"""),
     "information: a NumPy number": ("information", """
 def my_information(log_q):
     m = log_q.numpy().astype(float)
@@ -151,9 +176,16 @@ def test_the_loss_without_gradients_is_refused():
     assert "the gradient is not" in checks.simple_loss.judge(run(checks.simple_loss, code)).text
 
 
-def test_the_papers_own_form_of_the_grey_law_is_inexact_and_told_so():
-    """Its clamp at 1e-12 is finite everywhere, and wrong far out (Salimans et al. 2017, their public code)."""
-    code = SOLUTION["grey_log_prob"].replace(GREY, "(torch.sigmoid(high) - torch.sigmoid(low)).clamp(min=1e-12).log()")
+def test_a_gradient_of_nan_is_told_from_one_that_is_missing():
+    code = SOLUTION["grey_log_prob"].replace(GREY, f"torch.where(x < 2, {GREY}, (x - 2 + 0 * mean).sqrt())")
+    assert "from the branch that it did not take" in checks.grey_log_prob.judge(run(checks.grey_log_prob, code)).text
+
+
+def test_the_density_in_place_of_small_probabilities_is_inexact_and_told_so():
+    """As in the public code of PixelCNN++: where P < 1e-5, the density in the middle times the width of the bin."""
+    middle = "(log_F((x - mean) / scale) + log_F((mean - x) / scale) - scale.log() + math.log(2 / 255))"
+    P = "(torch.sigmoid(high) - torch.sigmoid(low))"
+    code = SOLUTION["grey_log_prob"].replace(GREY, f"torch.where({P} > 1e-5, {P}.clamp(min=1e-12).log(), {middle})")
     result = checks.grey_log_prob.judge(run(checks.grey_log_prob, code))
     assert result.status == WRONG
     assert "A correct answer is right 5 to 1,000 widths from the centre." in result.text

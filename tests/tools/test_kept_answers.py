@@ -101,8 +101,10 @@ def test_what_was_typed_can_be_taken_into_the_text(folder):
 
 
 @EACH
-def test_taking_the_cells_of_an_untouched_notebook_changes_nothing(path, tmp_path):
-    for one in (path, path.with_suffix(".ipynb")):
-        shutil.copy(one, tmp_path / one.name)
-    renew_text(tmp_path / path.with_suffix(".ipynb").name)
-    assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+def test_taking_the_cells_of_an_untouched_notebook_changes_none(path, tmp_path):
+    text = shutil.copy(path, tmp_path / path.name)
+    nbformat.write(jupytext.read(text, fmt="py:percent"), text.with_suffix(".ipynb"))
+    renew_text(text.with_suffix(".ipynb"))
+    old, new = (jupytext.read(one, fmt="py:percent") for one in (path, text))
+    assert cells(new) == cells(old)
+    assert new.metadata == old.metadata
