@@ -621,6 +621,53 @@ MUTANTS = [
         ("forgotten where there is no room", "UNWRITTEN.append(key)", "pass"),
         tests=("test_checks_record.py",),
     ),
+    *_of(
+        "score",
+        ("the denoising target's sign", "score_from_eps(eps, alpha_bar))", "-score_from_eps(eps, alpha_bar))"),
+        ("implicit matching with one divergence", "square().sum(-1) + 2 * div", "square().sum(-1) + div"),
+        ("a divergence of one direction", "torch.stack(parts).sum(0)", "torch.stack(parts)[0]"),
+        ("a slice that is not squared", "(s_hat * v).sum(-1).square() + 2", "(s_hat * v).sum(-1) + 2"),
+        (
+            "reduced variance with half the slope",
+            "s_hat.square().sum(-1) + 2 * slope",
+            "s_hat.square().sum(-1) + slope",
+        ),
+        ("the floor with ᾱ for SNR", "dim * math.e**log_snr * error", "dim / (1 + math.e**-log_snr) * error"),
+        ("the energy without the data's part", "dim * (1 + math.e**log_snr)", "dim * math.e**log_snr"),
+        (
+            "Tweedie with the noise's deviation",
+            "(xt + (1 - alpha_bar) * score)",
+            "(xt + (1 - alpha_bar) ** 0.5 * score)",
+        ),
+        (
+            "Tweedie's second with the score's sign",
+            "eye + (1 - alpha_bar) * hessian",
+            "eye - (1 - alpha_bar) * hessian",
+        ),
+    ),
+    *_of(
+        "langevin",
+        ("√h for √2h", "(2 * h) ** 0.5 * eps", "h**0.5 * eps"),
+        ("half a step of drift", "x + h * score + (2", "x + h / 2 * score + (2"),
+        ("a bias twice as large", "-0.5 * (ula_variance", "-(ula_variance"),
+        ("rest at half the excess", "var / (1 - h / (2 * var))", "var / (1 - h / (4 * var))"),
+        ("Metropolis without the proposal", "log_prob(y) + back - log_prob(x) - there", "log_prob(y) - log_prob(x)"),
+        ("the proposal the wrong way round", "+ back - log_prob(x) - there", "+ there - log_prob(x) - back"),
+        ("a refused point moves", "torch.where(moved.unsqueeze(-1), y, x)", "y"),
+        ("annealing that does not rescale", "x * (alpha_bar / before) ** 0.5", "x"),
+        ("annealing that ends shrunk", "return x / before**0.5", "return x"),
+    ),
+    *_of(
+        "fokker_planck",
+        ("rates without the half", "np.exp(0.5 * (flat[to]", "np.exp((flat[to]"),
+        ("the spacing once", "- flat[start])) / spacing**2", "- flat[start])) / spacing"),
+        ("downhill", "flat[to] - flat[start]", "flat[start] - flat[to]"),
+        ("rows and columns swapped", "(rate, (to, start))", "(rate, (start, to))"),
+        ("the second axis stands still", "step @ p @ step.T", "step @ p"),
+        ("an explicit sign", "eye_array(len(p)) - dt * a", "eye_array(len(p)) + dt * a"),
+        ("rates for times", "return 1 / -np.sort(values)", "return -np.sort(values)"),
+        ("the Fisher information of the error", "math.exp(log_snr) * (1 - error)", "math.exp(log_snr) * error"),
+    ),
 ]
 
 
