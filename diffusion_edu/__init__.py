@@ -8,6 +8,7 @@ PARTS = {
     "Noise and networks": ("schedules", "nets"),
     "Autoencoders": ("vae", "hvae"),
     "Diffusion": ("oracles", "diffusion", "ddpm", "samplers", "sampling"),
+    "Score": ("score", "langevin", "fokker_planck"),
     "Images": ("weights", "images"),
     "The ruler": ("data", "exact", "evaluate"),
     "Training": ("config", "training", "pretrained"),
