@@ -89,7 +89,7 @@ def test_the_adjusted_algorithm_leaves_the_law_alone(h):
 
 def test_annealing_has_the_law_of_its_recursion():
     target, n = gaussian([0.5], [0.2]), 40_000
-    log_snr, h = torch.linspace(-3, 4, 9, dtype=torch.float64), torch.linspace(0.3, 0.05, 9, dtype=torch.float64)
+    log_snr, h = torch.linspace(-3, 1, 9, dtype=torch.float64), torch.linspace(0.3, 0.05, 9, dtype=torch.float64)
     mean, var, before = 0.0, 1.0, log_snr[0].sigmoid()
     for a, step in zip(log_snr.sigmoid(), h, strict=True):
         scale, v = (a / before).sqrt(), a * 0.2 + 1 - a
