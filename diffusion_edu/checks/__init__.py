@@ -5,7 +5,7 @@ A notebook holds the exercise itself: text, stub, hints and solution. One file h
 inputs, the properties of a right answer, and the wrong answers that people really give.
 """
 
-from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, record
+from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score, record
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
 from .n00_start import log_normal, noise_guess, noisy_log_prob, paired_gap, too_sure
 from .n01_vae import elbo, kl, log_likelihood, lopsided, pathwise_gradient
@@ -13,9 +13,10 @@ from .n02_hvae import broken_bounds, consistency, information, middle, spoilt_ga
 from .n03_diffusion import best_variance, jump, kl_term, posterior, quietest, steps_needed
 from .n04_ddpm import ancestral_step, five_steps, noise_weight, simple_loss, x0_from_v
 from .n05_mnist import frechet, grey_log_prob, honest_bits, same_n, variance_table
+from .n06_score import denoising_loss, mala_ratio, ula_step, walk_matrix
 from .record import forget
 
-NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist)
+NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score)
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "best_variance",
     "broken_bounds",
     "consistency",
+    "denoising_loss",
     "elbo",
     "five_steps",
     "forget",
@@ -45,6 +47,7 @@ __all__ = [
     "log_likelihood",
     "log_normal",
     "lopsided",
+    "mala_ratio",
     "middle",
     "noise_guess",
     "noise_weight",
@@ -59,7 +62,9 @@ __all__ = [
     "spoilt_gap",
     "steps_needed",
     "too_sure",
+    "ula_step",
     "variance_table",
+    "walk_matrix",
     "x0_from_v",
 ]
 

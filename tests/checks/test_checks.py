@@ -10,7 +10,19 @@ import torch
 from exercise_cells import IMPORTS, SHOWN, SOLUTION, numbers, run, text_of
 from shared import generator
 
-from diffusion_edu import bound, checks, ddpm, diffusion, evaluate, gaussian, observations, schedules
+from diffusion_edu import (
+    bound,
+    checks,
+    ddpm,
+    diffusion,
+    evaluate,
+    fokker_planck,
+    gaussian,
+    langevin,
+    observations,
+    schedules,
+    score,
+)
 from diffusion_edu.checks import core
 from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
 from diffusion_edu.data import MNIST
@@ -157,6 +169,10 @@ LIBRARY = {
     "honest_bits": bits_of_mnist,
     "grey_log_prob": lambda x, m, s: observations.DiscretisedLogistic(m, s).log_prob(x),
     "frechet": quality.frechet_gaussians,
+    "denoising_loss": lambda f, x, e, a: score.denoising_loss(f(ddpm.noised(x, e, a)), e, a),
+    "ula_step": lambda x, f, h, e: langevin.ula_step(x, f(x), h, e),
+    "mala_ratio": langevin.log_ratio,
+    "walk_matrix": lambda p, d: torch.from_numpy(fokker_planck.generator(p.double().numpy(), d).toarray()),
 }
 
 
@@ -522,6 +538,46 @@ SLIPS = {
          "the same axes"),
         ("cov.trace() + cov_2.trace() - 2 * trace_of_root", "(cov - cov_2).square().sum()",
          "takes roots of covariances"),
+    ],
+    "denoising_loss": [
+        ("+ eps /", "- eps /", "points back to the data"),
+        (" / (1 - alpha_bar) ** 0.5)", ")", "a slope"),
+        ("eps / (1 - alpha_bar) ** 0.5)", "eps / (1 - alpha_bar))", "One root too few"),
+        ("(score(xt) + eps / (1 - alpha_bar) ** 0.5).square()", "(score(xt) + eps**2 / (1 - alpha_bar))",
+         "Only the noise is squared"),
+        (".square().sum(-1)", ".square().mean(-1)", "is a sum over the dimensions"),
+        (".square().sum(-1)", ".square()", "sums over the last axis"),
+        ("score(xt)", "score(x0)", "that of the noisy points"),
+        ("alpha_bar**0.5 * x0 + (1 - alpha_bar) ** 0.5 * eps", "alpha_bar * x0 + (1 - alpha_bar) * eps", "the roots"),
+        ("score(xt)", "score(xt).detach()", "the gradient is not"),
+    ],
+    "ula_step": [
+        ("(2 * h) ** 0.5", "h**0.5", "half the temperature"),
+        ("h * score(x) + (2 * h) ** 0.5", "h / 2 * score(x) + h**0.5", "step of size h/2"),
+        ("h * score(x)", "h / 2 * score(x)", "twice the temperature"),
+        ("(2 * h) ** 0.5", "2 * h", "Variances add up"),
+        ("x + h", "x - h", "Uphill"),
+        ("x + h", "h", "The step starts at x"),
+        ("(2 * h) ** 0.5 * eps", "(2 * h) ** 0.5 * torch.rand(eps.shape)", "random numbers of its own"),
+    ],
+    "mala_ratio": [
+        (" + back - log_prob(x) - there", " - log_prob(x)", "their ratio is missing"),
+        ("+ back - log_prob(x) - there", "+ there - log_prob(x) - back", "the way back, q(x|y)"),
+        ("(4 * h)", "(2 * h)", "variance is 2h"),
+        ("x - y - h * score(y)", "x - y - h * score(x)", "with the score there"),
+        ("log_prob(y) + back - log_prob(x) - there", "(log_prob(y) + back - log_prob(x) - there).exp()",
+         "The logarithm is asked for"),
+        ("log_prob(y) + back - log_prob(x) - there", "back - there", "densities π are missing"),
+    ],
+    "walk_matrix": [
+        ("(A - torch.diag(A.sum(0)))", "A", "columns must add up to 0"),
+        ("A.sum(0)", "A.sum(1)", "stands in column j"),
+        ("spacing**2", "spacing", "divides by δ²"),
+        ("(d / 2).exp(), -1) + torch.diag((-d / 2).exp(), 1)", "d.exp(), -1) + torch.diag((-d).exp(), 1)",
+         "half of it for each direction"),
+        ("d = log_pi.diff()", "d = -log_pi.diff()", "Uphill is the faster way"),
+        ("return (A - torch.diag(A.sum(0)))", "return -(A - torch.diag(A.sum(0)))", "rates are positive"),
+        ("d = log_pi.diff()", "d = 0 * log_pi.diff()", "whose rest is uniform"),
     ],
 }  # fmt: skip
 CASES = [(getattr(checks, name), *slip) for name, slips in SLIPS.items() for slip in slips]
