@@ -56,6 +56,14 @@ IDEAS = [
     Idea("5.4", "A variance for each range of x₀", 0, 8),
     Idea("5.3", "Grey levels, in bins", 0, 9),
     Idea("5.1", "MNIST, in bits per pixel", 0, 10, goal=True),
+    Idea("6.3", "Score matching and its floor", 1, 11),
+    Idea("6.7", "A score’s error, in nats", 0, 11),
+    Idea("6.11", "How sure the guess is", 2, 11),
+    Idea("6.13", "A Langevin step", 1, 12),
+    Idea("6.16", "What a step is wrong by", 0, 12),
+    Idea("6.14", "Fokker–Planck", 2, 12),
+    Idea("6.23", "How long to forget", 2, 13),
+    Idea("6.24", "Annealed Langevin", 1, 13, goal=True),
 ]
 STEPS = [
     Step("1.2", "1.5", "Jensen"),
@@ -92,4 +100,13 @@ STEPS = [
     Step("5.4", "5.3", "as its variance"),
     Step("4.10", "5.3", "bins for L₀"),
     Step("5.3", "5.1", "add up, in bits"),
+    Step("4.16", "6.3", "over 1 − ᾱ"),
+    Step("6.3", "6.7", "over log SNR"),
+    Step("0.7", "6.11", "differentiate again"),
+    Step("6.3", "6.13", "uphill, and shake"),
+    Step("6.13", "6.16", "on a strand"),
+    Step("6.13", "6.14", "follow p"),
+    Step("6.14", "6.23", "its spectrum"),
+    Step("6.23", "6.24", "so anneal"),
+    Step("6.13", "6.24", "level by level"),
 ]
