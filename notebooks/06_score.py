@@ -29,7 +29,7 @@
 # - follow a density on a grid, and read from a matrix how long a chain needs to forget its start,
 # - say why one walks through many levels of noise instead of waiting at one.
 #
-# **Time** about 90 minutes to read, and 55 for the exercises, both an estimate from a count of words, formulas and
+# **Time** about 75 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
 # lines: nobody was timed. **You need** notebooks 00, 03 and 04.
 
 # %%
@@ -38,7 +38,7 @@ import math
 import numpy as np
 import torch
 
-from diffusion_edu import checks, ddpm, evaluate, exact, fokker_planck, langevin, plots, pretrained, score
+from diffusion_edu import checks, ddpm, evaluate, exact, fokker_planck, langevin, plots, pretrained, score, widgets
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.nets import mlp
 
@@ -212,7 +212,7 @@ print(f"½∫ {integral:.5f} + L₀ {L_0:.5f} = {integral + L_0:.5f} nats,  H = 
 assert abs(integral + L_0 - H) < 2e-5
 
 # %% [markdown]
-# It is $H$ in five digits: a perfect network pays 8.5 nats for noise that nobody can predict, and gets 7.2 back.
+# It is $H$ to a hundred-thousandth of a nat. A perfect network pays 8.5 nats for noise that nobody can predict, and $L_0$ gives 7.2 back.
 # Now (6.7) for the published network, level by level.
 
 # %% mystnb={"image": {"alt": "Left, log axis: the network's squared score error relative to that of the zero score rises from hundredths of a per mille at log SNR −10 to several per cent at 10. Right: the same error in nats per unit of log SNR, a hump around 4 of about a thousandth, low on both sides."}}
@@ -287,7 +287,7 @@ torch.testing.assert_close(q @ score.implicit_loss(wrong, points), F - J, rtol=1
 torch.testing.assert_close(sliced, F - J, rtol=1e-6, atol=1e-6)
 
 # %% [markdown]
-# **Where code slips.** (6.10) needs $\mathbb{E}\, v v^{\mathsf T} = I$. Directions of length one have $I/D$ instead. If $|\hat s|^2$ then stands in full,
+# **Where tutorials slip.** (6.10) needs $\mathbb{E}\, v v^{\mathsf T} = I$. Directions of length one have $I/D$ instead. If $|\hat s|^2$ then stands in full,
 # the loss is $|\hat s|^2 + \tfrac2D \nabla \cdot \hat s$, and its minimiser is $s/D$: **half a score** in the plane. Among the multiples
 # $a\,s$ of the true score we look for the best. Uniform numbers in the place of normal ones are worse: all $v$ then lie in the same quarter of the
 # plane, and the minimiser does not even point the right way.
@@ -595,7 +595,17 @@ _ = ax.legend(loc="lower left")
 # %% [markdown]
 # MALA stays at zero for every step size. It pays by refusing: at $c = 1.2$ about three proposals in ten.
 #
-# **Where code slips.** Three mistakes that are found in public code, each for 60 steps from 4,000 true points with $c = 0.2$. Some texts
+# Now let it move. Set the step $c$, then the number of steps, or press Play. Turn MALA on and off. The black line is the theory on a straight strand, step by
+# step. **Predict first:** what happens just below $c = 2$? And does a start at the inner end show in the number on the right?
+
+# %%
+widgets.langevin_walk(SwissRoll(nodes=192), c=0.8, k=20)
+
+# %% [markdown]
+# The noise is the same for every $c$, so that you can follow a point. Near $c = 2$ the strand bursts. From the inner end the number is right after a few steps, and the
+# picture is not. Section 8 comes back to that.
+#
+# **Where tutorials slip.** Three mistakes that are found in public code, each for 60 steps from 4,000 true points with $c = 0.2$. Some texts
 # write $\tfrac{\epsilon}{2} s + \sqrt{\epsilon}\,\varepsilon$: that is (6.13) with $h = \epsilon/2$. Who mixes the two, $h\, s + \sqrt{h}\,\varepsilon$, has turned the temperature
 # down by half. Who writes `torch.rand` for `torch.randn` pushes all points one way. The last column is the share of points that are less likely
 # than all but a thousandth of the data.
@@ -626,7 +636,7 @@ for name, noise in slips.items():
 assert mean["√h ε"] > 0.15 and distance > 50
 
 # %% [markdown]
-# With $\sqrt{h}$ the points look *better* than data: closer to the ridge, none off. With uniform noise they slide along the roll to
+# With $\sqrt{h}$ the points look *better* than data: closer to the ridge, none off. (6.15) with half the noise foretells $+0.22$. With uniform noise they slide along the roll to
 # one side, a thousand times the distance of two true sets, and the share off the roll sees nothing. One number is not enough to judge samples.
 #
 # ## 6. The density itself, on a grid
@@ -734,6 +744,12 @@ for tau, above, below in zip((0.0, 0.02, 0.1, 0.5), panels[:4], panels[4:], stri
     p = fokker_planck.forward(density(), axis, tau)
     plots.density(np.log(np.maximum(p, 1e-300)).ravel(), above, title=f"τ = {tau}", limit=3.6).set(xlim=(-2.4, 2.4), ylim=(-2.4, 2.4))
     plots.points(ddpm.noised(x, noise, math.exp(-2 * tau)), below, plots.Q, size=1.5)
+
+# %% [markdown]
+# The same on a coarser grid, to be moved: the density, points, and how far both are from $N(0, I)$ in nats. The dashed line is explained in the next section.
+
+# %%
+widgets.density_film(SwissRoll(nodes=192), i=20)
 
 # %% [markdown]
 # ## 7. How fast the noise wins

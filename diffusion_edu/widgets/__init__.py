@@ -1,8 +1,10 @@
 """Widgets that move without a kernel, one line each in a notebook. They need the `lab` extra."""
 
 from .bound_explorer import bound_explorer
+from .density_film import density_film
 from .forward_film import forward_film
 from .hvae_ladder import hvae_ladder
+from .langevin_walk import langevin_walk
 from .latent_explorer import latent_explorer
 from .posterior_explorer import posterior_explorer
 from .reverse_film import reverse_film
@@ -10,8 +12,10 @@ from .schedule_explorer import schedule_explorer
 
 __all__ = [
     "bound_explorer",
+    "density_film",
     "forward_film",
     "hvae_ladder",
+    "langevin_walk",
     "latent_explorer",
     "posterior_explorer",
     "reverse_film",

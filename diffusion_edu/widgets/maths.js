@@ -130,3 +130,94 @@ function mixtureLogProb(weights, m, v, D) {
     return top + Math.log(sum);
   };
 }
+
+// The roll, or any mixture of equal round Gaussians (oracles.py): x, y → log p and its slope. `weights` (K,) add up to 1, `means` are
+// (K, 2), row by row, v the variance of all. What is e^−60 of the nearest component is left out.
+function roundMixture(weights, means, v) {
+  const K = weights.length, square = new Float64Array(K), front = -Math.log(2 * Math.PI * v);
+  return (x, y) => {
+    let near = Infinity, sum = 0, sx = 0, sy = 0;
+    for (let k = 0; k < K; k++) {
+      const dx = means[2 * k] - x, dy = means[2 * k + 1] - y;
+      square[k] = dx * dx + dy * dy;
+      if (square[k] < near) near = square[k];
+    }
+    for (let k = 0; k < K; k++) {
+      const behind = (square[k] - near) / (2 * v);
+      if (behind > 60) continue;
+      const r = weights[k] * Math.exp(-behind);
+      sum += r; sx += r * (means[2 * k] - x); sy += r * (means[2 * k + 1] - y);
+    }
+    return { logP: front + Math.log(sum) - near / (2 * v), sx: sx / sum / v, sy: sy / sum / v };
+  };
+}
+
+// Random numbers that are a function of the seed alone: mulberry32, and from it normal ones (Box & Muller).
+function randoms(seed) {
+  let a = seed >>> 0;
+  const uniform = () => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
+  };
+  return { uniform, normal: () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()) };
+}
+
+// One Langevin step (langevin.py, ula_step and mala_step) of all points x (n, 2), in steps of h, with the noise eps (n, 2) and, where
+// `u` (n,) is given, each proposal accepted or refused. `here` holds log p and score at x, or is made.
+function langevinStep(density, x, h, eps, u, here) {
+  const n = x.length / 2, out = new Float64Array(x.length), there = new Array(n), root = Math.sqrt(2 * h);
+  let accepted = 0;
+  for (let i = 0; i < n; i++) {
+    const at = here ? here[i] : density(x[2 * i], x[2 * i + 1]);
+    const y = [x[2 * i] + h * at.sx + root * eps[2 * i], x[2 * i + 1] + h * at.sy + root * eps[2 * i + 1]];
+    const to = density(y[0], y[1]);
+    let take = true;
+    if (u) {
+      const forth = (eps[2 * i] ** 2 + eps[2 * i + 1] ** 2) / 2;
+      const back = ((x[2 * i] - y[0] - h * to.sx) ** 2 + (x[2 * i + 1] - y[1] - h * to.sy) ** 2) / (4 * h);
+      take = Math.log(u[i]) < to.logP - at.logP + forth - back;
+    }
+    accepted += take;
+    out[2 * i] = take ? y[0] : x[2 * i]; out[2 * i + 1] = take ? y[1] : x[2 * i + 1];
+    there[i] = take ? to : at;
+  }
+  return { x: out, at: there, accepted: accepted / n };
+}
+
+// The forward process on a grid (fokker_planck.py). Matrices (n, n) lie row by row. E = exp(τA), A the walk between n cells `spacing`
+// apart whose rest is N(0, 1), cut into pieces of which a Taylor series needs few terms, and squared back.
+function matmul(a, b, n) {
+  const out = new Float64Array(n * n);
+  for (let i = 0; i < n; i++)
+    for (let k = 0; k < n; k++) {
+      const v = a[i * n + k];
+      if (v !== 0) for (let j = 0, o = i * n, r = k * n; j < n; j++) out[o + j] += v * b[r + j];
+    }
+  return out;
+}
+function forwardMatrix(axis, tau) {
+  const n = axis.length, spacing = axis[1] - axis[0], A = new Float64Array(n * n);
+  for (let j = 0; j < n; j++)
+    for (const i of [j - 1, j + 1]) {
+      if (i < 0 || i >= n) continue;
+      const rate = Math.exp((axis[j] ** 2 - axis[i] ** 2) / 4) / spacing ** 2; // √(π_i/π_j)
+      A[i * n + j] = rate; A[j * n + j] -= rate;
+    }
+  const halvings = Math.max(0, Math.ceil(Math.log2((8 * tau) / spacing ** 2))), part = tau / 2 ** halvings;
+  let E = new Float64Array(n * n), term = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) E[i * n + i] = term[i * n + i] = 1;
+  for (let k = 1; k <= 10; k++) {
+    term = matmul(term, A, n).map((v) => (v * part) / k);
+    E = E.map((v, i) => v + term[i]);
+  }
+  for (let k = 0; k < halvings; k++) E = matmul(E, E, n);
+  return E;
+}
+// E p Eᵀ
+function forwardOnGrid(p, axis, tau) {
+  const n = axis.length, E = forwardMatrix(axis, tau), Et = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) Et[j * n + i] = E[i * n + j];
+  return matmul(matmul(E, p, n), Et, n);
+}
