@@ -620,6 +620,8 @@ MUTANTS = [
         "checks/record",
         ("forgotten where there is no room", "UNWRITTEN.append(key)", "pass"),
         tests=("test_checks_record.py",),
+    ),
+    *_of(
         "score",
         ("the denoising target's sign", "score_from_eps(eps, alpha_bar))", "-score_from_eps(eps, alpha_bar))"),
         ("implicit matching with one divergence", "square().sum(-1) + 2 * div", "square().sum(-1) + div"),
