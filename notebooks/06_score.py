@@ -189,8 +189,8 @@ checks.denoising_loss(my_denoising_loss)
 # </details>
 
 # %% [markdown]
-# **In nats.** The bound sums half the squared error in $\varepsilon$ over steps of $\lambda$ (4.14). Make the steps small. With
-# noise levels from very noisy up to a clean end $\lambda_1$, the sum becomes an integral (Kingma et al. 2021):
+# **In nats.** The bound sums half the squared error in $\varepsilon$ over steps of $\lambda$ (4.14). Make the steps small, and let
+# the levels run from pure noise, where $L_T = 0$, up to a clean end $\lambda_1$. The sum becomes an integral (Kingma et al. 2021):
 #
 # $$ -\mathrm{ELBO} = L_0 + \tfrac12 \int_{-\infty}^{\lambda_1} \mathbb{E}\,|\varepsilon - \hat\varepsilon|^2\, d\lambda. \tag{6.6} $$
 #
@@ -221,7 +221,7 @@ fisher = torch.stack([score.explicit_loss(learned(xt, a), roll.score(xt, a)) for
 energy = score.score_energy(exact.error_at(SwissRoll(), levels), levels, D)
 per_unit = 0.5 * (-levels).sigmoid().unsqueeze(-1) * fisher
 total, total_se = evaluate.mean_and_error(0.5 * per_unit.sum(0))  # spacing 0.5
-print(f"the network costs {total:.4f} ± {total_se:.4f} nats, of its squared score error at λ = 10: {fisher[-1].mean() / energy[-1]:.0%} of J")
+print(f"the network costs {total:.4f} ± {total_se:.4f} nats; at λ = 10 its F is {fisher[-1].mean() / energy[-1]:.0%} of J")
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.2))
 plots.curve(levels, 100 * fisher.mean(1) / energy, left, plots.ERROR)
 plots.curve(levels, per_unit.mean(1), right, plots.ERROR, error=per_unit.std(1) / 4000**0.5)
@@ -716,8 +716,7 @@ for n in (75, 150, 300):
 assert max(wrong_by[1:]) < 1e-3
 
 # %% [markdown]
-# Twice the cells, a quarter of the error. With 300 cells per axis the grid is right to a thousandth from $\tau = 0.02$ on, in less than a
-# second. How many points would a histogram need for that?
+# Twice the cells, a quarter of the error. With 300 cells per axis the grid is right to a thousandth from $\tau = 0.02$ on. How many points would a histogram need for that?
 
 # %%
 tau, n = 0.1, 60
@@ -915,7 +914,7 @@ assert evaluate.share_off(plain, roll) < 0.02 and distance > 100
 # \quad \lambda \text{ rising}. \tag{6.24} $$
 #
 # Between two levels the points are scaled by the ratio of the $\sqrt{\bar\alpha}$. We take 200 levels with one step each, $c = \tfrac14$, from $N(0, I)$. The last step leaves
-# the bias (6.16) of $-0.07$ nats. Twenty MALA steps on the clean roll remove it: two evaluations of the score each, so 240 in all. Judged are three sets of 4,000 points, each against its own true set.
+# the bias (6.16) of $-0.07$ nats. Twenty MALA steps on the clean roll remove it: each needs the score at two points, so it is 240 evaluations in all. Judged are three sets of 4,000 points, each against its own true set.
 
 # %%
 levels = torch.linspace(-2, 8, 200, dtype=torch.float64)
@@ -1049,7 +1048,7 @@ assert by_net[0] < 2 and -0.15 < by_net[1] < 0
 #
 # <details><summary>Where mass must move far, it moves at noise levels at which that is fast.</summary>
 #
-# **Yes.** The relaxation time is about one up to $\lambda = 2$ and 18.7 on the clean roll. The levels below only sharpen.
+# **Yes.** The relaxation time is 1.3 at $\lambda = 2$ and 18.7 on the clean roll. The levels below only sharpen.
 #
 # </details>
 

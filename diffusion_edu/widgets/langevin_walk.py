@@ -32,8 +32,8 @@ class LangevinCanvas(Canvas):
 
 def langevin_walk(data: SwissRoll, c: float = 0.4, k: int = 0, n: int = 800, seed: int = 0) -> Linked:
     """n points follow the exact score of `data`: the step c in units of s₀², their number k, the start, and whether
-    steps are refused (MALA) can be chosen. Beside them E log p + H of these points and its theory on a straight strand,
-    equation 6.16 and what leads to it, in nats.
+    steps are refused (MALA) can be chosen. Beside them E log p + H of these points against its theory on a straight
+    strand, equation 6.16 and what leads to it, in nats.
 
     Raises ValueError unless 0 < c ≤ 1.8 and 0 ≤ k ≤ 80.
     """
