@@ -10,6 +10,8 @@ import torch
 from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
+from .images.sheet import sheet
+
 DATA, Q, MODEL, TRUTH, ERROR = "#8c8c8c", "#0072B2", "#E69F00", "#000000", "#D55E00"
 EXTRA = ("#009E73", "#CC79A7", "#56B4E9")
 TIME = LinearSegmentedColormap.from_list("time", ["#cfe6f5", "#0072B2", "#00263d"])
@@ -122,11 +124,7 @@ def ruler(entries: dict[str, float], entropy: float, ax=None, errors: dict[str, 
 def image_grid(images, ax=None, columns: int = 8, title: str = ""):
     """Images (n, H, W) in [0, 1] as one picture."""
     ax = plt.gca() if ax is None else ax
-    x = _numpy(images)
-    rows = -(-len(x) // columns)
-    x = np.concatenate([x, np.zeros((rows * columns - len(x), *x.shape[1:]))])
-    picture = x.reshape(rows, columns, *x.shape[1:]).transpose(0, 2, 1, 3).reshape(rows * x.shape[1], -1)
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    ax.imshow(sheet(_numpy(images), columns), cmap="gray", vmin=0, vmax=1)
     ax.set(title=title, xticks=[], yticks=[])
     ax.grid(False)
     return ax

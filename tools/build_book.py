@@ -26,7 +26,7 @@ HTML = BOOK / "_build" / "html"
 WEIGHT = 600 * 1024  # a notebook's page with its pictures, third-party scripts aside
 TAG = re.compile(r"\\tag\{([\w.]+)\}")
 COMMANDS = {"cli", "__main__"}  # the program; the README describes it
-WINGS = ("images", "training", "pretrained")  # whose modules have entries of their own
+WINGS = ("images", "training", "pretrained", "films")  # whose modules have entries of their own
 
 
 def build(*options: str) -> int:

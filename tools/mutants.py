@@ -316,7 +316,6 @@ MUTANTS = [
     ),
     *_of(
         "training/logs",
-        ("pictures by columns", ".transpose(1, 2).reshape(rows", ".transpose(0, 1).reshape(rows"),
     ),
     *_of(
         "sampling",
@@ -497,20 +496,38 @@ MUTANTS = [
         tests=("test_cli.py::test_a_truncated_checkpoint_is_refused",),
     ),
     *_of(
-        "films",
+        "films/draw",
         ("a film upside down", "[x[:, 0], -x[:, 1]]", "[x[:, 0], x[:, 1]]"),
+        ("discs half a pixel off", "column + 0.5 - at[:, :1]", "column + 1 - at[:, :1]"),
+        ("discs that hide those below", "np.log1p(-cover)", "0 * np.log1p(-cover)"),
+        tests=("test_films.py",),
+    ),
+    *_of(
+        "films/__init__",
         ("colours of the noisy end", "x0 = min(frames, key", "x0 = max(frames, key"),
         (
             "frames even in t",
             "wanted = np.linspace(noise[0], noise[-1], frames)",
             "wanted = noise[np.linspace(0, len(noise) - 1, frames).astype(int)]",
         ),
-        ("half-written films", "            _encode(bar, new,", "            new = out\n            _encode(bar, new,"),
         ("the pause left out", "pictures[-1:] * round(hold * fps)", "pictures[:0]"),
-        ("discs half a pixel off", "column + 0.5 - at[:, :1]", "column + 1 - at[:, :1]"),
-        ("discs that hide those below", "np.log1p(-cover)", "0 * np.log1p(-cover)"),
+        tests=("test_films.py",),
+    ),
+    *_of(
+        "films/encode",
+        ("half-written films", "            _encode(bar, new,", "            new = out\n            _encode(bar, new,"),
         ("the poorest quality taken", "<= kib * 1024:", "<= kib * 128:"),
+        tests=("test_films.py",),
+    ),
+    *_of(
+        "films/html",
         ("a video that plays by itself", "<video controls muted", "<video controls autoplay muted"),
+        tests=("test_films.py",),
+    ),
+    *_of(
+        "images/sheet",
+        ("pictures by columns", "x.transpose(0, 2, 1, 3)", "x.swapaxes(0, 1).transpose(0, 2, 1, 3)"),
+        tests=("test_logs.py",),
     ),
     *_of(
         "oracles",

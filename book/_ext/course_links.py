@@ -24,7 +24,7 @@ API = "api"
 # The modules of a wing are called by their own names: `quality.coverage` lies in images/quality.py
 WINGS = {
     path.stem: wing
-    for wing in ("images", "training", "pretrained")
+    for wing in ("images", "training", "pretrained", "films")
     for path in (Path(diffusion_edu.__file__).parent / wing).glob("[a-z]*.py")
 }
 

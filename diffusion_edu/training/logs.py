@@ -5,20 +5,17 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
+
+from ..images.sheet import sheet
 
 
 def picture(images: Tensor, columns: int = 8, size: int = 56) -> np.ndarray:
     """Images (n, H, W) in [0, 1] side by side on grey, row by row, each enlarged to about `size` pixels: one grey
     picture of bytes. The last row is filled up with black."""
-    zoom, rows = max(1, size // images.shape[-1]), -(-len(images) // columns)
-    missing = images.new_zeros(rows * columns - len(images), *images.shape[1:])
-    x = torch.cat([images, missing]).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
-    x = nn.functional.pad(x, (1, 1, 1, 1), value=0.25)
-    x = x.reshape(rows, columns, *x.shape[1:]).transpose(1, 2).reshape(rows * x.shape[1], -1)
-    return (x * 255).round().byte().numpy()
+    zoom = max(1, size // images.shape[-1])
+    return np.round(255 * sheet(images.numpy(), columns, line=1, shade=0.25, zoom=zoom)).astype(np.uint8)
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:

@@ -40,7 +40,7 @@ def described(path: Path) -> str:
 def ink(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the picture is not white: positions in the plane (k, 2) and how dark each is (k,). Leaves out the label."""
     dark = 255.0 - picture.astype(float).min(axis=-1)
-    dark[: films.STRIP, : picture.shape[1] // 3] = 0
+    dark[: films.draw.STRIP, : picture.shape[1] // 3] = 0
     row, column = np.nonzero(dark > 60)
     half = picture.shape[0] / 2
     at = np.stack([column + 0.5 - half, half - row - 0.5], axis=1) * LIMIT / half
@@ -71,7 +71,7 @@ draw = films.draw_points(size=SIZE, radius=3)
 # --- what is written ---
 
 
-@pytest.mark.parametrize("suffix", films.ENCODERS)
+@pytest.mark.parametrize("suffix", films.encode.ENCODERS)
 def test_every_frame_shows_the_points_where_they_are(tmp_path, suffix):
     frames = drifting()
     out = films.film(frames, draw, tmp_path / f"a{suffix}", fps=10, hold=0.5, progress=False)
@@ -116,15 +116,15 @@ def test_the_poster_is_the_chosen_frame(tmp_path, poster, index):
 
 
 def test_a_film_gets_the_best_quality_that_fits(tmp_path, monkeypatch):
-    tried, encode = [], films._encode
-    monkeypatch.setattr(films, "_encode", lambda *a: (tried.append(a[-1]), encode(*a)))
+    tried, encode = [], films.encode._encode
+    monkeypatch.setattr(films.encode, "_encode", lambda *a: (tried.append(a[-1]), encode(*a)))
     noise = [(t, randn(60, 2, seed=t)) for t in range(6)]
     out = films.film(noise, draw, tmp_path / "a.mp4", progress=False)
     assert tried == [26]
     best = out.stat().st_size / 1024
     films.film(noise, draw, out, kib=int(0.75 * best), progress=False)
     assert out.stat().st_size / 1024 <= int(0.75 * best)
-    assert tried == [26, *films.QUALITIES[".mp4"][: len(tried) - 1]]
+    assert tried == [26, *films.encode.QUALITIES[".mp4"][: len(tried) - 1]]
     whole = out.read_bytes()
     with pytest.raises(ValueError, match=r"a\.mp4 takes \d+ KiB, more than kib = 1:"):
         films.film(noise, draw, out, kib=1, progress=False)
@@ -214,7 +214,7 @@ def test_draw_gets_the_times_shown_and_the_data_they_belong_to(tmp_path, forward
 
 
 def test_a_disc_has_its_place_area_colour_and_soft_edge():
-    picture = films.splat(np.array([[20.25, 12.5]]), np.array([[1.0, 0.5, 0.0]]), 40, radius=4.0, opacity=0.8)
+    picture = films.draw.splat(np.array([[20.25, 12.5]]), np.array([[1.0, 0.5, 0.0]]), 40, radius=4.0, opacity=0.8)
     cover = (255 - picture.astype(float)) / 255  # of red nothing, of green half, of blue all
     np.testing.assert_array_equal(cover[..., 0], 0)
     np.testing.assert_allclose(cover[..., 1], cover[..., 2] / 2, atol=0.003)
@@ -228,8 +228,8 @@ def test_a_disc_has_its_place_area_colour_and_soft_edge():
 
 def test_overlapping_discs_mix_in_no_order():
     at, rgb = np.full((2, 2), 10.5), np.array([[1.0, 0, 0], [0, 0, 1.0]])
-    both = films.splat(at, rgb, 21, 3.0, 0.5)
-    np.testing.assert_array_equal(both, films.splat(at, rgb[::-1], 21, 3.0, 0.5))
+    both = films.draw.splat(at, rgb, 21, 3.0, 0.5)
+    np.testing.assert_array_equal(both, films.draw.splat(at, rgb[::-1], 21, 3.0, 0.5))
     # ¼ of the white is left, the rest is half red and half blue
     np.testing.assert_allclose(both[10, 10] / 255, [0.25 + 0.75 / 2, 0.25, 0.25 + 0.75 / 2], atol=0.003)
 
@@ -245,11 +245,11 @@ def test_points_outside_the_picture_are_not_seen():
 def test_colours_run_along_the_roll_and_belong_to_x0():
     ends = roll.curve(np.array([0.0, 0.5, 1.0]))
     colours = films.arc_colours(roll)(ends.float())
-    np.testing.assert_allclose(colours, [films.rgb_of(c) for c in (Q, EXTRA[0], MODEL)], atol=0.01)
-    np.testing.assert_allclose(films.rgb_of("#0072B2"), [0, 114 / 255, 178 / 255])
+    np.testing.assert_allclose(colours, [films.draw.rgb_of(c) for c in (Q, EXTRA[0], MODEL)], atol=0.01)
+    np.testing.assert_allclose(films.draw.rgb_of("#0072B2"), [0, 114 / 255, 178 / 255])
     coloured = films.draw_points(films.arc_colours(roll), size=SIZE, radius=6, opacity=1.0)
     picture = coloured(3, torch.zeros(1, 2), ends[:1])
-    np.testing.assert_allclose(picture[SIZE // 2, SIZE // 2] / 255, films.rgb_of(Q), atol=0.01)
+    np.testing.assert_allclose(picture[SIZE // 2, SIZE // 2] / 255, films.draw.rgb_of(Q), atol=0.01)
 
 
 def test_digits_are_drawn_in_rows():
@@ -257,8 +257,8 @@ def test_digits_are_drawn_in_rows():
     x = digits.sample(5)
     picture = films.drawing_of(digits, 5)(7, x, x)
     factor = 2 * (384 // 28 // 2)  # three in a row, and a line of a pixel around each
-    assert picture.shape == (films.STRIP + factor * 19, factor * 28, 3)
-    images = picture[films.STRIP + factor // 2 :: factor, factor // 2 :: factor, 0] / 255
+    assert picture.shape == (films.draw.STRIP + factor * 19, factor * 28, 3)
+    images = picture[films.draw.STRIP + factor // 2 :: factor, factor // 2 :: factor, 0] / 255
     for i, expected in enumerate(digits.to_images(x)):
         row, column = 1 + 9 * (i // 3), 1 + 9 * (i % 3)
         np.testing.assert_allclose(images[row : row + 8, column : column + 8], expected, atol=0.5 / 255)
@@ -268,12 +268,12 @@ def test_digits_are_drawn_in_rows():
 
 def test_the_label_says_t():
     white = np.full((60, 100, 3), 255, np.uint8)
-    one, other = films.labelled(white, "t = 1"), films.labelled(white, "t = 17")
+    one, other = films.draw.labelled(white, "t = 1"), films.draw.labelled(white, "t = 17")
     assert one.min() < 60
     assert not np.array_equal(one, other)
-    assert one[films.STRIP :].min() == 255
+    assert one[films.draw.STRIP :].min() == 255
     np.testing.assert_array_equal(films.draw_points(size=60)(1, torch.full((1, 2), 9.0), torch.zeros(1, 2))[:, :55],
-                                  films.labelled(np.full((60, 60, 3), 255, np.uint8), "t = 1")[:, :55])  # fmt: skip
+                                  films.draw.labelled(np.full((60, 60, 3), 255, np.uint8), "t = 1")[:, :55])  # fmt: skip
 
 
 # --- whole or not at all ---
@@ -300,18 +300,18 @@ def test_an_interrupted_film_leaves_the_old_one(tmp_path, monkeypatch, stop, whe
 
     drawing = stopping if where == "drawing" else draw
     if where == "encoding":
-        monkeypatch.setattr(films, "tqdm", stopping_iterator)
+        monkeypatch.setattr(films.encode, "tqdm", stopping_iterator)
     elif where == "poster":
         monkeypatch.setattr(Image.Image, "save", stopping)
     elif where == "before replacing":
-        monkeypatch.setattr(films.os, "replace", stopping)
+        monkeypatch.setattr(films.encode.os, "replace", stopping)
     with pytest.raises(stop):
         films.film(drifting(), drawing, out, progress=False)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == old
 
 
 def test_what_ffmpeg_complains_of_is_told(tmp_path, monkeypatch):
-    monkeypatch.setitem(films.ENCODERS, ".mp4", ["-c:v", "no-such-codec", "-f", "mp4"])
+    monkeypatch.setitem(films.encode.ENCODERS, ".mp4", ["-c:v", "no-such-codec", "-f", "mp4"])
     with pytest.raises(ValueError, match=r"ffmpeg failed: .*no-such-codec"):
         films.film(drifting(), draw, tmp_path / "a.mp4", progress=False)
     assert not list(tmp_path.iterdir())

@@ -31,15 +31,15 @@ def test_a_picture_shows_the_images_row_by_row_enlarged_on_grey():
     images = torch.zeros(3, 2, 2)
     images[1, 0, 1], images[2] = 1, 0.5
     shown = logs.picture(images, columns=2, size=4)
-    assert (shown.shape, shown.dtype) == ((12, 12), np.uint8)
-    tiles = shown.reshape(2, 6, 2, 6).swapaxes(1, 2)
-    assert (tiles[:, :, [0, 5]] == 64).all()
-    assert (tiles[:, :, :, [0, 5]] == 64).all()
-    inner = tiles[:, :, 1:5, 1:5]
-    assert (inner[0, 1] == np.kron([[0, 255], [0, 0]], np.ones((2, 2)))).all()
-    assert (inner[0, 0] == 0).all()
-    assert (inner[1, 0] == 128).all()
-    assert (inner[1, 1] == 0).all()
+    assert (shown.shape, shown.dtype) == ((14, 14), np.uint8)  # lines of two pixels around and between tiles of four
+    for line in (0, 1, 6, 7, 12, 13):
+        assert (shown[line] == 64).all()
+        assert (shown[:, line] == 64).all()
+    inner = [[shown[row : row + 4, column : column + 4] for column in (2, 8)] for row in (2, 8)]
+    assert (inner[0][1] == np.kron([[0, 255], [0, 0]], np.ones((2, 2)))).all()
+    assert (inner[0][0] == 0).all()
+    assert (inner[1][0] == 128).all()
+    assert (inner[1][1] == 0).all()
 
 
 def test_samples_of_a_ddpm_come_from_its_reverse_process():
