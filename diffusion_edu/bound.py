@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Distribution(Protocol):
@@ -117,6 +117,18 @@ def generate(chain: Chain, n: int, generator: torch.Generator | None = None) -> 
     for t in reversed(range(chain.levels)):
         z = chain.p(t, z).sample(generator)
     return z
+
+
+class Model(nn.Module):
+    """A model that `bound` scores: VAE, HVAE and DDPM."""
+
+    def chain(self) -> Chain:
+        """The model as a chain for `bound`; one that is a chain is its own."""
+        return self
+
+    def generate(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n samples, (n, D), down the whole chain, see `bound.generate`."""
+        return generate(self.chain(), n, generator)
 
 
 def check_points(x: Tensor, name: str = "x") -> None:

@@ -185,8 +185,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise ValueError(f"--n must be at least 2, got {args.n}")
     model, config = runs.load(args.dir, _device(args.device))
     _check_scores(args, config)
-    chain = model.chain() if config.model == "ddpm" else model
-    result = report(chain, data.load(config.data), args.n, args.seed, args.K)
+    result = report(model.chain(), data.load(config.data), args.n, args.seed, args.K)
     found = _scores(model, config, args) if args.samples else None
     if args.json:
         scored = {"scores": found.as_dict()} if found else {}

@@ -13,6 +13,7 @@ In this file `alpha_bar` is a number or a tensor that broadcasts against points 
 import torch
 from torch import Tensor, nn
 
+from .bound import Model
 from .diffusion import ForwardProcess, at, per_step, q_marginal
 from .gaussian import LOG_2PI
 from .schedules import Schedule
@@ -107,7 +108,7 @@ def ancestral_step(schedule: Schedule, t: int, xt: Tensor, eps_hat: Tensor, sigm
     return mean if t == 1 else mean + at(sigma2, t, xt).sqrt() * noise
 
 
-class DDPM(nn.Module):
+class DDPM(Model):
     """A noise-predicting network with its schedule: what training returns and samplers take.
 
     `sigma2` starts as β_t; `training.fit_sigma2` sets the optimal one.

@@ -13,11 +13,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .bound import Model
 from .gaussian import Gaussian
 from .nets import GaussianNet, StepNet
 
 
-class HVAE(nn.Module):
+class HVAE(Model):
     """A Markovian hierarchical VAE for points (..., dim) with `levels` latents of size `latent` each. Between two
     neighbours of one size `step` makes the network, a small step from one to the other; where they differ, `encode`.
     `observe`, if given, makes that of p(x|z₁), such as BernoulliNet for binary pixels. Raises ValueError if

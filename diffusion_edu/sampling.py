@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .bound import generate
+from .bound import Model
 from .ddpm import DDPM
 from .diffusion import sigma2_beta_tilde
 from .samplers import ANCESTRAL, Step, ancestral, ddim, first_order, sample, second_order
@@ -36,12 +36,12 @@ def sampler_of(name: str) -> Sampler:
 
 @torch.no_grad()
 def draw(
-    model: nn.Module, n: int, generator: torch.Generator, sampler: str = "ancestral", steps: int | None = None
+    model: Model, n: int, generator: torch.Generator, sampler: str = "ancestral", steps: int | None = None
 ) -> Tensor:
     """n samples of a trained model, (n, D), float32, on the CPU: of a DDPM by a sampler in so many steps (all T if
     None), of a VAE or HVAE down its chain. Raises ValueError on an unknown sampler."""
     if not isinstance(model, DDPM):
-        return generate(model, n, generator).cpu().float()
+        return model.generate(n, generator).cpu().float()
     x_T = model.chain().prior().sample(generator, shape=(n,))
     step = sampler_of(sampler).step
     return sample(model.x0_hat, model.schedule, x_T, step=step, steps=steps, generator=generator).cpu().float()

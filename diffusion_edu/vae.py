@@ -7,13 +7,14 @@ importance-weighted bound, into `bound.generate` samples.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .bound import Model
 from .gaussian import Gaussian
 from .nets import GaussianNet
 
 
-class VAE(nn.Module):
+class VAE(Model):
     """A VAE for points (..., dim) with a latent of size `latent`. `encode` makes the network of q(z|x) and `observe`
     that of p(x|z): GaussianNets, whose variance is learned, or others with the same arguments, such as BernoulliNet
     for binary pixels or those of convnets.py."""

@@ -79,8 +79,7 @@ def measured_on_mnist(model: nn.Module, config: Config, samples: Path, n: int = 
     """The bound on n test images, with K importance samples if they are binary; of grey levels also what n samples
     score, the first of which go into the file `samples`, drawn in each of the ways of SCORED if it is a DDPM."""
     start = time.time()
-    chain = model.chain() if isinstance(model, DDPM) else model
-    test = report(chain, data.load(config.data), n, K=K if config.data == "mnist-binary" else 0)
+    test = report(model.chain(), data.load(config.data), n, K=K if config.data == "mnist-binary" else 0)
     known = {"test": _rounded(test), "probe": round(probe(model, config), 5)}
     if config.data == "mnist":
         ways = SCORED if isinstance(model, DDPM) else (("chain", 0),)

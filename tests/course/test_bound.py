@@ -9,7 +9,12 @@ from shared import assert_mean, generator, randn
 from torch.testing import assert_close
 
 from diffusion_edu.bound import bound, generate, importance_weighted, log_weights
+from diffusion_edu.ddpm import DDPM
 from diffusion_edu.gaussian import Gaussian, kl
+from diffusion_edu.hvae import HVAE
+from diffusion_edu.nets import EpsNet
+from diffusion_edu.schedules import cosine
+from diffusion_edu.vae import VAE
 
 
 @dataclass
@@ -171,3 +176,14 @@ def test_bad_input_is_refused():
         bound(x / 0, ERRATA)
     with pytest.raises(ValueError, match=r"torch\.int64"):
         bound(x.long(), ERRATA)
+
+
+def test_every_model_has_a_chain_and_generates_down_it():
+    schedule = cosine(5)
+    models = VAE(width=8), HVAE(levels=3, width=8), DDPM(EpsNet(2, schedule, width=8), schedule, 2)
+    for model in models:
+        x = model.generate(7, generator(3))
+        assert torch.equal(x, generate(model.chain(), 7, generator(3)))
+        assert bound(x.detach(), model.chain(), generator(1)).elbo.shape == (7,)
+    assert models[0].chain() is models[0]
+    assert models[1].chain() is models[1]
