@@ -9,7 +9,7 @@ PARTS = {
     "Autoencoders": ("vae", "hvae"),
     "Diffusion": ("oracles", "diffusion", "ddpm", "samplers", "sampling"),
     "Score": ("score", "langevin", "fokker_planck"),
-    "Images": ("weights", "images"),
+    "Images": ("files", "weights", "images"),
     "The ruler": ("data", "exact", "evaluate"),
     "Training": ("config", "training", "pretrained"),
     "Figures, films and widgets": ("plots", "films", "widgets"),

@@ -10,6 +10,9 @@ from .config import DATA, MODELS, Config, flag, options
 THE_SAMPLERS = "how the chain is run backwards, see docs/cli.md; default ancestral"
 
 
+MEMORY_ENDS = ("out of memory", "allocate memory", "not enough memory")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
         """One line, exit code 2; of several processes the first speaks."""
@@ -143,6 +146,7 @@ def _sample(args: argparse.Namespace) -> None:
     import torch
 
     from . import data
+    from .files import replacing
     from .sampling import draw
     from .training import logs, runs
 
@@ -163,9 +167,8 @@ def _sample(args: argparse.Namespace) -> None:
     if args.out.suffix == ".png":
         logs.save_png(args.out, logs.picture(x))
         return
-    new = args.out.with_suffix(".new.npy")
-    np.save(new, x.numpy())
-    new.replace(args.out)
+    with replacing(args.out) as new:
+        np.save(new, x.numpy())
 
 
 def _check_sampler(name: str | None) -> None:
@@ -263,8 +266,14 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         {"train": _train, "sample": _sample, "evaluate": _evaluate, "film": _film}[args.command](args)
-    except (ValueError, OSError, MemoryError) as e:
-        print(f"diffusion-edu: {' '.join(str(e).split())}", file=sys.stderr)
+    except (ValueError, OSError) as e:
+        print(f"diffusion-edu: {e}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as e:
+        if not isinstance(e, MemoryError) and not any(words in str(e) for words in MEMORY_ENDS):
+            raise
+        said = str(e) if "--shards" in str(e) else "out of memory: ask for fewer points or smaller sizes"
+        print(f"diffusion-edu: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         hint = "; go on with the same command and --resume" if args.command == "train" else ""

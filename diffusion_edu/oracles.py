@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .gaussian import LOG_2PI
 
+MOST_TERMS = 2e9  # points of a grid times components: about half a minute
 Denoiser = Callable[[Tensor, int | Tensor], Tensor]  # (x_t, t) → the predicted x₀
 
 
@@ -157,7 +158,14 @@ class Mixture:
         sd = self._var(alpha_bar).sqrt()
         low = (alpha_bar**0.5 * self.means - 8 * sd).amin(0)
         high = (alpha_bar**0.5 * self.means + 8 * sd).amax(0)
-        axes = [torch.arange(a, b, sd.min() * spacing, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
+        step = sd.min().item() * spacing
+        terms = math.prod((b - a) / step for a, b in zip(low.tolist(), high.tolist(), strict=True)) * len(self.weights)
+        if terms > MOST_TERMS:
+            raise ValueError(
+                f"a grid this fine has {terms:.0e} terms, more than {MOST_TERMS:.0e}: the smallest standard deviation "
+                f"is {sd.min():.2g}. Take the mean of log_prob over many points of sample instead, or more noise"
+            )
+        axes = [torch.arange(a, b, step, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
         cell = math.prod((axis[1] - axis[0]).item() for axis in axes)
         return torch.cartesian_prod(*axes).reshape(-1, self.dim), cell
 

@@ -154,6 +154,11 @@ def _few(values: Tensor) -> str:
 
 def _ends(T: int, beta_1: float | None, beta_T: float | None) -> tuple[float, float]:
     _check_T(T)
+    if beta_T is None and T <= 20:
+        raise ValueError(
+            f"T, the number of steps, must be above 20, got {T}: the last β is 20/T by default and must lie in (0, 1). "
+            "Give beta_1 and beta_T for fewer steps"
+        )
     return (0.1 / T if beta_1 is None else beta_1, 20 / T if beta_T is None else beta_T)
 
 

@@ -1,4 +1,8 @@
-"""One thread, so that a run is a function of its seeds."""
+"""One thread and no GPU, so that a run is a function of its seeds on any machine, subprocesses' runs too."""
+
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch
 

@@ -1,6 +1,5 @@
 """Pictures to a file: mp4 (H.264), webm (VP9) or GIF, as good as fits into a size."""
 
-import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
+
+from ..files import replacing
 
 _RGB = ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
 _YUV = [*_RGB, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
@@ -32,8 +33,7 @@ def write(
     """Encodes pictures (H, W, 3) of bytes, all of one even size, as well as fits into `kib` KiB, and the picture
     `still`, if any, as the poster. ValueError if the poorest quality does not fit, or the encoder fails."""
     _check_pictures(pictures)
-    new, new_poster = (out.with_name(f".{out.stem}.{os.getpid()}{end}") for end in (out.suffix, ".png"))
-    try:
+    with replacing(out) as new:
         for quality in QUALITIES[out.suffix]:
             bar = tqdm(pictures, desc=f"{out.name}, quality {quality}", unit=" frames", disable=not progress)
             _encode(bar, new, pictures[0].shape, fps, quality)
@@ -43,12 +43,8 @@ def write(
             size = new.stat().st_size / 1024
             raise ValueError(f"{out.name} takes {size:.0f} KiB, more than kib = {kib}: show fewer points or frames")
         if still is not None:
-            Image.fromarray(still).quantize(64, dither=Image.Dither.NONE).save(new_poster, optimize=True)
-            os.replace(new_poster, poster_of(out))
-        os.replace(new, out)
-    finally:
-        new.unlink(missing_ok=True)
-        new_poster.unlink(missing_ok=True)
+            with replacing(poster_of(out)) as new_poster:
+                Image.fromarray(still).quantize(64, dither=Image.Dither.NONE).save(new_poster, optimize=True)
 
 
 def _encode(pictures: Iterable[np.ndarray], out: Path, shape: tuple[int, ...], fps: int, quality: int) -> None:

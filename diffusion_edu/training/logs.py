@@ -1,13 +1,13 @@
 """What one sees of a run while it trains, besides its metrics.csv: pictures of samples, TensorBoard's log."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..files import replacing
 from ..images.sheet import sheet
 
 
@@ -20,9 +20,8 @@ def picture(images: Tensor, columns: int = 8, size: int = 56) -> np.ndarray:
 
 def save_png(path: Path, picture: np.ndarray) -> None:
     """Writes a grey picture so that `path` is at every moment the old one or the new one, whole."""
-    new = path.with_name(f".{path.name}.new")
-    Image.fromarray(picture).save(new, format="PNG")
-    os.replace(new, path)
+    with replacing(path) as new:
+        Image.fromarray(picture).save(new, format="PNG")
 
 
 def check_tensorboard() -> None:

@@ -6,6 +6,7 @@ last checkpoint and ends with the same parameters, bit for bit on CPU.
 """
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -15,10 +16,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import data as datasets
 from ..config import Config
+from ..files import replacing
 from ..images.ddpm import ImageDDPM
 from ..sampling import draw
 from . import logs
@@ -31,7 +34,8 @@ LOG_EVERY, SAVE_EVERY = 100, 500
 
 def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
     """Makes the run's directory in one step: its configuration and, if it goes on from a trained model `start`, the
-    checkpoint of step 0 with the parameters of that. ValueError if `out` exists, if `start` does not fit the
+    checkpoint of step 0 with the parameters of that. The data are had before, so that nothing is left of a run that
+    cannot begin. ValueError if `out` exists, if `start` does not fit the
     configuration, or if that names a start and none is given."""
     if out.exists():
         raise ValueError(f"{out} exists already; give another --out, or --resume to go on with it")
@@ -40,6 +44,7 @@ def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
             f"start must be the model that the configuration names, {config.start}, got {type(start).__name__}"
         )
     state = None if start is None else _started(config, start)
+    datasets.load(config.data)
     out.parent.mkdir(parents=True, exist_ok=True)
     new = out.with_name(f".{out.name}.{os.getpid()}.new")
     new.mkdir()
@@ -84,12 +89,10 @@ def read_config(out: Path) -> Config:
 
 def save(path: Path, state: dict) -> None:
     """Writes a checkpoint so that `path` is at every moment the old one or the new one, whole."""
-    new = path.with_suffix(".new")
-    with open(new, "wb") as f:
-        torch.save(state, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(new, path)
+    stored = io.BytesIO()
+    torch.save(state, stored)
+    with replacing(path) as new:
+        new.write_bytes(stored.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict | None:
@@ -112,15 +115,13 @@ class Metrics:
         self.path, rows, self.columns = path, [], None
         if path.exists():
             try:
-                rows = list(csv.reader(path.read_text().splitlines()))
+                rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
             except (csv.Error, UnicodeDecodeError) as e:
                 raise ValueError(f"{path} is damaged: {e}") from e
             kept = [r for r in rows[1:] if len(r) == len(rows[0]) and r[0].isdigit() and int(r[0]) <= step]
             self.columns = rows[0] if step and rows else None
-            new = path.with_suffix(".new")
-            with open(new, "w", newline="") as f:
+            with replacing(path) as new, open(new, "w", newline="", encoding="utf-8") as f:
                 csv.writer(f).writerows([self.columns, *kept] if self.columns else [])
-            os.replace(new, path)
 
     def add(self, row: dict[str, float]) -> None:
         with open(self.path, "a", newline="") as f:
@@ -217,7 +218,39 @@ def run(
     config, state = processes.first(lambda: _stored(out))
     if state is not None and state["step"] == config.steps:
         return
-    every = draw_every(config, grid_every)
+    with _in_use(out, processes):
+        config, state = processes.first(lambda: _stored(out))  # as the one before left it
+        _train(out, config, state, device, progress, processes, draw_every(config, grid_every), tensorboard)
+
+
+@contextmanager
+def _in_use(out: Path, processes: Processes) -> Iterator[None]:
+    """Keeps a second program from training the same run. The system frees the lock of a process that is killed."""
+    lock = FileLock(out / ".lock", blocking=False)
+
+    def take():
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ValueError(f"{out} is in use: another process is training this run") from None
+
+    processes.first(take)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _train(
+    out: Path,
+    config: Config,
+    state: dict | None,
+    device: str,
+    progress: bool,
+    processes: Processes,
+    every: int,
+    tensorboard: bool,
+) -> None:
     if processes.size > 1:
         processes.first(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
     with _memory_hint(config):
@@ -229,7 +262,7 @@ def run(
                     terms = processes.mean(terms)
                     stop_if_diverged(step, terms, t.model)
                 if log is not None:
-                    _write(log, t, terms, every)
+                    _write(log, t, terms, every, progress)
         except ValueError:
             stop_if_diverged(t.step, {}, t.model)  # of a NaN, a density says only that its variance is none
             raise
@@ -246,7 +279,7 @@ def _prepared(out: Path, config: Config, state: dict | None, device: str, proces
     return t
 
 
-def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: int) -> None:
+def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
     """What is due after a step."""
 
     def due(every: int) -> bool:
@@ -258,15 +291,22 @@ def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: 
         log.draw(t.step, t.ema)
     if t.step == t.steps and log.config.model == "ddpm":
         fit = fit_image_sigma2 if isinstance(t.ema, ImageDDPM) else fit_sigma2
-        fit(t.ema, t.data, seed=t.seed)  # the averaged parameters are what `load` returns
+        fit(t.ema, t.data, seed=t.seed, progress=progress)  # the averaged parameters are what `load` returns
     if due(SAVE_EVERY):
         save(log.out / "checkpoint.pt", t.state_dict())
+
+
+def check_finite(model: nn.Module, where: object) -> None:
+    """ValueError if a parameter of the model that lies `where` is not finite."""
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise ValueError(f"{where} holds numbers that are not finite, in {name}")
 
 
 def load(out: Path, device: str = "cpu") -> tuple[nn.Module, Config]:
     """The trained model of the run in `out` (its averaged parameters) and its configuration.
 
-    ValueError if there is no run, no checkpoint yet, or a damaged one.
+    ValueError if there is no run, no checkpoint yet, a damaged one, or one whose parameters are not finite.
     """
     config = read_config(out)
     state = read_checkpoint(out / "checkpoint.pt")
@@ -277,4 +317,5 @@ def load(out: Path, device: str = "cpu") -> tuple[nn.Module, Config]:
         model.load_state_dict(state["ema"])
     except RuntimeError as e:
         raise ValueError(f"{out / 'checkpoint.pt'} does not fit {out / 'config.json'}") from e
+    check_finite(model, out / "checkpoint.pt")
     return model.to(device).eval(), config

@@ -140,22 +140,28 @@ class Trainer:
                 yield self.step, terms
 
 
-def fit_sigma2(model: DDPM, data: Tensor, n: int = 2000, seed: int = 0) -> None:
+def fit_sigma2(model: DDPM, data: Tensor, n: int = 2000, seed: int = 0, progress: bool = False) -> None:
     """Sets model.sigma2 to the optimal σ_t² per step, estimated on n training points."""
     generator = step_generator(seed, -1)
     x0 = data[torch.randint(len(data), (n,), generator=generator)]
-    model.sigma2.copy_(sigma2_optimal(model.schedule, denoising_error(x0, model.schedule, model.x0_hat, generator)))
+    with tqdm(desc="σ² of each t", total=model.schedule.T, disable=not progress) as bar:
+
+        def counted(xt: Tensor, t: int) -> Tensor:
+            bar.update()
+            return model.x0_hat(xt, t)
+
+        model.sigma2.copy_(sigma2_optimal(model.schedule, denoising_error(x0, model.schedule, counted, generator)))
 
 
 @torch.no_grad()
-def fit_image_sigma2(model: ImageDDPM, data: Tensor, n: int = 64, seed: int = 0) -> None:
+def fit_image_sigma2(model: ImageDDPM, data: Tensor, n: int = 64, seed: int = 0, progress: bool = False) -> None:
     """Sets model.sigma2 to the optimal σ² of each step and range of x̂₀, β̃_t + c₀² E[(x₀ − x̂₀)² | x̂₀ in the range]
     (`diffusion.sigma2_optimal`, range by range), estimated on n fresh training images for each t. A range counts the
     step's mean error as ten pixels of its own, so one that was hardly met is not sure of itself. At t = 1 a standard
     deviation is at least a quarter of the half distance between two levels."""
     generator, schedule = step_generator(seed, -1), model.schedule
     c0 = posterior_mean_coefficients(schedule)[0]
-    for t in range(1, schedule.T + 1):
+    for t in tqdm(range(1, schedule.T + 1), desc="σ² of each t", disable=not progress):
         x0 = data[torch.randint(len(data), (n,), generator=generator)]
         x0_hat = model.x0_hat(q_marginal(schedule, t, x0).sample(generator), t)
         error, where = (x0 - x0_hat).double().square().flatten(), model.ranges(x0_hat).flatten()

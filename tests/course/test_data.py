@@ -124,3 +124,11 @@ def test_one_point_of_the_roll_and_none():
     assert SwissRoll().sample(1).shape == (1, 2)
     with pytest.raises(ValueError, match="n, the number of points, must be at least 1, got 0"):
         SwissRoll().sample(0)
+
+
+def test_a_roll_too_thin_for_a_grid_is_refused_at_once():
+    for question in (lambda roll: roll.entropy(), lambda roll: roll.x0_mse(0.999999)):
+        with pytest.raises(ValueError, match=r"a grid this fine has .* Take the mean of log_prob over many points"):
+            question(SwissRoll(0.01))
+    thin = SwissRoll(0.01)
+    assert thin.log_prob(thin.sample(100, seed=1)).isfinite().all()

@@ -156,3 +156,11 @@ def test_numpys_integers_are_integers():
     for bad in (True, 2.0, "3", 0, np.int64(0)):
         with pytest.raises(ValueError, match="T, the number of steps, must be an integer of at least 1, got"):
             cosine(bad)
+
+
+def test_too_few_steps_for_the_default_betas_say_so():
+    for make in (linear, sigmoid):
+        with pytest.raises(ValueError, match="must be above 20, got 10: the last β is 20/T by default"):
+            make(10)
+        assert make(10, beta_1=0.01, beta_T=0.5).T == 10
+        assert make(21).T == 21

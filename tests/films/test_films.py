@@ -12,7 +12,7 @@ from imageio_ffmpeg import get_ffmpeg_exe, read_frames
 from PIL import Image
 from shared import generator, randn
 
-from diffusion_edu import films, samplers
+from diffusion_edu import files, films, samplers
 from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.oracles import exact_denoiser
 from diffusion_edu.plots import EXTRA, LIMIT, MODEL, Q
@@ -305,7 +305,7 @@ def test_an_interrupted_film_leaves_the_old_one(tmp_path, monkeypatch, stop, whe
     elif where == "poster":
         monkeypatch.setattr(Image.Image, "save", stopping)
     elif where == "before replacing":
-        monkeypatch.setattr(films.encode.os, "replace", stopping)
+        monkeypatch.setattr(files.os, "replace", stopping)
     with pytest.raises(stop):
         films.film(drifting(), drawing, out, progress=False)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == old

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_edu import cli, pretrained, schedules
+from diffusion_edu import cli, files, pretrained, schedules
 from diffusion_edu.images.convnets import Mixing
-from diffusion_edu.training import build, runs
+from diffusion_edu.training import build, parallel, runs
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -63,7 +63,7 @@ def trained(tmp_path_factory):
     root, dirs = tmp_path_factory.mktemp("runs"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "TRAIN_POINTS", 2000)
-        patch.setattr(runs, "fit_sigma2", lambda model, data, seed: None)  # its own tests: test_trainer.py
+        patch.setattr(runs, "fit_sigma2", lambda model, data, seed, progress: None)  # its own tests: test_trainer.py
         for model, data in [("vae", "swiss-roll"), ("hvae", "swiss-roll"), ("ddpm", "swiss-roll"), ("vae", "digits")]:
             out = dirs[f"{model} {data}"] = root / f"{model}-{data}"
             succeeds("train", model, "--data", data, "--out", out, "--steps", 2)
@@ -491,7 +491,7 @@ def test_a_run_killed_between_any_two_writes_ends_the_same(straight, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(runs.Metrics, "add", killed_in_time(runs.Metrics.add))
-        patch.setattr(runs.os, "replace", killed_in_time(os.replace))
+        patch.setattr(files.os, "replace", killed_in_time(os.replace))
         with pytest.raises(Killed):
             cli.main([*TRAIN, str(out)])
     with open(out / "metrics.csv", "a") as f:
@@ -555,3 +555,101 @@ def test_a_run_that_diverges_stops_in_time_and_keeps_its_last_checkpoint(model, 
     assert runs.read_checkpoint(tmp_path / "broken" / "checkpoint.pt")["step"] == 100
     succeeds(*train, tmp_path / "broken", "--resume")
     assert same_run(tmp_path / "broken", tmp_path / "straight")
+
+
+# --- faults from the field ---
+
+
+def run_in_a_process(*arguments, limit="") -> subprocess.CompletedProcess:
+    """The command line in a process of its own; limit: shell commands before it, such as ulimit."""
+    words = " ".join(map(str, (sys.executable, "-m", "diffusion_edu", *arguments)))
+    command = ["bash", "-c", f"{limit} exec {words}"]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+
+
+def one_line(done: subprocess.CompletedProcess) -> str:
+    """The line of a command that ended with code 2 and without a traceback."""
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert last.startswith("diffusion-edu: ")
+    return last
+
+
+def test_nothing_is_left_of_a_run_whose_data_are_not_to_be_had(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DIFFUSION_EDU_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("diffusion_edu.images.mnist.fetch.__defaults__", ((), 30, True))
+    assert cli.main(["train", "vae", "--data", "mnist", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "no train-images-idx3-ubyte.gz" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_no_room_for_a_checkpoint_is_one_line_and_leaves_the_last_one(copy):
+    """A file may have 100 blocks of 1,024 bytes, a checkpoint has more."""
+    (copy / "config.json").write_text((copy / "config.json").read_text().replace('"steps": 2', '"steps": 4'))
+    before = contents(copy)
+    said = one_line(run_in_a_process("train", "vae", "--data", "swiss-roll", "--out", copy, "--resume",
+                                     limit="ulimit -f 100;"))  # fmt: skip
+    assert "File too large" in said
+    after = contents(copy)
+    assert after["checkpoint.pt"] == before["checkpoint.pt"]
+    assert after.keys() == before.keys()
+    for out in ("x.npy", "x.png"):
+        data = ["--n", 200_000, "--out", copy / out]
+        said = one_line(run_in_a_process("sample", copy, *data, limit="ulimit -f 100;"))
+        assert not (copy / out).exists()
+    assert contents(copy).keys() == after.keys()
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+    train = ["train", "vae", "--data", "swiss-roll", "--steps", 100_000, "--out", tmp_path / "run"]
+    first = subprocess.Popen([sys.executable, "-m", "diffusion_edu", *map(str, train)], env=ENVIRONMENT,
+                             stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        while not (tmp_path / "run" / "metrics.csv").exists():
+            assert first.poll() is None
+            time.sleep(0.1)
+        assert "is in use: another process" in one_line(run_in_a_process(*train, "--resume"))
+    finally:
+        first.kill()
+        first.wait()
+    with runs._in_use(tmp_path / "run", parallel.ALONE):
+        pass  # a killed process leaves no lock behind
+
+
+def test_memory_that_ends_is_one_line(trained):
+    sample = ["sample", trained["ddpm swiss-roll"], "--out", trained["ddpm swiss-roll"].parent / "x.npy"]
+    for command in ([*sample, "--n", 2_000_000_000],
+                    ["train", "ddpm", "--data", "swiss-roll", "--out", "never", "--T", 2_000_000_000]):  # fmt: skip
+        assert "out of memory" in one_line(run_in_a_process(*command, limit="ulimit -v 6000000;"))
+
+
+@pytest.mark.parametrize("words", [["sample", "--n", "3", "--out", "x.npy"], ["evaluate"], ["film", "--out", "x.mp4"]])
+def test_parameters_that_are_not_finite_are_refused_by_name(trained, tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "run"
+    out.mkdir()
+    for name, content in contents(trained["ddpm swiss-roll"]).items():
+        (out / name).write_bytes(content)
+    state = runs.read_checkpoint(out / "checkpoint.pt")
+    name = next(n for n, value in state["ema"].items() if value.is_floating_point() and "eps_net" in n)
+    state["ema"][name].view(-1)[0] = float("nan")
+    runs.save(out / "checkpoint.pt", state)
+    command, *options = words
+    assert "holds numbers that are not finite" in fails(capsys, command, out, *options)
+    start = ["train", "ddpm", "--data", "swiss-roll", "--out", tmp_path / "new", "--start", out]
+    assert "holds numbers that are not finite" in fails(capsys, *start)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_finished_run_is_trained_further_by_start(copy, capsys):
+    line = fails(capsys, "train", "vae", "--data", "swiss-roll", "--steps", 9, "--out", copy, "--resume")
+    assert "started with steps 2, cannot resume it with 9; to train a finished run further" in line
+    assert "--start" in line
+
+
+def test_work_after_the_last_step_shows_that_it_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(build, "TRAIN_POINTS", 2000)
+    succeeds("train", "ddpm", "--data", "swiss-roll", "--T", 30, "--steps", 2, "--out", tmp_path / "run")
+    assert "σ² of each t" in capsys.readouterr().err

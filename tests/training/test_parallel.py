@@ -30,7 +30,7 @@ import torch._dynamo  # each process would import it anew
 from diffusion_edu import cli
 from diffusion_edu.training import build, parallel, runs
 build.TRAIN_POINTS, runs.SAVE_EVERY, runs.LOG_EVERY = 2000, 10, 4
-runs.fit_sigma2 = lambda model, data, seed: None
+runs.fit_sigma2 = lambda model, data, seed, progress: None
 
 def start(rank, size, port, arguments, patch, err):
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
@@ -171,7 +171,8 @@ def test_torchrun_trains_with_a_shard_per_process(tmp_path):
     arguments[arguments.index("--steps") + 1] = "3"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run([*torchrun, "-m", "diffusion_edu", *arguments], env=ENVIRONMENT, check=True, timeout=120)
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "config.json", "metrics.csv"]
+    files = [".lock", "checkpoint.pt", "config.json", "metrics.csv"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == files
     assert runs.read_config(tmp_path / "run").shards == 2
     assert state(tmp_path / "run")["step"] == 3
 
