@@ -61,7 +61,7 @@ def shown(value) -> str:
             return shown_tensor(value)
         if found := tensors(value):
             return shown_list(value, found)
-        return f"{value:.4g}" if isinstance(value, float) else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))[:80]
+        return f"{value:.4g}" if isinstance(value, float) else re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))[:120]
     except Exception:
         return f"({type(value).__name__})"
 

@@ -76,7 +76,7 @@ class LinearChain:
 
     def __repr__(self) -> str:
         a, v = (", ".join(f"{x:.3g}" for x in numbers) for numbers in (self.a, self.v))
-        return f"(z_t ~ N(a z_t+1, v) with a = {a} and v = {v}, q {self.spoil:.3g} × too wide)"
+        return f"(a = {a}; v = {v}; q {self.spoil:.3g} × too wide)"
 
     @property
     def levels(self) -> int:
