@@ -31,14 +31,15 @@ function render(context) {
       {
         label: "The density on a grid of the plane, dark where it is high: the roll blurs into a round cloud.", ratio: 1, size: 200,
         draw: (pen, { p, tau }) => {
-          const view = plane(pen, 2.6), side = view.scale * (axis[1] - axis[0]), top = p.reduce((a, b) => Math.max(a, b), 0);
+          const view = plane(pen, 2.6), half = (axis[1] - axis[0]) / 2, top = p.reduce((a, b) => Math.max(a, b), 0);
           pen.ctx.fillStyle = pen.ink;
           for (let i = 0; i < n; i++)
             for (let j = 0; j < n; j++) {
               const share = p[i * n + j] / top;
               if (share < 0.02 || Math.abs(axis[i]) > 2.6 || Math.abs(axis[j]) > 2.6) continue;
               pen.ctx.globalAlpha = 0.9 * share;
-              pen.ctx.fillRect(view.X(axis[i]) - side / 2, view.Y(axis[j]) - side / 2, side + 0.5, side + 0.5);
+              const left = Math.round(view.X(axis[i] - half)), up = Math.round(view.Y(axis[j] + half)); // whole pixels: no seams
+              pen.ctx.fillRect(left, up, Math.round(view.X(axis[i] + half)) - left, Math.round(view.Y(axis[j] - half)) - up);
             }
           pen.ctx.globalAlpha = 1;
           view.title(`on a grid, τ = ${say(tau, 2)}`);
