@@ -6,7 +6,6 @@ from pathlib import Path
 
 import matplotlib
 import torch
-
 from bench import library
 
 ROOT = Path(__file__).resolve().parents[2]
