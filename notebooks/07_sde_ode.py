@@ -676,8 +676,8 @@ _ = plots.plt.colorbar(picture, ax=axes[2], shrink=0.8, label="nats")
 #
 # Three columns judge. They see different faults: the energy distance sees mass in the wrong place, $\mathbb{E} \log p + H$ a roll that is too thick ($-$) or
 # too thin ($+$), the share off the roll sees strays. A sampler is *at the truth* if none of the three can tell its ten thousand points from true
-# ones: energy distance below that of the worst of six true sets, $|\mathbb{E} \log p + H|$ below three standard errors of a true set, and the share off
-# likewise.
+# ones. The limits are the energy distance of the worst of six true sets, and three standard errors of a true set for the other two; two
+# standard errors of the measurement are granted.
 
 # %%
 measured, CALLS = sampling.measured(), (8, 12, 20, 52, 100, 200)
@@ -685,7 +685,7 @@ LIMITS = 2.1, 3 * log_p.std().item() / 100, 0.001 + 3 * (0.001 / 10_000) ** 0.5
 
 
 def at_the_truth(row):
-    return all(abs(value) < limit for (value, _), limit in zip(row, LIMITS, strict=True))
+    return all(abs(value) - 2 * se < limit for (value, se), limit in zip(row, LIMITS, strict=True))
 
 
 print("limits: energy/floor {:.1f},  |E log p + H| {:.3f},  share off {:.4f}".format(*LIMITS))
@@ -724,26 +724,30 @@ _ = axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside low
 # %% [markdown]
 # Grey bands: what true sets do. Four things can be read off.
 #
-# - **Below 20 calls nobody is at the truth,** and the order of the samplers turns round on the way. At 8 calls plain Euler on the even grid is the
-#   best by far in two columns, and a thousand times cheaper to explain than its rivals.
-# - **The winner is `ancestral-2m` on the even grid:** the SDE with noise, and a continued $\hat x_0$. It is the first at the truth, with 100 calls,
-#   beside Euler–Maruyama, and with 52 the closest. All the chains with steps even in $t$ need more than 200.
-# - **Noise repairs.** With 200 calls the ODE samplers still leave three or four points in a thousand off the roll, the SDE samplers one or two. An
-#   ODE carries the network's mistakes to the end. Fresh noise, and the score's pull after it, corrects some of them.
-# - **A single column is a bad judge.** `ancestral-small` in $t$ has a perfect energy distance and a perfect share off at 100 calls, and its roll is
-#   too thin by a seventh of a nat.
+# - **With 20 calls or fewer nobody is at the truth,** and the order of the samplers turns round on the way. At 8 calls plain Euler on the even
+#   grid is the best in all three columns; at 52 it is not.
+# - **The winner is `ancestral-2m` on the even grid:** the SDE with noise, and a continued $\hat x_0$. It is at the truth with 52 calls, as the only
+#   one. Euler–Maruyama follows with 100. All samplers with steps even in $t$ need more than 200.
+# - **Noise repairs.** With 200 calls the ODE samplers still leave three or four points in a thousand off the roll, the SDE samplers on the same grid
+#   one or two. An ODE carries the network's mistakes to the end. Fresh noise, and the score's pull after it, corrects some of them.
+# - **A single column is a bad judge.** `ancestral-small` in $t$ has a good energy distance and a perfect share off at 100 calls, and its roll is too
+#   thin by a seventh of a nat.
 #
-# And the network, is it to blame for the rest? The same table with the exact score:
+# Is the network to blame for the rest? The same question with the exact score:
 
 # %%
 for score, name, where in measured:
     if score == "exact":
         pair = [next((n for n in CALLS if at_the_truth(measured[s, name, where][n])), None) for s in ("exact", "cosine")]
         print(f"{name + ', ' + where:25} at the truth with the exact score: {pair[0]!s:>5},   with the network: {pair[1]!s:>5} calls")
-winners = [(name, where) for (s, name, where), row in measured.items() if s == "cosine" and at_the_truth(row[100])]
-assert ("ancestral-2m", "log SNR") in winners and not any(where == "t" for _, where in winners)
+winners = [(name, where) for (s, name, where), row in measured.items() if s == "cosine" and at_the_truth(row[52])]
+assert winners == [("ancestral-2m", "log SNR")]
+assert not any(at_the_truth(row[n]) for (s, _, where), row in measured.items() for n in CALLS if s == "cosine" and where == "t")
 
 # %% [markdown]
+# In part. With the exact score the ODE samplers are at the truth too, with 52 to 200 calls: there is no mistake to carry on. But none is there with 20. The
+# steps even in $t$ miss it either way: that is the steps' own fault.
+#
 # On the command line all of them are at hand, by the names of the table:
 #
 # ```

@@ -1,7 +1,7 @@
 """python tools/bench/samplers.py [FILE]: every sampler of the swiss roll, by number of calls, with three sets of noise.
 
-Writes a row as soon as it is known; the file that notebook 07 reads is diffusion_edu/pretrained/samplers.csv. An hour
-of one core.
+Writes a row as soon as it is known; the file that notebook 07 reads is diffusion_edu/pretrained/samplers.csv. About
+half an hour of one quiet core.
 """
 
 import csv
@@ -15,19 +15,13 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import exact_denoiser
 from diffusion_edu.samplers import sample
 from diffusion_edu.sampling import SAMPLERS, even_grid
-from diffusion_edu.sde import at_log_snr, sigmoid
+from diffusion_edu.sde import at_log_snr, exact_x0_hat
 
 ROLL, N, CALLS, SEEDS = SwissRoll(), 10_000, (8, 12, 20, 52, 100, 200), 3
 IN_T = ("ancestral", "ancestral-small", "ddim")
 IN_LOG_SNR = ("ancestral-small", "ancestral-2m", "ddim", "ddim-2m", "euler", "heun", "rk4", "euler-maruyama")
 FILE = Path(pretrained.__file__).parent / "samplers.csv"
 COLUMNS = ("score", "sampler", "grid", "calls", "seed", "energy", "log_p", "off")
-
-
-def exact_x0_hat(x: torch.Tensor, log_snr: float) -> torch.Tensor:
-    """The exact denoiser at any λ."""
-    alpha_bar = sigmoid(log_snr)
-    return ROLL.at_noise(alpha_bar).x0_mean(x, alpha_bar)
 
 
 @torch.no_grad()
@@ -41,7 +35,9 @@ def samples(score: str, name: str, grid: str, calls: int, seed: int, n: int = N)
         denoiser = exact_denoiser(ROLL, model.schedule.alpha_bar) if score == "exact" else model.x0_hat
         return sample(denoiser, model.schedule, x_T, steps=calls, **settings)
     knots = even_grid(model.schedule, 2, (calls - 1) // sampler.calls + 1)
-    return sample(at_log_snr(exact_x0_hat if score == "exact" else model.x0_hat_at, knots), knots, x_T, **settings)
+    return sample(
+        at_log_snr(exact_x0_hat(ROLL) if score == "exact" else model.x0_hat_at, knots), knots, x_T, **settings
+    )
 
 
 def judged(x: torch.Tensor, seed: int) -> dict[str, str]:
