@@ -103,8 +103,10 @@ for eta, ax in zip((1.0, 0.4, 0.0), plots.axes_row(3, size=2.6), strict=True):
 #
 # The signal that is kept follows from the logarithm of $\bar\alpha_t = \prod_s (1 - \beta_s)$:
 #
-# $$ \log \bar\alpha_t = \sum_{s \le t} \log(1 - \beta_s) = -\sum_{s \le t} \beta_s - \tfrac12 \sum_{s \le t} \beta_s^2 - \dots
-# \;\longrightarrow\; -\int_0^u \beta. \tag{7.2} $$
+# $$ \begin{aligned}
+# \log \bar\alpha_t = \sum_{s \le t} \log(1 - \beta_s) &= -\sum_{s \le t} \beta_s - \tfrac12 \sum_{s \le t} \beta_s^2 - \dots \\
+# &\longrightarrow\; -\int_0^u \beta.
+# \end{aligned} \tag{7.2} $$
 #
 # The second sum has $T$ terms of size $1/T^2$. So the chain is off by $\tfrac{1}{2T} \int \beta^2$: an error of first order in $1/T$.
 # *Check* with the linear schedule, $\beta(u) = 0.1 + 19.9\, u$, for which $\tfrac12 \int \beta^2 = 67.0$:
@@ -175,7 +177,10 @@ _ = ax.grid(False)
 # Now the one trick: $\nabla p = p\, \nabla \log p = p\, s$, so $\Delta p = \nabla \cdot (p\, s)$. Spreading by noise and a drift along $-s$ change the
 # density in the same way. So $\Delta p = (1 + \eta^2)\, \nabla \cdot (p\, s) - \eta^2 \Delta p$, and with $d\lambda = -d\tau$
 #
-# $$ \frac{\partial p}{\partial \lambda} = -\nabla \cdot \Big[ \tfrac12 (1 - \bar\alpha) \big( x + (1 + \eta^2) s \big) p \Big] + \tfrac12 \eta^2 (1 - \bar\alpha) \Delta p. $$
+# $$ \begin{aligned}
+# \frac{\partial p}{\partial \lambda} = &-\nabla \cdot \Big[ \tfrac12 (1 - \bar\alpha) \big( x + (1 + \eta^2) s \big) p \Big] \\
+# &+ \tfrac12 \eta^2 (1 - \bar\alpha) \Delta p.
+# \end{aligned} $$
 #
 # This is the Fokker–Planck equation of (7.5).
 #
@@ -276,15 +281,19 @@ assert found["ODE, the score of the SDE"][2] == 0 and found["ODE, the score of t
 # A sampler of the course has waited since notebook 04 for its derivation: `ddim` makes the films of the README. Write (7.6) with
 # the noise $\varepsilon = -\sqrt{1 - \bar\alpha}\, s$, and stretch the space so that the signal does not shrink:
 #
-# $$ y = \frac{x}{\sqrt{\bar\alpha}}, \qquad \sigma = \sqrt{\frac{1 - \bar\alpha}{\bar\alpha}} = e^{-\lambda/2}
-# \qquad\Longrightarrow\qquad \frac{dy}{d\sigma} = \varepsilon(x, \lambda). \tag{7.7} $$
+# $$ \begin{aligned}
+# y &= \frac{x}{\sqrt{\bar\alpha}}, \qquad \sigma = \sqrt{\frac{1 - \bar\alpha}{\bar\alpha}} = e^{-\lambda/2}: \\
+# \frac{dy}{d\sigma} &= \varepsilon(x, \lambda).
+# \end{aligned} \tag{7.7} $$
 #
 # <details><summary>The algebra</summary>
 #
 # $d\bar\alpha/d\lambda = \bar\alpha(1 - \bar\alpha)$, so $\frac{d}{d\lambda} \bar\alpha^{-1/2} = -\tfrac12 (1 - \bar\alpha)\, \bar\alpha^{-1/2}$. By the product rule and (7.6)
 #
-# $$ \frac{dy}{d\lambda} = \bar\alpha^{-1/2} \Big[ \tfrac12 (1 - \bar\alpha)(x + s) - \tfrac12 (1 - \bar\alpha) x \Big]
-# = \tfrac12\, \bar\alpha^{-1/2} (1 - \bar\alpha)\, s = -\tfrac12\, \sigma\, \varepsilon, $$
+# $$ \begin{aligned}
+# \frac{dy}{d\lambda} &= \bar\alpha^{-1/2} \Big[ \tfrac12 (1 - \bar\alpha)(x + s) - \tfrac12 (1 - \bar\alpha) x \Big] \\
+# &= \tfrac12\, \bar\alpha^{-1/2} (1 - \bar\alpha)\, s = -\tfrac12\, \sigma\, \varepsilon,
+# \end{aligned} $$
 #
 # and $d\sigma / d\lambda = -\tfrac12 \sigma$. Divide.
 #
@@ -335,8 +344,10 @@ checks.ddim(my_ddim)
 # %% [markdown]
 # Collected, the step reads
 #
-# $$ x' = \sqrt{\bar\alpha'}\; \hat x_0 + \sqrt{1 - \bar\alpha'}\; \hat\varepsilon, \qquad
-# \hat x_0 = \frac{x - \sqrt{1 - \bar\alpha}\, \hat\varepsilon}{\sqrt{\bar\alpha}}. \tag{7.8} $$
+# $$ \begin{aligned}
+# x' &= \sqrt{\bar\alpha'}\; \hat x_0 + \sqrt{1 - \bar\alpha'}\; \hat\varepsilon, \\
+# \hat x_0 &= \frac{x - \sqrt{1 - \bar\alpha}\, \hat\varepsilon}{\sqrt{\bar\alpha}}.
+# \end{aligned} \tag{7.8} $$
 #
 # This is DDIM (Song, Meng & Ermon 2021, eq. 12 with $\sigma = 0$): guess the data and the noise, and mix the two anew at the next level.
 #
@@ -369,7 +380,10 @@ assert abs(walked.mean() - stride.mean()) < 0.05 and abs(walked.var() / stride.v
 # A solver has *order* $k$ if $N$ steps leave an error of about $C / N^k$. Twice the steps then divide it by $2^k$. The classics: Euler takes
 # the slope at the start, of order 1. Heun averages the slopes at both ends, of order 2:
 #
-# $$ k_1 = f(\lambda, x), \qquad k_2 = f(\lambda + h,\, x + h k_1), \qquad x' = x + \tfrac{h}{2} (k_1 + k_2). \tag{7.9} $$
+# $$ \begin{aligned}
+# k_1 &= f(\lambda, x), \qquad k_2 = f(\lambda + h,\, x + h k_1), \\
+# x' &= x + \tfrac{h}{2} (k_1 + k_2).
+# \end{aligned} \tag{7.9} $$
 #
 # Runge and Kutta's step (`rk4`) has four slopes and order 4. A slope costs a call of the network, so the price of a step is 1, 2 or 4 calls. The
 # multistep idea of (4.20) has order 2 for *one* call: it remembers the last $\hat x_0$.
@@ -487,7 +501,7 @@ for part, title, ax in zip((x, middle, z), ("λ = 10", "λ = 1", "λ = −8"), p
     plots.points(part, ax, color=u, cmap="viridis", alpha=0.9, size=4, title=title, limit=3)
 back, calls = likelihood.round_trip(flow, x[:500], 10.0, -8.0)
 off, moved = ((a - x[:500]).square().mean().sqrt().item() for a in (back, z[:500]))
-print(f"back after {calls} calls, off by {off:.0e};  a point moves by {moved:.2f} per axis on its way to noise")
+print(f"back after {calls} calls, off by {off:.0e};  on its way a point moves by {moved:.2f} per axis")
 assert off < 1e-4 and calls <= 400
 
 # %% [markdown]
@@ -498,13 +512,18 @@ assert off < 1e-4 and calls <= 400
 #
 # *Claim.* Where points move by $dx/d\lambda = f(\lambda, x)$, the density along a path changes by the divergence of $f$ alone (Chen et al. 2018, eq. 8):
 #
-# $$ \frac{d}{d\lambda} \log p_\lambda\big(x(\lambda)\big) = -\nabla \cdot f, \qquad
-# \nabla \cdot f = \tfrac12 (1 - \bar\alpha)\, (D + \nabla \cdot s). \tag{7.10} $$
+# $$ \begin{aligned}
+# \frac{d}{d\lambda} \log p_\lambda\big(x(\lambda)\big) &= -\nabla \cdot f, \\
+# \nabla \cdot f &= \tfrac12 (1 - \bar\alpha)\, (D + \nabla \cdot s).
+# \end{aligned} \tag{7.10} $$
 #
 # Where the flow spreads out, the density falls. Follow a clean point $x$ from $\lambda_1$ to its noise $z$ at $\lambda_T$, where the density is $N(0, I)$,
 # and add up what was lost on the way:
 #
-# $$ \log p(x) = \log N(z; 0, I) + \int_{\lambda_1}^{\lambda_T} \nabla \cdot f \; d\lambda + \frac{D}{2} \log \bar\alpha_{\lambda_1}. \tag{7.11} $$
+# $$ \begin{aligned}
+# \log p(x) = \log N(z; 0, I) &+ \int_{\lambda_1}^{\lambda_T} \nabla \cdot f \; d\lambda \\
+# &+ \frac{D}{2} \log \bar\alpha_{\lambda_1}.
+# \end{aligned} \tag{7.11} $$
 #
 # The path starts at $\sqrt{\bar\alpha}\, x$, the clean point with the signal that $\lambda_1$ leaves. The last term undoes this shrinking.
 #
@@ -522,8 +541,9 @@ x = roll.sample(1000, seed=12)
 log_p = roll.log_prob(x)
 ode = likelihood.log_prob_ode(likelihood.exact_flow(roll), x, clean=13.0, noise=-8.0)
 error = ode.log_p - log_p
-print(f"{ode.calls} calls:  mean error below 1e-4: {abs(error.mean()) < 1e-4},  root mean square below 1e-3: {error.square().mean() < 1e-6}")
-assert abs(error.mean()) < 1e-4 and error.square().mean().sqrt() < 1e-3
+mean, rms = error.mean(), error.square().mean().sqrt()
+print(f"{ode.calls} calls:  mean error below 1e-4: {abs(mean) < 1e-4},  root mean square below 1e-3: {rms < 1e-3}")
+assert abs(mean) < 1e-4 and rms < 1e-3
 
 # %% [markdown]
 # No bound, no importance samples: the log density itself. What is in the formula, and what does it cost to forget a part?
@@ -603,7 +623,7 @@ def scatter(probe, steps, n=300):
 generator, v = seeded(4), signs(x[:300], seeded(3))
 for steps in (50, 100):
     kept, fresh = scatter(lambda x: v, steps), scatter(lambda x: signs(x, generator), steps)
-    print(f"{steps:3} steps of Heun: one v for the path {kept:.2f} nats,  a fresh v for each call {fresh:.2f} nats")
+    print(f"{steps:3} steps of Heun: one v for the path {kept:.2f} nats, a fresh v for each call {fresh:.2f}")
 assert kept > 1 > 3 * fresh
 
 # %% [markdown]
@@ -694,12 +714,12 @@ def at_the_truth(row):
 
 
 print("limits: energy/floor {:.1f},  |E log p + H| {:.3f},  share off {:.4f}".format(*LIMITS))
-print("\nE log p + H with the network, ± standard error; a star where all three columns are at the truth\ncalls" + " " * 16, end="")
-print("".join(f"{n:>15}" for n in CALLS))
+print("E log p + H with the network; a star where all three columns are at the truth")
+print(f"{'calls':18}" + "".join(f"{n:^14}" for n in CALLS if n != 12))
 for (score, name, where), row in measured.items():
     if score == "cosine":
-        cells = [f"{row[n][1][0]:+7.3f} ± {row[n][1][1]:.3f}{'*' if at_the_truth(row[n]) else ' '}" for n in CALLS]
-        print(f"{name + ', ' + where:25}" + "".join(cells))
+        cells = (f"{row[n][1][0]:+7.3f}±{row[n][1][1]:.3f}{'*' if at_the_truth(row[n]) else ' '}" for n in CALLS if n != 12)
+        print(f"{name}, {where[:1].replace('l', 'λ')}".ljust(18) + "".join(cells))
 
 # %% mystnb={"image": {"alt": "Three panels against the number of calls, for six samplers. Left, the energy distance over its floor: all but Euler start high and come down into the band of true sets by 52 calls. Middle, E log p plus H: curves from above and from below come to zero. Right, the share off the roll falls to a few per thousand; ODE samplers stay a little higher."}}
 SHOWN = {
@@ -744,7 +764,7 @@ _ = axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside low
 for score, name, where in measured:
     if score == "exact":
         pair = [next((n for n in CALLS if at_the_truth(measured[s, name, where][n])), None) for s in ("exact", "cosine")]
-        print(f"{name + ', ' + where:25} at the truth with the exact score: {pair[0]!s:>5},   with the network: {pair[1]!s:>5} calls")
+        print(f"{name + ', ' + where:26} calls with the exact score: {pair[0]!s:>4},  with the network: {pair[1]!s:>4}")
 rows = {(name, where): row for (s, name, where), row in measured.items() if s == "cosine"}
 assert [sampler for sampler, row in rows.items() if at_the_truth(row[52])] == [("ancestral-2m", "log SNR")]
 assert not any(at_the_truth(row[n]) for (_, where), row in rows.items() for n in CALLS if n <= 20 or where == "t")

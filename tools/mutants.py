@@ -723,6 +723,16 @@ MUTANTS = [
         tests=("test_sde.py",),
     ),
     *_of(
+        "evaluate",
+        (
+            "grey levels without their volume",
+            "_estimated_divergence(flow, signs), x, grid) + volume",
+            "_estimated_divergence(flow, signs), x, grid)",
+        ),
+        ("an ODE's distance that is not paired", "data.log_prob(x) - log_p)", "data.log_prob(x.flip(0)) - log_p)"),
+        tests=("test_evaluate.py",),
+    ),
+    *_of(
         "data",
         ("too few nodes where there is noise", "2.25 * length / sd", "1.0 * length / sd"),
         tests=("test_part_two.py",),
