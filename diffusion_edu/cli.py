@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.add_argument("--n", type=int, default=10_000, help="number of fresh data points")
     evaluate.add_argument("--seed", type=_seed, default=1_000_000)
+    evaluate.add_argument("--ode", action="store_true", help="ddpm: −log p by the probability flow too; takes longer")
     evaluate.add_argument("--K", type=int, default=0, help="images, vae and hvae: importance samples for −log P")
     evaluate.add_argument("--samples", type=int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
     evaluate.add_argument("--sampler", help=f"ddpm, with --samples: {THE_SAMPLERS}")
@@ -181,7 +182,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     import json
 
     from . import data
-    from .evaluate import report
+    from .evaluate import ode_report, report
     from .training import runs
 
     if args.n < 2:
@@ -189,6 +190,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     model, config = runs.load(args.dir, _device(args.device))
     _check_scores(args, config)
     result = report(model.chain(), data.load(config.data), args.n, args.seed, args.K)
+    if args.ode:
+        result |= ode_report(model, data.load(config.data), args.n, args.seed)
     found = _scores(model, config, args) if args.samples else None
     if args.json:
         scored = {"scores": found.as_dict()} if found else {}
@@ -210,6 +213,8 @@ def _check_scores(args: argparse.Namespace, config) -> None:
         )
     if args.samples and (config.data != "mnist" or not 100 <= args.samples <= 10_000):
         raise ValueError(f"--samples must be 100 to 10,000, for mnist; got {args.samples} for {config.data}")
+    if args.ode and config.model != "ddpm":
+        raise ValueError(f"--ode is for a ddpm, whose score has a probability flow; got a {config.model}")
     _check_sampler(args.sampler)
     for name in ("sampler", "sample_steps"):
         if getattr(args, name) is not None and (config.model != "ddpm" or not args.samples):
@@ -233,7 +238,7 @@ def _film(args: argparse.Namespace) -> None:
     import torch
 
     from . import data, films
-    from .sampling import sampler_of
+    from .sampling import backwards
     from .training import runs
 
     films.checked_out(args.out)
@@ -254,8 +259,8 @@ def _film(args: argparse.Namespace) -> None:
         films.forward(source.sample(n, args.seed), model.schedule, draw, args.out, **settings)
     else:
         x_T = model.chain().prior().sample(generator, shape=(n,)).to(device)
-        step = sampler_of(args.sampler or "ancestral").step
-        films.reverse(model.x0_hat, model.schedule, x_T, draw, args.out, step=step, steps=args.sample_steps, **settings)
+        denoiser, schedule, step, steps = backwards(model, args.sampler or "ancestral", args.sample_steps)
+        films.reverse(denoiser, schedule, x_T, draw, args.out, step=step, steps=steps, **settings)
 
 
 def main(argv: list[str] | None = None) -> int:

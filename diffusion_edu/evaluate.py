@@ -13,8 +13,12 @@ from torch import Tensor
 
 from .bound import Bound, Chain, bound, check_points, importance_weighted, log_weights
 from .data import Data
+from .ddpm import DDPM
 from .diffusion import ForwardProcess, L_term, q_marginal
+from .images.ddpm import ImageDDPM
+from .likelihood import log_prob_in_steps, log_prob_ode, with_divergence, with_estimated_divergence
 from .oracles import Mixture
+from .sde import learned_score, probability_flow
 
 Metric = Callable[[Tensor, Tensor], float]
 
@@ -188,6 +192,35 @@ def report(chain: Chain, data: Data, n: int = 10_000, seed: int = 1_000_000, K: 
         out["K"], out["iw_nll"] = K, out["neg_elbo"] - gain
         out["iw_nll_se"] = math.hypot(out["neg_elbo_se"], error)
     return out | {"bits_per_dim": data.bits_per_dim(out["neg_elbo"])}
+
+
+def ode_report(model: DDPM, data: Data, n: int = 10_000, seed: int = 1_000_000) -> dict[str, float]:
+    """`nll_ode`, the −log p of n fresh points by the network's probability flow, in nats, with its standard error.
+
+    On the roll the divergence is exact, and `ode_gap` is the paired distance to the truth. On images it is estimated
+    with random signs, in 100 steps of Heun, for n/100 of them; grey levels are blurred by uniform noise of one level,
+    so `nll_ode` is an upper bound on −log P, and `ode_bits_per_dim` on the bits.
+    """
+    x, generator = data.sample_test(n, seed).double(), torch.Generator().manual_seed(seed)
+    flow, schedule = probability_flow(learned_score(model)), model.schedule
+    clean, noise = (1 - 1e-6) * schedule.log_snr[1].item(), max(schedule.log_snr[-1].item(), math.log(5e-4 / data.dim))
+    if not data.shape:
+        blocks = [log_prob_ode(with_divergence(flow), part, clean, noise, rtol=1e-5).log_p for part in x.split(1000)]
+        log_p = torch.cat(blocks)
+        out = dict(zip(("nll_ode", "nll_ode_se"), mean_and_error(-log_p), strict=True))
+        return out | dict(zip(("ode_gap", "ode_gap_se"), mean_and_error(data.log_prob(x) - log_p), strict=True))
+
+    def signs(x: Tensor) -> Tensor:
+        return torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1
+
+    x, volume = x[: max(2, n // 100)], 0.0
+    if isinstance(model, ImageDDPM):
+        x = x + (torch.rand(x.shape, dtype=torch.float64, generator=generator) - 0.5) * 2 / 255
+        volume = data.dim * math.log(2 / 255)  # a level's share of the density is its probability
+    grid = torch.linspace(clean, noise, 101, dtype=torch.float64)
+    log_p = log_prob_in_steps(with_estimated_divergence(flow, signs), x, grid) + volume
+    out = dict(zip(("nll_ode", "nll_ode_se"), mean_and_error(-log_p), strict=True))
+    return out | {"ode_bits_per_dim": data.bits_per_dim(out["nll_ode"])}
 
 
 def _diffusion_terms(x: Tensor, chain: ForwardProcess, generator: torch.Generator) -> dict[str, tuple[float, float]]:

@@ -53,6 +53,10 @@ class Mixture:
         eps = torch.randn(n, self.dim, dtype=torch.float64, generator=generator)
         return self.means[k] + self.variances[k].sqrt() * eps
 
+    def at_noise(self, alpha_bar: float) -> "Mixture":
+        """A mixture with the same law of x_t at this ᾱ, perhaps of fewer components."""
+        return self
+
     def log_prob(self, xt: Tensor, alpha_bar: float = 1.0) -> Tensor:
         """log p(x_t) at noise level ᾱ (1: clean data), shape (...), nats per data point."""
         return self._by_chunks(lambda x: self._log_joint(x, alpha_bar).logsumexp(-1), xt, alpha_bar)

@@ -95,11 +95,12 @@ def reverse_path(
         raise ValueError(
             f"start must be one of the {sub.T} times that are visited, from {times[1]} to {schedule.T}, got {start}"
         )
+    ask = denoiser if sub is schedule else lambda x, i: denoiser(x, int(times[i]))
     xt, state = x_T, None
     yield start, xt
     for i in range(times.tolist().index(start), 0, -1):
         eps = randn(xt.shape, generator, like=xt) if i > 1 else torch.zeros_like(xt)
-        xt, state = step(sub, i, xt, lambda x, j: denoiser(x, int(times[j])), eps, state)
+        xt, state = step(sub, i, xt, ask, eps, state)
         yield int(times[i - 1]), xt
 
 

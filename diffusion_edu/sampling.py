@@ -1,5 +1,8 @@
 """The samplers by name, with what each costs, and samples of a trained model."""
 
+import csv
+import math
+from importlib.resources import files
 from typing import NamedTuple
 
 import torch
@@ -8,14 +11,20 @@ from torch import Tensor
 from .bound import Model
 from .ddpm import DDPM
 from .diffusion import sigma2_beta_tilde
+from .evaluate import mean_and_error
+from .oracles import Denoiser
 from .samplers import ANCESTRAL, Step, ancestral, ddim, first_order, sample, second_order
+from .schedules import Schedule, from_log_snr
+from .sde import at_log_snr, euler, euler_maruyama_step, flow_step, heun, rk4
 
 
 class Sampler(NamedTuple):
-    """How the chain is run backwards, and how often a step asks the denoiser."""
+    """How one goes backwards, how often a step asks the denoiser, and whether the steps are even in log SNR, and not in
+    t."""
 
     step: Step
     calls: int
+    even_in_log_snr: bool = False
 
 
 SAMPLERS = {
@@ -24,24 +33,77 @@ SAMPLERS = {
     "ancestral-2m": Sampler(second_order(ancestral(sigma2_beta_tilde)), calls=1),
     "ddim": Sampler(first_order(ddim), calls=1),
     "ddim-2m": Sampler(second_order(ddim), calls=1),
+    "euler": Sampler(flow_step(euler), calls=1, even_in_log_snr=True),
+    "heun": Sampler(flow_step(heun), calls=2, even_in_log_snr=True),
+    "rk4": Sampler(flow_step(rk4), calls=4, even_in_log_snr=True),
+    "euler-maruyama": Sampler(euler_maruyama_step, calls=1, even_in_log_snr=True),
 }
 
 
 def sampler_of(name: str) -> Sampler:
     """The sampler of that name. Raises ValueError if there is none."""
     if name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}")
+        known = ", ".join(f"{name} ({s.calls})" for name, s in SAMPLERS.items())
+        raise ValueError(f"unknown sampler {name!r}; known, with the calls of a step: {known}")
     return SAMPLERS[name]
+
+
+def even_grid(schedule: Schedule, dim: int, steps: int) -> Schedule:
+    """A schedule of so many steps that is even in log SNR: from λ_1 of the given one down to where D/2 SNR, about the
+    nats of (3.7), are 0.0025, or to λ_T if that is before. The step to t = 0 is one of them. Raises ValueError if
+    steps < 2."""
+    if steps < 2:
+        raise ValueError(f"steps, of a sampler that is even in log SNR, must be at least 2, got {steps}")
+    clean, noise = schedule.log_snr[1].item(), max(schedule.log_snr[-1].item(), math.log(0.005 / dim))
+    return from_log_snr(torch.linspace(clean, noise, steps, dtype=torch.float64))
+
+
+class Backwards(NamedTuple):
+    """How `samplers.reverse_path` runs a model backwards: all that it takes but x_T."""
+
+    denoiser: Denoiser
+    schedule: Schedule
+    step: Step
+    steps: int | None
+
+
+def backwards(model: DDPM, sampler: str = "ancestral", steps: int | None = None) -> Backwards:
+    """A DDPM with a sampler in so many steps (T if None): over the times of its own schedule, or over `even_grid`.
+    Raises ValueError on an unknown sampler."""
+    step, _, even = sampler_of(sampler)
+    if not even:
+        return Backwards(model.x0_hat, model.schedule, step, steps)
+    schedule = even_grid(model.schedule, model.dim, model.schedule.T if steps is None else steps)
+    return Backwards(at_log_snr(model.x0_hat_at, schedule), schedule, step, None)
 
 
 @torch.no_grad()
 def draw(
     model: Model, n: int, generator: torch.Generator, sampler: str = "ancestral", steps: int | None = None
 ) -> Tensor:
-    """n samples of a trained model, (n, D), float32, on the CPU: of a DDPM by a sampler in so many steps (all T if
-    None), of a VAE or HVAE down its chain. Raises ValueError on an unknown sampler."""
+    """n samples of a trained model, (n, D), float32, on the CPU: of a DDPM as `backwards` says, of a VAE or HVAE down
+    its chain. Raises ValueError on an unknown sampler."""
     if not isinstance(model, DDPM):
         return model.generate(n, generator).cpu().float()
     x_T = model.chain().prior().sample(generator, shape=(n,))
-    step = sampler_of(sampler).step
-    return sample(model.x0_hat, model.schedule, x_T, step=step, steps=steps, generator=generator).cpu().float()
+    denoiser, schedule, step, steps = backwards(model, sampler, steps)
+    return sample(denoiser, schedule, x_T, step=step, steps=steps, generator=generator).cpu().float()
+
+
+Measured = dict[tuple[str, str, str], dict[int, tuple[tuple[float, float], ...]]]
+
+
+def measured() -> Measured:
+    """What tools/bench/samplers.py found on the roll, for (score, sampler, "t" or "log SNR") and a number of calls:
+    the energy distance over its floor, E log p + H and the share off, each with its standard error over sets of
+    noise. True sets are under ("none", "truth", "") and 0 calls."""
+    text = files("diffusion_edu.pretrained").joinpath("samplers.csv").read_text(encoding="utf-8")
+    sets: dict = {}
+    for row in csv.DictReader(text.splitlines()):
+        key = row["score"], row["sampler"], row["grid"]
+        values = [float(row[name]) for name in ("energy", "log_p", "off")]
+        sets.setdefault(key, {}).setdefault(int(row["calls"]), []).append(values)
+    return {
+        key: {calls: tuple(map(mean_and_error, torch.tensor(v).T)) for calls, v in row.items()}
+        for key, row in sets.items()
+    }

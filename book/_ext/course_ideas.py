@@ -64,6 +64,11 @@ IDEAS = [
     Idea("6.14", "Fokker–Planck", 2, 12),
     Idea("6.23", "How long to forget", 2, 13),
     Idea("6.24", "Annealed Langevin", 1, 13, goal=True),
+    Idea("7.5", "Back with noise, or without", 1, 14),
+    Idea("7.8", "DDIM", 2, 15),
+    Idea("7.10", "How density changes on the way", 1, 15),
+    Idea("7.13", "The gap without steps", 0, 15),
+    Idea("7.11", "log p(x) by an ODE", 1, 16, goal=True),
 ]
 STEPS = [
     Step("1.2", "1.5", "Jensen"),
@@ -109,4 +114,9 @@ STEPS = [
     Step("6.14", "6.23", "its spectrum"),
     Step("6.23", "6.24", "so anneal"),
     Step("6.13", "6.24", "level by level"),
+    Step("6.24", "7.5", "all levels at once"),
+    Step("7.5", "7.8", "freeze the noise"),
+    Step("7.5", "7.10", "no noise"),
+    Step("7.5", "7.13", "a learned score"),
+    Step("7.10", "7.11", "add up"),
 ]

@@ -26,6 +26,7 @@ WINGS = {
     path.stem: wing
     for wing in ("images", "training", "pretrained", "films")
     for path in (Path(diffusion_edu.__file__).parent / wing).glob("[a-z]*.py")
+    if not (Path(diffusion_edu.__file__).parent / path.name).exists()  # `ddpm` is the course's, not images/ddpm.py
 }
 
 

@@ -5,7 +5,7 @@ A notebook holds the exercise itself: text, stub, hints and solution. One file h
 inputs, the properties of a right answer, and the wrong answers that people really give.
 """
 
-from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score, record
+from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score, n07_sde_ode, record
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
 from .n00_start import log_normal, noise_guess, noisy_log_prob, paired_gap, too_sure
 from .n01_vae import elbo, kl, log_likelihood, lopsided, pathwise_gradient
@@ -14,9 +14,10 @@ from .n03_diffusion import best_variance, jump, kl_term, posterior, quietest, st
 from .n04_ddpm import ancestral_step, five_steps, noise_weight, simple_loss, x0_from_v
 from .n05_mnist import frechet, grey_log_prob, honest_bits, same_n, variance_table
 from .n06_score import denoising_loss, mala_ratio, ula_step, walk_matrix
+from .n07_sde_ode import ddim, heun, log_prob, reverse_drift
 from .record import forget
 
-NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score)
+NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score, n07_sde_ode)
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
 
 __all__ = [
@@ -33,12 +34,14 @@ __all__ = [
     "best_variance",
     "broken_bounds",
     "consistency",
+    "ddim",
     "denoising_loss",
     "elbo",
     "five_steps",
     "forget",
     "frechet",
     "grey_log_prob",
+    "heun",
     "honest_bits",
     "information",
     "jump",
@@ -46,6 +49,7 @@ __all__ = [
     "kl_term",
     "log_likelihood",
     "log_normal",
+    "log_prob",
     "lopsided",
     "mala_ratio",
     "middle",
@@ -57,6 +61,7 @@ __all__ = [
     "posterior",
     "progress",
     "quietest",
+    "reverse_drift",
     "same_n",
     "simple_loss",
     "spoilt_gap",

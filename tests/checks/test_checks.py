@@ -19,9 +19,12 @@ from diffusion_edu import (
     fokker_planck,
     gaussian,
     langevin,
+    likelihood,
     observations,
+    samplers,
     schedules,
     score,
+    sde,
 )
 from diffusion_edu.checks import core
 from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
@@ -137,6 +140,21 @@ def noise_guess(log_prob, xt, alpha_bar):
     return ddpm.eps_from_score(torch.autograd.grad(log_prob(xt).sum(), xt)[0], alpha_bar)
 
 
+def ddim_between(a, b, x, eps):
+    s = schedules.from_snr(torch.tensor([b / (1 - b), a / (1 - a)]))
+    return samplers.ddim(s, 2, x, ddpm.x0_from_eps(x, eps, a), torch.zeros_like(x))
+
+
+def log_prob_of_path(log_snr, div, z):
+    """Along a flow that stands still, whose divergence is given; Heun's step is then the trapezoidal rule."""
+    at = {level: d.double() for level, d in zip(log_snr.tolist(), div, strict=True)}
+    still = likelihood.augmented(lambda level, x: (0 * x, at[level]))
+    start = torch.cat([z, 0 * z[..., :1]], dim=-1).double()
+    *_, (_, end) = sde.integrate(sde.heun, still, log_snr.double(), start)
+    normal = gaussian.Gaussian(torch.zeros_like(z), torch.ones_like(z)).log_prob(z)
+    return normal + end[..., -1] + z.shape[-1] / 2 * math.log(sde.sigmoid(log_snr[0].item()))
+
+
 class Bars:
     """What `squared_error` needs of a schedule."""
 
@@ -173,6 +191,10 @@ LIBRARY = {
     "ula_step": lambda x, f, h, e: langevin.ula_step(x, f(x), h, e),
     "mala_ratio": langevin.log_ratio,
     "walk_matrix": lambda p, d: torch.from_numpy(fokker_planck.generator(p.double().numpy(), d).toarray()),
+    "reverse_drift": lambda a, x, s: sde.reverse_drift(lambda *_: s)(math.log(a / (1 - a)), x),
+    "ddim": ddim_between,
+    "heun": sde.heun,
+    "log_prob": log_prob_of_path,
 }
 
 
@@ -578,6 +600,47 @@ SLIPS = {
         ("d = log_pi.diff()", "d = -log_pi.diff()", "Uphill is the faster way"),
         ("return (A - torch.diag(A.sum(0)))", "return -(A - torch.diag(A.sum(0)))", "rates are positive"),
         ("d = log_pi.diff()", "d = 0 * log_pi.diff()", "whose rest is uniform"),
+    ],
+    "reverse_drift": [
+        ("2 * score", "score", "the drift of the ODE"),
+        ("x + 2", "-x + 2", "the shrinking of x is undone"),
+        ("+ 2 * score", "- 2 * score", "points to the data"),
+        ("return 0.5", "return -0.5", "Here λ rises"),
+        ("0.5 * (1 - alpha_bar)", "(1 - alpha_bar)", "The ½ is missing"),
+        ("(1 - alpha_bar)", "(1 - alpha_bar) ** 0.5", "the drift has its square"),
+        ("(1 - alpha_bar)", "alpha_bar", "1 − ᾱ, not ᾱ"),
+        ("(x + 2 * score)", "2 * score", "linear term is missing"),
+    ],
+    "ddim": [
+        (" + (1 - alpha_bar_next) ** 0.5 * eps_hat", "", "The noise is missing"),
+        ("return alpha_bar_next**0.5 * x0_hat + (1 - alpha_bar_next) ** 0.5 * eps_hat", "return x0_hat",
+         "mix ε̂ in again"),
+        ("+ (1 - alpha_bar_next) ** 0.5", "+ (1 - alpha_bar) ** 0.5", "at the next level too"),
+        ("alpha_bar_next**0.5 * x0_hat + (1 - alpha_bar_next) ** 0.5", "alpha_bar_next * x0_hat + (1 - alpha_bar_next)",
+         "multiplied by roots"),
+        ("alpha_bar_next**0.5 * x0_hat + (1 - alpha_bar_next)", "alpha_bar**0.5 * x0_hat + (1 - alpha_bar)",
+         "back to where it came from"),
+        ("return alpha_bar_next**0.5 * x0_hat", "return x0_hat", "The data shrink"),
+        (" / alpha_bar**0.5", "", "divided by √ᾱ"),
+    ],
+    "heun": [
+        ("h / 2 * (k1 + k2)", "h * k1", "Euler's step"),
+        ("field(log_snr + h, x + h * k1)", "field(log_snr, x + h * k1)", "that at λ + h"),
+        ("field(log_snr + h, x + h * k1)", "field(log_snr + h, x)", "Euler's end"),
+        ("h / 2 * (k1 + k2)", "h * k2", "mean of both"),
+        ("h / 2 *", "h *", "has a ½"),
+        ("return x + h / 2 * (k1 + k2)", "return x + h * k1 + h / 2 * k2", "the step starts from x"),
+    ],
+    "log_prob": [
+        (" + torch.trapezoid(div, log_snr, dim=0) + D / 2 * log_snr[0].sigmoid().log()", "", "divergence is missing"),
+        (" + torch.trapezoid(div, log_snr, dim=0)", "", "What was lost on the way"),
+        ("+ torch.trapezoid", "- torch.trapezoid", "has that sign"),
+        (" + D / 2 * log_snr[0].sigmoid().log()", "", "the point where the path starts"),
+        ("+ D / 2", "- D / 2", "shrunken points"),
+        ("D / 2 *", "", "Each of the D axes"),
+        ("log_snr[0]", "log_snr[-1]", "starts at the clean end"),
+        ("return prior + ", "return ", "has a density too"),
+        (" + math.log(2 * math.pi)", "", "has the constant"),
     ],
 }  # fmt: skip
 CASES = [(getattr(checks, name), *slip) for name, slips in SLIPS.items() for slip in slips]

@@ -1,6 +1,7 @@
 """evaluate.py: every distance against loops written out, its floor against theory, the gap against its parts."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,11 +11,14 @@ from torch.testing import assert_close
 from diffusion_edu import evaluate
 from diffusion_edu.bound import Bound, bound
 from diffusion_edu.data import Digits, SwissRoll
+from diffusion_edu.ddpm import DDPM
 from diffusion_edu.diffusion import ForwardProcess, per_step
 from diffusion_edu.evaluate import METRICS, energy_distance, mmd2, noise_floor, sliced_wasserstein2
 from diffusion_edu.gaussian import Gaussian
+from diffusion_edu.images.ddpm import ImageDDPM
+from diffusion_edu.nets import EpsNet
 from diffusion_edu.oracles import exact_denoiser, gaussian
-from diffusion_edu.schedules import linear
+from diffusion_edu.schedules import cosine, linear
 
 NORMAL = gaussian([0.0, 0.0], [1.0, 0.5])
 
@@ -181,3 +185,30 @@ def test_broken_samples_have_no_score(score, bad):
         score(x, other)
     with pytest.raises(ValueError, match="x must hold at least one point, got none"):
         score(x[:0], other[:0] if isinstance(other, torch.Tensor) else other)
+
+
+def test_the_ode_report_of_points_is_the_paired_distance_to_the_truth():
+    """A network that knows nothing but N(0, I), v̂ = 0: the flow stands still, and −log p is that of N(0, I)."""
+    roll, schedule = SwissRoll(), cosine(50)
+    model = DDPM(EpsNet(2, schedule, width=8), schedule, 2).requires_grad_(False)
+    for p in model.parameters():
+        p.zero_()
+    found, x = evaluate.ode_report(model, roll, n=60, seed=3), roll.sample_test(60, 3)
+    nll = 0.5 * (x.square() + math.log(2 * math.pi)).sum(-1)
+    assert_close(found["nll_ode"], nll.mean().item(), rtol=1e-2, atol=0)
+    assert_close(found["ode_gap"], (roll.log_prob(x) + nll).mean().item(), rtol=2e-2, atol=0)
+    assert found["nll_ode_se"] == pytest.approx(nll.std().item() / math.sqrt(60), rel=0.02)
+
+
+def test_the_ode_report_of_grey_levels_is_a_bound_with_its_volume():
+    """The same for pixels: N(0, I) at x + u, times the width of a level for each."""
+    schedule = cosine(50)
+    model = ImageDDPM(EpsNet(5, schedule, width=8), schedule, 5).requires_grad_(False)
+    for p in model.parameters():
+        p.zero_()
+    x = torch.arange(255).reshape(51, 5)[:40] / 127.5 - 1
+    levels = SimpleNamespace(sample_test=lambda n, seed: x, shape=(1, 5), dim=5, bits_per_dim=lambda nats: nats / 5)
+    found = evaluate.ode_report(model, levels, n=4000, seed=3)
+    nll = 0.5 * (x.square() + 1 / 3 / 255**2 + math.log(2 * math.pi)).sum(-1) - 5 * math.log(2 / 255)
+    assert_close(found["nll_ode"], nll.mean().item(), rtol=1e-2, atol=0)
+    assert found["ode_bits_per_dim"] == found["nll_ode"] / 5

@@ -108,3 +108,18 @@ def test_the_price_falls_as_one_over_the_number_of_steps():
     prices = [exact.price(ROLL, cosine(T)) for T in (250, 500, 1000)]
     assert prices[0] / prices[1] == pytest.approx(2, abs=0.05)
     assert prices[1] / prices[2] == pytest.approx(2, abs=0.05)
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.5, 1.0])
+def test_a_coarser_roll_is_the_same_where_there_is_noise(noise):
+    roll = SwissRoll(noise)
+    x0, sizes = roll.sample(200, 3), []
+    for log_snr in (12.0, 4.0, 2.0, 0.0, -8.0):
+        alpha_bar = 1 / (1 + math.exp(-log_snr))
+        xt = math.sqrt(alpha_bar) * x0 + math.sqrt(1 - alpha_bar) * randn(200, 2, seed=4).double()
+        coarse = roll.at_noise(alpha_bar)
+        sizes.append(len(coarse.u))
+        for a, b in zip(coarse.score_divergence(xt, alpha_bar), roll.score_divergence(xt, alpha_bar), strict=True):
+            assert (a - b).norm() < 1e-8 * b.norm()
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < len(roll.u) / 4 <= sizes[0] <= len(roll.u)

@@ -166,9 +166,9 @@ def test_samples_are_scored_that_the_asked_for_sampler_drew(tmp_path, capsys):
     assert "--sample-steps is for the --samples of a ddpm; got 0 of a ddpm" in capsys.readouterr().err
     assert cli.main(["evaluate", out, "--samples", "100", "--sample-steps", "51", "--device", "cpu"]) == 2
     assert "--sample-steps must lie in 1 … 50, got 51" in capsys.readouterr().err
-    assert cli.main(["evaluate", out, "--samples", "100", "--sampler", "euler", "--device", "cpu"]) == 2
+    assert cli.main(["evaluate", out, "--samples", "100", "--sampler", "leapfrog", "--device", "cpu"]) == 2
     assert (
-        "unknown sampler 'euler'; known: ancestral, ancestral-small, ancestral-2m, ddim, ddim-2m"
+        "unknown sampler 'leapfrog'; known, with the calls of a step: ancestral (1), ancestral-small (1)"
         in capsys.readouterr().err
     )
 

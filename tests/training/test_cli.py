@@ -143,6 +143,26 @@ def test_evaluate_prints_a_table(trained, capsys):
     assert "_se" not in out
 
 
+def test_evaluate_adds_the_likelihood_by_the_ode(trained, capsys):
+    succeeds("evaluate", trained["ddpm swiss-roll"], "--json", "--n", 20, "--ode")
+    result = json.loads(capsys.readouterr().out)
+    assert result["nll_ode"] - result["nll_ode_se"] > 1
+    assert result["ode_gap"] == pytest.approx(result["nll_ode"] - (result["neg_elbo"] - result["gap"]), abs=1e-4)
+    assert "--ode is for a ddpm" in fails(capsys, "evaluate", trained["vae swiss-roll"], "--ode")
+
+
+@pytest.mark.parametrize("name", ["heun", "rk4", "euler-maruyama"])
+def test_samplers_even_in_log_snr_draw_and_film(trained, tmp_path, capsys, name):
+    run, out = trained["ddpm swiss-roll"], tmp_path / "x.npy"
+    for file in (out, tmp_path / "y.npy"):
+        succeeds("sample", run, "--n", 4, "--out", file, "--sampler", name, "--sample-steps", 6)
+    assert np.isfinite(np.load(out)).all()
+    assert (np.load(out) == np.load(tmp_path / "y.npy")).all()
+    steps = ["--sampler", name, "--sample-steps", 6]
+    succeeds("film", run, "--out", tmp_path / "a.gif", "--n", 4, "--frames", 3, *steps)
+    assert "at least 2, got 1" in fails(capsys, "sample", run, "--n", 4, "--out", out, *steps[:3], 1)
+
+
 def test_a_film_is_made_of_a_run_in_both_directions(trained, tmp_path, capsys):
     run, few = trained["ddpm swiss-roll"], ["--n", 9, "--frames", 4]
     succeeds("film", run, "--out", tmp_path / "a.gif", *few, "--sample-steps", 6)
@@ -164,7 +184,7 @@ def test_a_film_is_made_of_a_run_in_both_directions(trained, tmp_path, capsys):
         ([], "--out"),
         (["--out", "x.gif", "--n", "0"], "--n must be at least 1"),
         (["--out", "x.gif", "--frames", "1"], "frames must be at least 2"),
-        (["--out", "x.gif", "--sampler", "euler"], "unknown sampler 'euler'"),
+        (["--out", "x.gif", "--sampler", "leapfrog"], "unknown sampler 'leapfrog'"),
         (["--out", "x.gif", "--sample-steps", "0"], "1 … 1000"),
         (["--out", "x.gif", "--forward", "--sampler", "ddim"], "not for --forward"),
     ],
@@ -358,7 +378,7 @@ def test_a_finished_run_is_left_as_it_is_by_resume(copy):
     [
         (["--n", "0"], "--n must be at least 1"),
         (["--n", "-4"], "--n must be at least 1"),
-        (["--n", "4", "--sampler", "euler"], "unknown sampler 'euler'"),
+        (["--n", "4", "--sampler", "leapfrog"], "unknown sampler 'leapfrog'"),
         (["--n", "4", "--sample-steps", "0"], "1 … 1000"),
         (["--n", "4", "--sample-steps", "1001"], "1 … 1000"),
         (["--n", "4", "--seed", str(2**70)], "seed"),
