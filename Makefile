@@ -12,7 +12,7 @@ unexport PYTHONOPTIMIZE
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site mutants pins clean
+.PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site soak mutants pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST) | sort
@@ -84,6 +84,9 @@ bench: $(READY)  ## measure the table in docs/measured.md (about 15 minutes)
 
 bench-site: book  ## measure the website's table in docs/measured.md (about 10 minutes)
 	$(BIN)/python tools/bench/website.py
+
+soak: $(READY)  ## odd options, killed runs, damaged files: see that nothing is lost (about 5 minutes)
+	$(BIN)/python tools/soak.py
 
 mutants: $(READY)  ## seed one-line bugs, one at a time, and see the tests catch each
 	$(BIN)/python tools/mutants.py

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from .config import DATA, MODELS, Config, flag, options
+from .config import DATA, MODELS, MOST, Config, flag, options
 
 THE_SAMPLERS = "how the chain is run backwards, see docs/cli.md; default ancestral"
 
@@ -25,6 +25,15 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _int(text: str) -> int:
+    if abs(int(text)) > MOST:
+        raise argparse.ArgumentTypeError(f"must be at most {MOST:,}, got {text}")
+    return int(text)
+
+
+_int.__name__ = "int"  # as argparse names it in «invalid int value»
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="diffusion-edu", description="Train, sample, score and film the course's models.")
     sub = parser.add_subparsers(dest="command", required=True)
@@ -34,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sample = sub.add_parser("sample", help="draw samples from a trained model")
     sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
-    sample.add_argument("--n", type=int, required=True, help="number of samples")
+    sample.add_argument("--n", type=_int, required=True, help="number of samples")
     sample.add_argument(
         "--out",
         type=Path,
@@ -44,18 +53,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("--seed", type=_seed, default=0)
     sample.add_argument("--sampler", help=f"ddpm: {THE_SAMPLERS}")
-    sample.add_argument("--sample-steps", type=int, metavar="S", help="ddpm: steps of the reverse process")
+    sample.add_argument("--sample-steps", type=_int, metavar="S", help="ddpm: steps of the reverse process")
 
     evaluate = sub.add_parser("evaluate", help="the bound's terms on fresh data, in nats")
     evaluate.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
-    evaluate.add_argument("--n", type=int, default=10_000, help="number of fresh data points")
+    evaluate.add_argument("--n", type=_int, default=10_000, help="number of fresh data points")
     evaluate.add_argument("--seed", type=_seed, default=1_000_000)
     evaluate.add_argument("--ode", action="store_true", help="ddpm: −log p by the probability flow too; takes longer")
-    evaluate.add_argument("--K", type=int, default=0, help="images, vae and hvae: importance samples for −log P")
-    evaluate.add_argument("--samples", type=int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
+    evaluate.add_argument("--K", type=_int, default=0, help="images, vae and hvae: importance samples for −log P")
+    evaluate.add_argument("--samples", type=_int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
     evaluate.add_argument("--sampler", help=f"ddpm, with --samples: {THE_SAMPLERS}")
-    evaluate.add_argument("--sample-steps", type=int, metavar="S", help="ddpm, with --samples: its steps; default 50")
+    evaluate.add_argument("--sample-steps", type=_int, metavar="S", help="ddpm, with --samples: its steps; default 50")
 
     film = sub.add_parser("film", help="film a ddpm's process, from noise to data or back")
     _film_options(film)
@@ -71,9 +80,11 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     for option in options():
         kind, name = option.metadata["kind"], option.name
         text = option.metadata["help"]
-        train.add_argument(flag(name), dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
+        train.add_argument(
+            flag(name), dest=name, type=_int if kind is int else kind, metavar=kind.__name__.upper(), help=text
+        )
     train.add_argument(
-        "--grid-every", type=int, metavar="N", help="images: draw samples every N steps; default ten times, 0 never"
+        "--grid-every", type=_int, metavar="N", help="images: draw samples every N steps; default ten times, 0 never"
     )
     train.add_argument("--tensorboard", action="store_true", help="log to DIR/tensorboard too")
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
@@ -83,12 +94,12 @@ def _film_options(film: argparse.ArgumentParser) -> None:
     film.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
     film.add_argument("--out", type=Path, required=True, metavar="FILE", help=".mp4, .webm or .gif")
     film.add_argument("--forward", action="store_true", help="from data to noise")
-    film.add_argument("--n", type=int, help="number of points; default 500, of images 36")
-    film.add_argument("--frames", type=int, default=80, help="default 80")
+    film.add_argument("--n", type=_int, help="number of points; default 500, of images 36")
+    film.add_argument("--frames", type=_int, default=80, help="default 80")
     film.add_argument("--seed", type=_seed, default=0)
     film.add_argument("--sampler", help=THE_SAMPLERS)
-    film.add_argument("--sample-steps", type=int, metavar="S", help="steps of the reverse process")
-    film.add_argument("--kib", type=int, default=290, help="what the file may take at most; default 290")
+    film.add_argument("--sample-steps", type=_int, metavar="S", help="steps of the reverse process")
+    film.add_argument("--kib", type=_int, default=290, help="what the file may take at most; default 290")
 
 
 def _device(name: str) -> str:

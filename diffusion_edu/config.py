@@ -24,6 +24,7 @@ DEFAULTS = {
     ("vae", "mnist-binary"): {"steps": 12_000, "width": 24, "batch": 128},
     ("hvae", "mnist-binary"): {"steps": 12_000, "width": 24, "batch": 128, "mixing": 64},
 }
+MOST = 10**12  # of any number of things: no memory holds more
 MODELS, DATA = (tuple(dict.fromkeys(names)) for names in zip(*DEFAULTS, strict=True))
 
 
@@ -124,5 +125,7 @@ def _check(name: str, value, help: str, kind: type, least: int | None, one_of: t
     if type(value) is not kind and not (kind is float and type(value) is int):
         what = {int: "an integer", float: "a number", str: "a name"}[kind]
         raise ValueError(f"{name} must be {what}, got {value!r}")
+    if kind is int and value > MOST:
+        raise ValueError(f"{name} must be at most {MOST:,}, got {value}")
     if least is not None and value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
