@@ -92,7 +92,7 @@ _ = plots.points(annealed, right, plots.MODEL, title="annealed")
 #
 # $$ F(\hat s) = \mathbb{E}_{q(x_t)}\, |\hat s(x_t) - s(x_t)|^2. \tag{6.1} $$
 #
-# It needs $s$. We have it, because the roll is a mixture of Gaussians. Who has only points does not. A DDPM is trained with
+# It needs $s$. We have it, because the roll is a mixture of Gaussians. From points alone one does not have it. A DDPM is trained with
 # another loss. Divide its squared error in $\varepsilon$ by $1 - \bar\alpha$. With $\hat\varepsilon = -\sqrt{1 - \bar\alpha}\;\hat s$
 # it becomes *denoising score matching* (Vincent 2011), where the target is the slope (4.2) for known $x_0$:
 #
@@ -246,7 +246,7 @@ assert cost < 0.005
 
 # %% [markdown]
 # Four thousandths of a nat. So a score can be quite wrong near the data and its likelihood still be good. For
-# Langevin dynamics, from section 4 on, that is another matter, as section 9 measures.
+# Langevin dynamics it is another matter, as section 9 measures.
 #
 # ## 2. Without adding noise
 #
@@ -620,8 +620,8 @@ widgets.langevin_walk(SwissRoll(nodes=192), c=0.8, k=20)
 # picture is not. Section 8 comes back to that.
 #
 # **Where tutorials slip.** Three mistakes that are found in public code, each for 60 steps from 4,000 true points with $c = 0.2$. Some texts
-# write $\tfrac{\epsilon}{2} s + \sqrt{\epsilon}\,\varepsilon$: that is (6.13) with $h = \epsilon/2$. Who mixes the two, $h\, s + \sqrt{h}\,\varepsilon$, has turned the temperature
-# down by half. Who writes `torch.rand` for `torch.randn` pushes all points one way. The last column is the share of points that are less likely
+# write $\tfrac{\epsilon}{2} s + \sqrt{\epsilon}\,\varepsilon$: that is (6.13) with $h = \epsilon/2$. To mix the two, $h\, s + \sqrt{h}\,\varepsilon$, halves the
+# temperature. To write `torch.rand` for `torch.randn` pushes all points one way. The last column is the share of points that are less likely
 # than all but a thousandth of the data.
 
 # %%
@@ -877,8 +877,11 @@ assert abs(times[2] / times[3] - 1) < 0.02
 some = [-2.0, 0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0]
 relax = [fokker_planck.relaxation_times(*log_pi_on_grid(bar(l))[1:])[0] for l in some]
 steps = [t / (width(torch.tensor(l)).item() / 4) for t, l in zip(relax, some, strict=True)]
+half_way = math.pi / SwissRoll().scale  # half the distance of two arms
+print("  λ   relaxation time      steps   half-way to the next arm")
 for l in (0.0, 2.0, 4.0, 5.0, 6.0, 8.0):
-    print(f"λ = {l:.0f}: relaxation time {relax[some.index(l)]:5.2f} = {steps[some.index(l)]:8,.0f} steps")
+    away = (bar(l) / width(torch.tensor(l)).item()) ** 0.5 * half_way
+    print(f"{l:3.0f} {relax[some.index(l)]:17.2f} {steps[some.index(l)]:10,.0f} {away:15.1f} widths")
 ax = plots.curve(some, relax, color=plots.TRUTH, label="relaxation time 1/μ₁", marker="o")
 name = "in Langevin steps of a quarter of the width²"
 plots.curve(some, steps, ax, plots.Q, label=name, marker="s", linestyle="--")
@@ -887,7 +890,7 @@ _ = ax.legend(loc="upper left")
 assert relax[some.index(4.0)] < 3 < 15 < relax[some.index(6.0)]
 
 # %% [markdown]
-# Between $\lambda = 6$ and $\lambda = 4$ the gap opens. There the noise is as wide as the arms are apart, so that a point can change arms instead of walking along them. At
+# Between $\lambda = 6$ and $\lambda = 4$ the gap opens. At $\lambda = 6$ the middle between two arms is five widths away, at $\lambda = 4$ three. Then a point now and then crosses to the next arm, and need not walk along its own. At
 # $\lambda = 2$ forty steps do what takes fourteen thousand on the clean roll.
 #
 # Does a bad start show? We follow the exact density of plain Langevin on the grid, by implicit steps
@@ -940,7 +943,7 @@ assert evaluate.share_off(plain, roll) < 0.02 and distance > 100
 # \end{aligned} \tag{6.24} $$
 #
 # Between two levels the points are scaled by the ratio of the $\sqrt{\bar\alpha}$. We take 200 levels with one step each, $c = \tfrac14$, from $N(0, I)$. The last step leaves
-# the bias (6.16) of $-0.07$ nats. Twenty MALA steps on the clean roll remove it: each needs the score at two points, so it is 240 evaluations in all. Judged are three sets of 4,000 points, each against its own true set.
+# the bias (6.16) of $-0.07$ nats. Twenty MALA steps on the clean roll remove it: each needs the score at two points, so it is 240 evaluations in all. We judge three sets of 4,000 points, each against its own true set.
 
 # %%
 levels = torch.linspace(-2, 8, 200, dtype=torch.float64)
