@@ -714,12 +714,12 @@ def at_the_truth(row):
 
 
 print("limits: energy/floor {:.1f},  |E log p + H| {:.3f},  share off {:.4f}".format(*LIMITS))
-print("E log p + H with the network; a star where all three columns are at the truth")
-print(f"{'calls':18}" + "".join(f"{n:^14}" for n in CALLS if n != 12))
+print("E log p + H with the network, its error in thousandths; * where all columns are at the truth")
+print(f"{'calls':17}" + "".join(f"{n:^11}" for n in CALLS))
 for (score, name, where), row in measured.items():
     if score == "cosine":
-        cells = (f"{row[n][1][0]:+7.3f}±{row[n][1][1]:.3f}{'*' if at_the_truth(row[n]) else ' '}" for n in CALLS if n != 12)
-        print(f"{name}, {where[:1].replace('l', 'λ')}".ljust(18) + "".join(cells))
+        cells = (f"{row[n][1][0]:+7.3f}({1000 * row[n][1][1]:.0f}){'*' * at_the_truth(row[n])}" for n in CALLS)
+        print(f"{name}, {where[:1].replace('l', 'λ')}".ljust(19) + "".join(cell.ljust(11) for cell in cells))
 
 # %% mystnb={"image": {"alt": "Three panels against the number of calls, for six samplers. Left, the energy distance over its floor: all but Euler start high and come down into the band of true sets by 52 calls. Middle, E log p plus H: curves from above and from below come to zero. Right, the share off the roll falls to a few per thousand; ODE samplers stay a little higher."}}
 SHOWN = {

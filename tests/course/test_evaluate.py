@@ -198,6 +198,7 @@ def test_the_ode_report_of_points_is_the_paired_distance_to_the_truth():
     assert_close(found["nll_ode"], nll.mean().item(), rtol=1e-2, atol=0)
     assert_close(found["ode_gap"], (roll.log_prob(x) + nll).mean().item(), rtol=2e-2, atol=0)
     assert found["nll_ode_se"] == pytest.approx(nll.std().item() / math.sqrt(60), rel=0.02)
+    assert found["ode_gap_se"] == pytest.approx((roll.log_prob(x) + nll).std().item() / math.sqrt(60), rel=0.02)
 
 
 def test_the_ode_report_of_grey_levels_is_a_bound_with_its_volume():
