@@ -137,10 +137,12 @@ def soak(home: Path, n: int, rng: random.Random) -> tuple[int, list[str]]:
             if os.WIFEXITED(status):
                 break
         code, said = call([*train, str(out), *(["--resume"] if resume else [])])
-        ended = runs.read_checkpoint(out / "checkpoint.pt")
+        if code != 0:
+            wrong.append(f"run {i}: {code} {messages(said)} {[p.name for p in home.iterdir() if str(i) in p.name]}")
+            continue
         same = (out / "metrics.csv").read_bytes() == (home / "straight" / "metrics.csv").read_bytes()
-        if code != 0 or not same or not alike(ended, straight):
-            wrong.append(f"run {i}: {code} {messages(said)}, the same log: {same}")
+        if not same or not alike(runs.read_checkpoint(out / "checkpoint.pt"), straight):
+            wrong.append(f"run {i}: ends otherwise, the same log: {same}")
     return kills, wrong
 
 
