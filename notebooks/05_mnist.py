@@ -160,8 +160,8 @@ checks.honest_bits(my_honest_bits)
 # %% [markdown]
 # **Exercise: the probability of a grey level.** *15 minutes, hard.*
 #
-# Write $\log P(x \mid z)$ for the law (5.3), for images `x` (n, D) whose pixels stand on the 256 levels in
-# $[-1, 1]$. `mean` and `scale`, $\mu$ and $s$, have a number for each pixel. The first and the last level take all
+# Write $\log P(x \mid z)$ for (5.3), for images `x` (n, D) whose pixels stand on the 256 levels in
+# $[-1, 1]$. `mean` and `scale`, $\mu$ and $\varsigma$, have a number for each pixel. The first and the last level take all
 # that lies beyond. And it has to stay finite where $F$ cannot be told from 0 or 1 any more: a model that is sure and
 # wrong pays a thousand nats, but not infinitely many.
 
@@ -176,14 +176,14 @@ checks.grey_log_prob(my_grey_log_prob)
 # %% [markdown]
 # <details><summary>Hint 1: the probability of a grey level</summary>
 #
-# $F$ is `torch.sigmoid`. At $x = -1$ the lower edge of the bin is at $-\infty$, at $x = 1$ the upper one at
+# $\Phi$ is `torch.sigmoid`. At $x = -1$ the lower edge of the bin is at $-\infty$, at $x = 1$ the upper one at
 # $+\infty$; `torch.where` can put them there. What is the sigmoid of $\pm\infty$? First write it plainly.
 #
 # </details>
 #
 # <details><summary>Hint 2: the probability of a grey level</summary>
 #
-# Far out both values round to 0 or to 1. For $a < b$, $F(b) - F(a) = F(b)\, F(-a)\, (1 - e^{a - b})$, and of a
+# Far out both values round to 0 or to 1. For $a < b$, $\Phi(b) - \Phi(a) = \Phi(b)\, \Phi(-a)\, (1 - e^{a - b})$, and of a
 # product one can take the log factor by factor: `torch.nn.functional.logsigmoid` for the first two, and
 # `torch.log(-torch.expm1(a - b))`.
 #
@@ -196,8 +196,8 @@ checks.grey_log_prob(my_grey_log_prob)
 #     """log P(x) of grey levels under discretised logistic laws, (n,)."""
 #     low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
 #     high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
-#     log_F = torch.nn.functional.logsigmoid
-#     return (log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high))).sum(-1)
+#     log_phi = torch.nn.functional.logsigmoid
+#     return (log_phi(high) + log_phi(-low) + torch.log(-torch.expm1(low - high))).sum(-1)
 # ```
 #
 # </details>
