@@ -162,7 +162,7 @@ checks.honest_bits(my_honest_bits)
 #
 # Write $\log P(x \mid z)$ for (5.3), for images `x` (n, D) whose pixels stand on the 256 levels in
 # $[-1, 1]$. `mean` and `scale`, $\mu$ and $\varsigma$, have a number for each pixel. The first and the last level take all
-# that lies beyond. And it has to stay finite where $F$ cannot be told from 0 or 1 any more: a model that is sure and
+# that lies beyond. And it has to stay finite where $\Phi$ cannot be told from 0 or 1 any more: a model that is sure and
 # wrong pays a thousand nats, but not infinitely many.
 
 # %%
