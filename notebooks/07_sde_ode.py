@@ -37,8 +37,9 @@ import math
 
 import torch
 
-from diffusion_edu import checks, evaluate, exact, likelihood, plots, pretrained, samplers, sampling, schedules, sde
+from diffusion_edu import checks, evaluate, likelihood, plots, pretrained, samplers, sampling, schedules, sde, widgets
 from diffusion_edu.data import SwissRoll
+from diffusion_edu.exact import price
 from diffusion_edu.oracles import gaussian
 
 # %% [markdown]
@@ -203,7 +204,14 @@ for eta in (0.0, 0.5, 1.0):
     assert abs(mean) < 4 * se
 
 # %% [markdown]
-# Three different processes, one law.
+# Three different processes, one law. Now move the noise yourself. The points start from the same places for every $\eta$, and the same random numbers are
+# on the way. **Predict first:** what will change in the line on the right when $\eta$ goes from 0 to 1, and what in the paths?
+
+# %%
+widgets.reverse_paths(SwissRoll(nodes=256), eta=0.5, i=80)
+
+# %% [markdown]
+# The paths change altogether, the line does not, but for the chance of 150 points and, at large $\eta$, the error of 160 steps.
 
 # %% [markdown]
 # **Exercise: the drift backwards.** *8 minutes, easy.*
@@ -435,9 +443,9 @@ x_T, denoise = normal(300, seed=3), sde.exact_x0_hat(roll)
 right, _ = likelihood.solve(sde.probability_flow(exact_score), x_T, -6.0, 8.0, rtol=1e-11)
 calls, errors = (24, 48, 96, 192, 384), {}
 for name in ("euler", "ddim", "ddim-2m", "heun", "rk4"):
-    step, price, _ = sampling.SAMPLERS[name]
+    step, cost, _ = sampling.SAMPLERS[name]
     for n in calls:
-        knots = schedules.from_log_snr(even(8, -6, n // price))
+        knots = schedules.from_log_snr(even(8, -6, n // cost))
         path = dict(samplers.reverse_path(sde.at_log_snr(denoise, knots), knots, x_T, step=step))
         errors.setdefault(name, []).append((path[1] - right).norm(dim=-1))
 order = {name: torch.log2(e[-2].median() / e[-1].median()).item() for name, e in errors.items()}
@@ -664,7 +672,7 @@ for i, log_snr in enumerate(levels.tolist()):
     added.append(0.5 * (1 - bar) * off.square().sum(-1))  # the integrand of (7.13)
 bound_gap, bound_se = evaluate.mean_and_error(torch.trapezoid(torch.stack(added), levels, dim=0))
 print(f"the bound's, without steps, by (7.13):     {bound_gap:.4f} ± {bound_se:.4f} nats")
-chain_gap = bound_gap + exact.price(roll, model.schedule)
+chain_gap = bound_gap + price(roll, model.schedule)
 print(f"the bound's in 1000 steps of the cosine:   {chain_gap:.4f} nats, {chain_gap - bound_gap:.4f} of them for the steps")
 assert bound_se < 0.002 and gap > bound_gap - 2 * se and bound_gap < chain_gap < 0.02
 

@@ -8,6 +8,7 @@ from .langevin_walk import langevin_walk
 from .latent_explorer import latent_explorer
 from .posterior_explorer import posterior_explorer
 from .reverse_film import reverse_film
+from .reverse_paths import reverse_paths
 from .schedule_explorer import schedule_explorer
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "latent_explorer",
     "posterior_explorer",
     "reverse_film",
+    "reverse_paths",
     "schedule_explorer",
 ]
