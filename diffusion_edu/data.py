@@ -30,6 +30,15 @@ class Data(Protocol):
         """n points that no model is trained on."""
 
 
+def gauss_legendre(n: int, panel: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+    """About n nodes in [0, 1] and their weights, whose sum is 1: one Gauss–Legendre rule, or above `panel` nodes equal
+    panels with a rule each, since one of n nodes costs n³."""
+    panels = math.ceil(n / panel)
+    u, weights = np.polynomial.legendre.leggauss(math.ceil(n / panels))
+    starts = np.arange(panels)[:, None]
+    return ((starts + (u + 1) / 2) / panels).ravel(), np.tile(weights / 2 / panels, panels)
+
+
 class SwissRoll(Mixture):
     """The 2-D swiss roll, standardised, with its exact density at every noise level.
 
@@ -48,10 +57,9 @@ class SwissRoll(Mixture):
     def __init__(self, noise: float = 0.5, nodes: int | None = None):
         if not noise > 0:
             raise ValueError(f"noise must be positive, got {noise}: without it the roll has no density")
-        u, weights = np.polynomial.legendre.leggauss(nodes or max(256, round(256 / noise)))
         self.noise = noise
-        self.u = (u + 1) / 2
-        curve, weights = self._raw_curve(self.u), weights / 2
+        self.u, weights = gauss_legendre(nodes or max(256, round(256 / noise)))
+        curve = self._raw_curve(self.u)
         self.shift = weights @ curve
         V = (weights @ (curve - self.shift) ** 2).mean()
         self.scale = math.sqrt(V + noise**2)
@@ -77,8 +85,8 @@ class SwissRoll(Mixture):
     def thirds(self) -> tuple[Mixture, Mixture, Mixture]:
         """The roll in three pieces of equal probability, u in [0, 1/3], [1/3, 2/3], [2/3, 1], each a law of its own
         with its own quadrature nodes; their mean is the roll."""
-        nodes, weights = np.polynomial.legendre.leggauss(len(self.u) // 2)
-        parts = (self.curve((i + (nodes + 1) / 2) / 3) for i in range(3))
+        nodes, weights = gauss_legendre(len(self.u) // 2)
+        parts = (self.curve((i + nodes) / 3) for i in range(3))
         return tuple(Mixture(weights, part, self.variances[0]) for part in parts)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:

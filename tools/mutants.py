@@ -350,7 +350,7 @@ MUTANTS = [
     ),
     *_of(
         "training/runs",
-        ("a diverged run goes on", "if not value.isfinite().all()", "if False"),
+        ("a diverged run goes on", ".items() if not value.isfinite().all()]", ".items() if False]"),
         ("a run that forgets where it starts from", 'save(new / "checkpoint.pt", state)', "pass"),
         ("an average that starts from nothing", "t.ema.load_state_dict(parameters)", "pass"),
         tests=("test_cli.py",),
@@ -555,9 +555,7 @@ MUTANTS = [
         ("the error of the step before", "log1p(-snr.diff() * m[1:])", "log1p(-snr.diff() * m[:-1])"),
         tests=("test_part_two.py",),
     ),
-    *_of(
-        "data", ("thirds that overlap", "(nodes + 1) / 2) / 3)", "(nodes + 1) / 2) / 2)"), tests=("test_part_two.py",)
-    ),
+    *_of("data", ("thirds that overlap", "(i + nodes) / 3)", "(i + nodes) / 2)"), tests=("test_part_two.py",)),
     *_of(
         "nets",
         (
@@ -601,7 +599,7 @@ MUTANTS = [
     ),
     *_of(
         "data",
-        ("thirds in another order", "(i + (nodes + 1) / 2) / 3", "(2 - i + (nodes + 1) / 2) / 3"),
+        ("thirds in another order", "(i + nodes) / 3", "(2 - i + nodes) / 3"),
         tests=("test_noise_level.py",),
     ),
     *_of(

@@ -9,7 +9,7 @@ from shared import assert_mean, generator, randn
 from sklearn.datasets import load_digits, make_swiss_roll
 from torch.testing import assert_close
 
-from diffusion_edu.data import Digits, SwissRoll, load
+from diffusion_edu.data import Digits, SwissRoll, gauss_legendre, load
 
 
 def test_mean_and_scale_have_closed_forms():
@@ -132,3 +132,17 @@ def test_a_roll_too_thin_for_a_grid_is_refused_at_once():
             question(SwissRoll(0.01))
     thin = SwissRoll(0.01)
     assert thin.log_prob(thin.sample(100, seed=1)).isfinite().all()
+    assert thin.weights.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_many_nodes_in_panels_integrate_as_one_rule_does():
+    for n in (256, 1500, 4000):
+        u, weights = gauss_legendre(n)
+        assert len(u) == len(weights) >= n
+        assert (weights @ np.cos(40 * u)) == pytest.approx(np.sin(40) / 40, abs=1e-12)
+    one, several = gauss_legendre(600), gauss_legendre(600, panel=128)
+    assert weights_agree(one, several)
+
+
+def weights_agree(one, other) -> bool:
+    return all(abs(one[1] @ one[0] ** k - other[1] @ other[0] ** k) < 1e-14 for k in range(9))

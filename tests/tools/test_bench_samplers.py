@@ -3,8 +3,8 @@
 import csv
 
 import pytest
-from bench import samplers as bench
 
+from bench import samplers as bench
 from diffusion_edu import evaluate, sampling
 
 ROWS = list(csv.DictReader(bench.FILE.read_text(encoding="utf-8").splitlines()))
