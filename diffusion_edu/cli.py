@@ -200,7 +200,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise ValueError(f"--n must be at least 2, got {args.n}")
     model, config = runs.load(args.dir, _device(args.device))
     _check_scores(args, config)
-    result = report(model.chain(), data.load(config.data), args.n, args.seed, args.K)
+    result = report(model.chain(), data.load(config.data), args.n, args.seed, args.K, progress=True)
     if args.ode:
         result |= ode_report(model, data.load(config.data), args.n, args.seed)
     found = _scores(model, config, args) if args.samples else None
@@ -241,7 +241,7 @@ def _scores(model, config, args: argparse.Namespace):
     from .pretrained import publish
 
     steps = args.sample_steps or min(publish.STEPS, config.T or publish.STEPS)
-    x = publish.draw(model, args.samples, args.seed, args.sampler or "ancestral", steps)
+    x = publish.draw(model, args.samples, args.seed, args.sampler or "ancestral", steps, progress=True)
     return quality.score_images(x, train=data.load("mnist").train_pixels)
 
 

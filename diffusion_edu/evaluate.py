@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .bound import Bound, Chain, bound, check_points, importance_weighted, log_weights
 from .data import Data
@@ -118,9 +119,12 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def score_chain(x: Tensor, chain: Chain, generator: torch.Generator | None = None, block: int = 5000) -> Bound:
+def score_chain(
+    x: Tensor, chain: Chain, generator: torch.Generator | None = None, block: int = 5000, progress: bool = False
+) -> Bound:
     """`bound.bound` without gradients, in blocks of points: every term for every point of x (n, D)."""
-    parts = [bound(part, chain, generator) for part in x.split(block)]
+    blocks = tqdm(x.split(block), desc="bound, in blocks", disable=not progress)
+    parts = [bound(part, chain, generator) for part in blocks]
     return Bound(
         torch.cat([b.reconstruction for b in parts]),
         torch.cat([b.consistency for b in parts], dim=1),
@@ -136,7 +140,11 @@ def gap(b: Bound, log_p: Tensor) -> tuple[float, float]:
 
 @torch.no_grad()
 def terms_by_t(
-    x: Tensor, chain: ForwardProcess, per_t: int = 100, generator: torch.Generator | None = None
+    x: Tensor,
+    chain: ForwardProcess,
+    per_t: int = 100,
+    generator: torch.Generator | None = None,
+    progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """L₀, L₁, …, L_{T−1}, L_T of a diffusion model on x (n, D), each averaged over its own `per_t` of the points, and
     their standard errors; both (T + 1,), nats, float64. The points are dealt out like cards, so the terms together see
@@ -147,7 +155,7 @@ def terms_by_t(
     order = torch.arange(chain.schedule.T * per_t) % len(x)
     order = torch.randperm(len(x), generator=generator)[order].split(per_t)
     terms = []
-    for t, chosen in enumerate(order, start=1):
+    for t, chosen in enumerate(tqdm(order, desc="terms of the bound", disable=not progress), start=1):
         x0 = x[chosen]
         xt = q_marginal(chain.schedule, t, x0).sample(generator)
         terms.append(L_term(chain.schedule, t, x0, xt, chain.p(t - 1, xt)).double())
@@ -167,7 +175,9 @@ def importance_gain(
     return mean_and_error(importance_weighted(log_w.double()) - log_w.double().mean(0))
 
 
-def report(chain: Chain, data: Data, n: int = 10_000, seed: int = 1_000_000, K: int = 0) -> dict[str, float]:
+def report(
+    chain: Chain, data: Data, n: int = 10_000, seed: int = 1_000_000, K: int = 0, progress: bool = False
+) -> dict[str, float]:
     """The bound's terms on n fresh points in nats, `neg_elbo` and its standard error; on the swiss roll also
     `entropy` and the paired `gap` with its standard error; on images `bits_per_dim`, and with K > 0 `iw_nll`, the
     importance-weighted −log P: the bound on all n less the gain by K samples on 200 of them. A diffusion model of
@@ -175,9 +185,9 @@ def report(chain: Chain, data: Data, n: int = 10_000, seed: int = 1_000_000, K: 
     x = data.sample_test(n, seed)
     x, generator, out = x.to(chain.prior().mean), torch.Generator().manual_seed(seed), {"n": n}
     if data.shape and isinstance(chain, ForwardProcess):
-        terms = _diffusion_terms(x, chain, generator)
+        terms = _diffusion_terms(x, chain, generator, progress)
     else:
-        b = score_chain(x, chain, generator, block=1000 if x.shape[1] > 100 else 5000)
+        b = score_chain(x, chain, generator, block=1000 if x.shape[1] > 100 else 5000, progress=progress)
         named = {"reconstruction": b.reconstruction, "consistency": b.consistency.sum(0), "prior": b.prior}
         terms = {name: mean_and_error(value.double()) for name, value in {**named, "neg_elbo": -b.elbo}.items()}
     for name, (value, error) in terms.items():
@@ -223,9 +233,11 @@ def ode_report(model: DDPM, data: Data, n: int = 10_000, seed: int = 1_000_000) 
     return out | {"ode_bits_per_dim": data.bits_per_dim(out["nll_ode"])}
 
 
-def _diffusion_terms(x: Tensor, chain: ForwardProcess, generator: torch.Generator) -> dict[str, tuple[float, float]]:
+def _diffusion_terms(
+    x: Tensor, chain: ForwardProcess, generator: torch.Generator, progress: bool
+) -> dict[str, tuple[float, float]]:
     """The bound's terms under the names that `report` gives them, each with its standard error."""
-    means, errors = terms_by_t(x, chain, max(2, len(x) // 100), generator)
+    means, errors = terms_by_t(x, chain, max(2, len(x) // 100), generator, progress)
 
     def total(part: slice, sign: int) -> tuple[float, float]:
         return sign * means[part].sum().item(), errors[part].square().sum().sqrt().item()

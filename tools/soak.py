@@ -191,13 +191,14 @@ def main() -> int:
         for home in homes.values():
             home.mkdir()
         os.chdir(homes["fuzz"])
-        for what, (tried, wrong) in {
-            "options of the command line, each with odd values": fuzz(homes["fuzz"]),
-            f"kills of {args.runs} runs, which end bit for bit as one left in peace": soak(
+        for what, attempt in {
+            "options of the command line, each with odd values": lambda: fuzz(homes["fuzz"]),
+            f"kills of {args.runs} runs, which end bit for bit as one left in peace": lambda: soak(
                 homes["soak"], args.runs, random.Random(args.seed)
             ),
-            "calls on runs with a file cut short": damage(homes["damage"]),
+            "calls on runs with a file cut short": lambda: damage(homes["damage"]),
         }.items():
+            tried, wrong = attempt()
             rows.append(f"| {what} | {tried:,} | {len(wrong)} |")
             failed += len(wrong)
             print(rows[-1], *wrong, sep="\n", flush=True)

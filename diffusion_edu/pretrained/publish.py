@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from .. import data, sampling, weights
 from ..config import Config
@@ -95,13 +96,20 @@ def name_of(sampler: str, steps: int) -> str:
 
 
 def draw(
-    model: nn.Module, n: int, seed: int = 0, sampler: str = "ancestral", steps: int = STEPS, block: int = 500
+    model: nn.Module,
+    n: int,
+    seed: int = 0,
+    sampler: str = "ancestral",
+    steps: int = STEPS,
+    block: int = 500,
+    progress: bool = False,
 ) -> Tensor:
     """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by a sampler (sampling.SAMPLERS) in `steps` steps
     whose last is x̂₀, of a VAE or HVAE down its chain, pixel noise included."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(block, n - at) for at in range(0, n, block)]
-    return torch.cat([sampling.draw(model, size, generator, sampler, steps or None) for size in sizes]).clamp(-1, 1)
+    blocks = tqdm(sizes, desc=f"drawing {n:,} samples", disable=not progress)
+    return torch.cat([sampling.draw(model, size, generator, sampler, steps or None) for size in blocks]).clamp(-1, 1)
 
 
 def probe(model: nn.Module, config: Config) -> float:
