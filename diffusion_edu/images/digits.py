@@ -21,7 +21,7 @@ class Digits:
     dim, levels, shape = 64, 17, (8, 8)
 
     def __init__(self):
-        pixels = torch.from_numpy(load_digits().data)
+        pixels = torch.from_numpy(load_digits(return_X_y=True)[0])
         self.train_pixels, self.test_pixels = pixels[:-360], pixels[-360:]
 
     def sample(self, n: int, seed: int = 0) -> Tensor:

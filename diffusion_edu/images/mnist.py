@@ -14,6 +14,7 @@ import struct
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ def _download(url: str, known: str, path: Path, timeout: float, progress: bool) 
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=timeout)
+    downloader: Any = pooch.HTTPDownloader(progressbar=progress, timeout=timeout)  # pooch's own types do not fit
     return Path(pooch.retrieve(url, f"sha256:{known}", fname=path.name, path=path.parent, downloader=downloader))
 
 

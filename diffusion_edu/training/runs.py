@@ -20,7 +20,9 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import data as datasets
+from ..bound import Model
 from ..config import Config
+from ..ddpm import DDPM
 from ..files import replacing
 from ..images.ddpm import ImageDDPM
 from ..sampling import draw
@@ -156,12 +158,13 @@ class Log:
         if self.board:
             self.board.add(step, row)
 
-    def draw(self, step: int, model: nn.Module) -> None:
+    def draw(self, step: int, model: Model) -> None:
         """Forty samples as samples-STEP.png, each time from the same noise, so one sees the same images improve; a
         DDPM takes fifty steps of DDIM. Nothing that the training draws is touched."""
         generator, T = torch.Generator().manual_seed(self.config.seed), self.config.T or 0
-        x = draw(model, 40, generator, "ddim", min(50, T))
-        picture = logs.picture(datasets.DATA_SETS[self.config.data].to_images(x))
+        data = datasets.DATA_SETS[self.config.data]
+        assert data.shape is not None  # `draw_every` asks for no pictures of points
+        picture = logs.picture(data.to_images(draw(model, 40, generator, "ddim", min(50, T))))
         logs.save_png(self.out / f"samples-{step:06d}.png", picture)
         if self.board:
             self.board.add_picture(step, picture)
@@ -279,7 +282,7 @@ def _prepared(out: Path, config: Config, state: dict | None, device: str, proces
     return t
 
 
-def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
+def _write(log: Log, t: Trainer[Model], terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
     """What is due after a step."""
 
     def due(every: int) -> bool:
@@ -289,9 +292,11 @@ def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: 
         log.add(t.step, terms)
     if picture_every and due(picture_every):
         log.draw(t.step, t.ema)
-    if t.step == t.steps and log.config.model == "ddpm":
-        fit = fit_image_sigma2 if isinstance(t.ema, ImageDDPM) else fit_sigma2
-        fit(t.ema, t.data, seed=t.seed, progress=progress)  # the averaged parameters are what `load` returns
+    if t.step == t.steps:  # the averaged parameters are what `load` returns
+        if isinstance(t.ema, ImageDDPM):
+            fit_image_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
+        elif isinstance(t.ema, DDPM):
+            fit_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
     if due(SAVE_EVERY):
         save(log.out / "checkpoint.pt", t.state_dict())
 
@@ -303,7 +308,7 @@ def check_finite(model: nn.Module, where: object) -> None:
             raise ValueError(f"{where} holds numbers that are not finite, in {name}")
 
 
-def load(out: Path, device: str = "cpu") -> tuple[nn.Module, Config]:
+def load(out: Path, device: str = "cpu") -> tuple[Model, Config]:
     """The trained model of the run in `out` (its averaged parameters) and its configuration.
 
     ValueError if there is no run, no checkpoint yet, a damaged one, or one whose parameters are not finite.

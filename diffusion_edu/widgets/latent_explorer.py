@@ -47,7 +47,7 @@ def latent_explorer(
     Raises ValueError unless the latent has two dimensions, the decoder is Gaussian, x is finite and of the model's
     size, and |z₁|, |z₂| ≤ 3.2.
     """
-    sizes, weights = layers(model.decoder.net)
+    sizes, weights = layers(model.decoder)
     points = _checked(sizes, x, data, z)
     with torch.no_grad():
         q = model.q(1, torch.as_tensor(points, dtype=next(model.parameters()).dtype))
