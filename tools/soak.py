@@ -24,8 +24,8 @@ import traceback
 from pathlib import Path
 
 import torch
-from bench.library import ROOT, replace
 
+from bench.library import ROOT, replace
 from diffusion_edu import cli
 from diffusion_edu.training import build, runs, trainer
 

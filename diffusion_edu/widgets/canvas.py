@@ -116,8 +116,8 @@ def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def layers(net: nn.Module) -> tuple[list[int], np.ndarray]:
-    """The sizes of the `nets.mlp` in a network and its weights in one row, float64: layer by layer the matrix (out, in) row by
-    row, then the bias, as `mlp` of maths.js reads them."""
+    """The sizes of the `nets.mlp` in a network and its weights in one row, float64: layer by layer the matrix (out, in)
+    row by row, then the bias, as `mlp` of maths.js reads them."""
     linear = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     flat = [part.detach().cpu().double().flatten() for layer in linear for part in (layer.weight, layer.bias)]
     sizes = [linear[0].in_features] + [layer.out_features for layer in linear]
