@@ -116,7 +116,7 @@ def _train(args: argparse.Namespace) -> None:
 
     processes = parallel.from_environment()
     with parallel.connected(processes, _device(args.device)) as device:
-        processes.first(lambda: _prepare(args, device, processes.size))
+        processes.on_rank_zero(lambda: _prepare(args, device, processes.size))
         settings = {"grid_every": args.grid_every, "tensorboard": args.tensorboard}
         runs.run(args.out, device, processes=processes, **settings)
 

@@ -98,7 +98,7 @@ def off_threshold(data: Mixture, quantile: float = 0.001, n: int = 100_000, seed
     return data.log_prob(data.sample(n, seed)).quantile(quantile).item()
 
 
-def share_off(x: Tensor, data: Mixture, quantile: float = 0.001) -> float:
+def outlier_share(x: Tensor, data: Mixture, quantile: float = 0.001) -> float:
     """The share of the points x (n, D) whose exact log density lies below the `quantile` of true points':
     for true points it is `quantile`."""
     check_points(x, "x")
@@ -110,7 +110,7 @@ def compare_samples(x: Tensor, data: Mixture, seed: int = 30_000) -> dict[str, f
     density; and the share off the data."""
     truth = data.sample(len(x), seed)
     ratios = {name: f(x, truth) / noise_floor(f, data, len(x)) for name, f in METRICS.items()}
-    return ratios | {"mean log p": mean_log_prob(x, data), "share off": share_off(x, data)}
+    return ratios | {"mean log p": mean_log_prob(x, data), "share off": outlier_share(x, data)}
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:

@@ -61,13 +61,13 @@ def page(browser) -> Iterator[Page]:
 
 
 @dataclass
-class Ear:
-    """What a page has asked other hosts for, and every error since `listen` or the last `heard`."""
+class PageLog:
+    """What a page has asked other hosts for, and every error since `listen` or the last `take`."""
 
     elsewhere: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    def listen(self, page: Page) -> "Ear":
+    def listen(self, page: Page) -> "PageLog":
         page.on("request", lambda request: self.asked(request.url))
         page.on("websocket", lambda socket: self.asked(socket.url))
         page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
@@ -89,8 +89,8 @@ class Ear:
         if why != "net::ERR_ABORTED":  # a page that was left, or a film that was not played to its end
             self.errors.append(f"{why}: {url}")
 
-    def heard(self) -> list[str]:
-        """All of it, and forgets it."""
+    def take(self) -> list[str]:
+        """Everything since the last call."""
         found = [f"asked another host: {url}" for url in self.elsewhere] + self.errors
         self.elsewhere, self.errors = [], []
         return found
@@ -106,9 +106,9 @@ def tabs(browser):
 
 @pytest.fixture
 def tab(tabs) -> Iterator[Page]:
-    """An empty page with an ear, `tab.ear`."""
+    """An empty page with its `PageLog`, `tab.log`."""
     page = tabs.new_page()
-    page.ear = Ear().listen(page)
+    page.log = PageLog().listen(page)
     yield page
     page.close()
 

@@ -42,7 +42,7 @@ class Processes:
         each = shards // self.size
         return range(self.rank * each, (self.rank + 1) * each)
 
-    def first(self, work: Callable[[], Answer]) -> Answer:
+    def on_rank_zero(self, work: Callable[[], Answer]) -> Answer:
         """What `work` returns in the first process, in every process. If it raises there, it raises there alone,
         and the others leave without a word."""
         if self.size == 1:

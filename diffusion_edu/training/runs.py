@@ -110,7 +110,7 @@ def read_checkpoint(path: Path) -> dict | None:
         raise ValueError(f"{path} is damaged and cannot be read ({type(e).__name__})") from e
 
 
-class Metrics:
+class MetricsFile:
     """metrics.csv: a row per LOG_EVERY steps. Rows after `step`, and a half-written last one, are dropped."""
 
     def __init__(self, path: Path, step: int):
@@ -143,12 +143,12 @@ def _stored(out: Path) -> tuple[Config, dict | None]:
     return config, state
 
 
-class Log:
+class RunLog:
     """What the first process writes while a run trains: metrics.csv, pictures of samples, TensorBoard's log."""
 
     def __init__(self, out: Path, config: Config, step: int, tensorboard: bool):
         self.out, self.config = out, config
-        self.metrics = Metrics(out / "metrics.csv", step)
+        self.metrics = MetricsFile(out / "metrics.csv", step)
         self.board = logs.Board(out / "tensorboard", step) if tensorboard else None
 
     def add(self, step: int, terms: dict[str, torch.Tensor]) -> None:
@@ -218,11 +218,11 @@ def run(
     """Trains the run in `out` from its last checkpoint, or from step 0, to its end. Of several connected processes
     each calls this, and the first one reads and writes the files. grid_every: every how many steps samples of images
     are drawn, 0 for never, by default ten times. Raises ValueError and, with a hint, MemoryError."""
-    config, state = processes.first(lambda: _stored(out))
+    config, state = processes.on_rank_zero(lambda: _stored(out))
     if state is not None and state["step"] == config.steps:
         return
     with _in_use(out, processes):
-        config, state = processes.first(lambda: _stored(out))  # as the one before left it
+        config, state = processes.on_rank_zero(lambda: _stored(out))  # as the one before left it
         _train(out, config, state, device, progress, processes, draw_every(config, grid_every), tensorboard)
 
 
@@ -237,7 +237,7 @@ def _in_use(out: Path, processes: Processes) -> Iterator[None]:
         except Timeout:
             raise ValueError(f"{out} is in use: another process is training this run") from None
 
-    processes.first(take)
+    processes.on_rank_zero(take)
     try:
         yield
     finally:
@@ -255,10 +255,10 @@ def _train(
     tensorboard: bool,
 ) -> None:
     if processes.size > 1:
-        processes.first(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
+        processes.on_rank_zero(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
     with _memory_hint(config):
         t = _prepared(out, config, state, device, processes)
-        log = Log(out, config, t.step, tensorboard) if processes.rank == 0 else None
+        log = RunLog(out, config, t.step, tensorboard) if processes.rank == 0 else None
         try:
             for step, terms in t.run(progress and log is not None):
                 if step % LOG_EVERY == 0 or step == config.steps:
@@ -282,7 +282,7 @@ def _prepared(out: Path, config: Config, state: dict | None, device: str, proces
     return t
 
 
-def _write(log: Log, t: Trainer[Model], terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
+def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
     """What is due after a step."""
 
     def due(every: int) -> bool:
