@@ -16,7 +16,7 @@ MEMORY_ENDS = ("out of memory", "allocate memory", "not enough memory")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
-        """One line, exit code 2; of several processes the first speaks."""
+        """One line, exit code 2; of several processes only the first prints it."""
         self.exit(2, f"{self.prog}: {message}\n" if os.environ.get("RANK", "0") == "0" else None)
 
 
@@ -203,7 +203,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     model, config = runs.load(args.dir, _device(args.device))
     _check_scores(args, config)
     result = report(model.chain(), data.load(config.data), args.n, args.seed, args.K)
-    if args.ode and isinstance(model, DDPM):  # _check_scores lets no other pass
+    if args.ode and isinstance(model, DDPM):  # _check_scores has refused the others
         result |= ode_report(model, data.load(config.data), args.n, args.seed)
     found = _scores(model, config, args) if args.samples else None
     if args.json:

@@ -80,7 +80,7 @@ class SwissRoll(Mixture):
     def at_noise(self, alpha_bar: float) -> "SwissRoll":
         """The roll with as many nodes as x_t at this ᾱ needs, 2.25 to a standard deviation along the curve, and never
         more than its own. The score and its divergence change by less than 1e-8 of their size."""
-        length = np.pi**2 * (4.5**2 - 1.5**2) / 2 / self.scale  # ∫ θ dθ, a hundredth less than the curve's
+        length = np.pi**2 * (4.5**2 - 1.5**2) / 2 / self.scale  # ∫ θ dθ, 1 % below the curve's length
         sd = math.sqrt(float(self.variances[0, 0]) + (1 - alpha_bar) / max(alpha_bar, 1e-12))
         nodes = 16 * math.ceil(max(48, 2.25 * length / sd) / 16)
         return self if nodes >= len(self.u) else _roll(self.noise, nodes)

@@ -46,7 +46,7 @@ class HVAE(Model):
         def between(a: int, b: int, log_var: float) -> nn.Module:
             return step(a, width, depth, log_var) if a == b else encode(a, b, width, depth, log_var)
 
-        first = [-4.0] + [-2.0] * (levels - 1)  # the first encoder starts surest
+        first = [-4.0] + [-2.0] * (levels - 1)  # the first encoder starts with the smallest variance
         self.levels = levels
         self.encoders = nn.ModuleList(between(a, b, v) for (a, b), v in zip(pairwise(sizes), first, strict=True))
         below = pairwise(sizes) if observe is None else pairwise(sizes[1:])

@@ -23,7 +23,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND
 
 
 def find_browser() -> str | None:
-    """Chromium or one of its kin: $BROWSER_PATH, from the path, or the one that playwright has installed."""
+    """Chromium or a browser built on it: $BROWSER_PATH, from the path, or the one that playwright has installed."""
     if found := os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None):
         return found
     with sync_playwright() as p:
@@ -31,7 +31,7 @@ def find_browser() -> str | None:
 
 
 def install_browser() -> None:
-    """Installs one where there is none: by apt as root on Debian and its kin, else by playwright."""
+    """Installs one where there is none: by apt as root on Debian and systems built on it, else by playwright."""
     if find_browser() is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         subprocess.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium", shell=True)
     if find_browser() is None:

@@ -50,7 +50,7 @@ def quick() -> None:
 
 
 def call(arguments: list[str]) -> tuple[int | str, str]:
-    """What a call returned, or how it fell, and what it wrote on standard error."""
+    """What a call returned or raised, and what it wrote to standard error."""
 
     def too_long(*_):
         raise TimeoutError(f"longer than {LIMIT} s")

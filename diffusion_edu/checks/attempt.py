@@ -35,7 +35,7 @@ class Attempt:
     def _call(self, names: list[str], inputs: tuple) -> Tensor | tuple[Tensor, ...]:
         copies = [copied(x) for x in inputs]
         try:
-            with torch.enable_grad():  # whatever the function switches ends with it
+            with torch.enable_grad():  # the function cannot switch gradients off for us
                 out = self.function(*copies)
         except KeyboardInterrupt:
             raise

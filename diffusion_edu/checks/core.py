@@ -190,7 +190,7 @@ class Exercise(Item):
         try:
             got, expected, *atol = p.sides(attempt.named(case), *case.values())
             difference = differs(got, expected, precision(case), *atol)
-        except (RuntimeError, ValueError, IndexError):  # of ours, which went on with an answer of another shape or sign
+        except (RuntimeError, ValueError, IndexError):  # raised by our own code on an answer of another shape or sign
             difference = "what it gives does not fit"
         if difference:
             why = self.diagnosis(attempt) or p.hint

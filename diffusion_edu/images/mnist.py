@@ -39,7 +39,7 @@ MIRRORS = (
 def load(train: bool = True, progress: bool = True) -> tuple[Tensor, Tensor]:
     """Images (n, 28, 28) and labels (n,), uint8; n is 60,000 for training, 10,000 for testing.
 
-    Raises OSError if a file is neither there nor to be had, saying what to put where.
+    Raises OSError if a file is missing and cannot be downloaded, and says what to put where.
     """
     names = [f"{'train' if train else 't10k'}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
     images, labels = (fetch(name, progress=progress) for name in names)

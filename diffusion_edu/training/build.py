@@ -18,7 +18,7 @@ from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_
 from .parallel import ALONE, Processes
 from .trainer import Trainer
 
-LOSSES = {  # of a ddpm: the bound's own weight, for bits; one for pictures; between them the simple loss, for both
+LOSSES = {  # of a ddpm: "bound" for bits, "min-snr" for pictures, "simple" between them
     "simple": eps_loss(),
     "bound": eps_loss(log_snr_t),
     "min-snr": eps_loss(uniform_t, min_snr),

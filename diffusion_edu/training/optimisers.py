@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-MUON_LR = 0.02  # peak; that of the numbers left to Adam is Adam's
+MUON_LR = 0.02  # Muon's peak learning rate
 
 
 @torch.no_grad()

@@ -36,8 +36,8 @@ LOG_EVERY, SAVE_EVERY = 100, 500
 
 def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
     """Makes the run's directory in one step: its configuration and, if it goes on from a trained model `start`, the
-    checkpoint of step 0 with the parameters of that. The data are had before, so that nothing is left of a run that
-    cannot begin. ValueError if `out` exists, if `start` does not fit the
+    checkpoint of step 0 with the parameters of that. The data are loaded first, so that a run that cannot
+    begin leaves nothing behind. ValueError if `out` exists, if `start` does not fit the
     configuration, or if that names a start and none is given."""
     if out.exists():
         raise ValueError(f"{out} exists already; give another --out, or --resume to go on with it")
@@ -90,7 +90,7 @@ def read_config(out: Path) -> Config:
 
 
 def save(path: Path, state: dict) -> None:
-    """Writes a checkpoint so that `path` is at every moment the old one or the new one, whole."""
+    """Writes a checkpoint; at every moment `path` holds a whole one, the old or the new."""
     stored = io.BytesIO()
     torch.save(state, stored)
     with replacing(path) as new:
@@ -163,7 +163,7 @@ class RunLog:
         DDPM takes fifty steps of DDIM. Nothing that the training draws is touched."""
         generator, T = torch.Generator().manual_seed(self.config.seed), self.config.T or 0
         data = datasets.DATA_SETS[self.config.data]
-        assert data.shape is not None  # `draw_every` asks for no pictures of points
+        assert data.shape is not None  # `draw_every` refuses pictures of points
         picture = logs.picture(data.to_images(draw(model, 40, generator, "ddim", min(50, T))))
         logs.save_png(self.out / f"samples-{step:06d}.png", picture)
         if self.board:
@@ -198,7 +198,7 @@ def _memory_hint(config: Config) -> Iterator[None]:
 
 
 def stop_if_diverged(step: int, terms: dict[str, torch.Tensor], model: nn.Module) -> None:
-    """ValueError if a term of the loss or a parameter is not finite: what was saved before stays as it was."""
+    """ValueError if a term of the loss or a parameter is not finite: the last checkpoint is kept."""
     broken = [name for name, value in {**terms, **dict(model.named_parameters())}.items() if not value.isfinite().all()]
     if broken:
         raise ValueError(
@@ -222,7 +222,7 @@ def run(
     if state is not None and state["step"] == config.steps:
         return
     with _in_use(out, processes):
-        config, state = processes.on_rank_zero(lambda: _stored(out))  # as the one before left it
+        config, state = processes.on_rank_zero(lambda: _stored(out))  # another program may have trained it since
         _train(out, config, state, device, progress, processes, draw_every(config, grid_every), tensorboard)
 
 
@@ -255,7 +255,7 @@ def _train(
     tensorboard: bool,
 ) -> None:
     if processes.size > 1:
-        processes.on_rank_zero(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
+        processes.on_rank_zero(lambda: datasets.load(config.data) and None)  # only one process downloads them
     with _memory_hint(config):
         t = _prepared(out, config, state, device, processes)
         log = RunLog(out, config, t.step, tensorboard) if processes.rank == 0 else None
@@ -267,7 +267,7 @@ def _train(
                 if log is not None:
                     _write(log, t, terms, every, progress)
         except ValueError:
-            stop_if_diverged(t.step, {}, t.model)  # of a NaN, a density says only that its variance is none
+            stop_if_diverged(t.step, {}, t.model)  # names the NaN, where a density blames its variance
             raise
 
 
@@ -283,7 +283,7 @@ def _prepared(out: Path, config: Config, state: dict | None, device: str, proces
 
 
 def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
-    """What is due after a step."""
+    """Writes what is due after a step."""
 
     def due(every: int) -> bool:
         return t.step % every == 0 or t.step == t.steps
@@ -302,7 +302,7 @@ def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], pictu
 
 
 def check_finite(model: nn.Module, where: object) -> None:
-    """ValueError if a parameter of the model that lies `where` is not finite."""
+    """ValueError if a parameter of the model described by `where` is not finite."""
     for name, value in model.named_parameters():
         if not value.isfinite().all():
             raise ValueError(f"{where} holds numbers that are not finite, in {name}")

@@ -121,7 +121,7 @@ class ReverseCanvas(Canvas):
 
 
 class ReverseFilm(Linked):
-    """The widget; `runs[name, steps]` are the recorded runs, with the numbers that its text says."""
+    """The widget; `runs[name, steps]` are the recorded runs, with the numbers in its text."""
 
     runs: dict[tuple[str, int], ReverseRun]
 

@@ -134,7 +134,7 @@ def test_report_on_the_swiss_roll():
     assert_close(report["neg_elbo"], -parts)
     assert_close(report["entropy"], roll.entropy())
     assert report["n"] == 1500
-    # the gap is −ELBO − H but for the luck of the points, and knows itself better
+    # the gap is −ELBO − H up to the sampling error of the points, and its own error is smaller
     unpaired = report["neg_elbo"] - report["entropy"]
     assert abs(report["gap"] - unpaired) < 4 * (report["neg_elbo_se"] + report["gap_se"])
     assert 0 < report["gap_se"] < report["neg_elbo_se"]
