@@ -34,12 +34,13 @@ test: lint browser  ## everything CI checks: style, library, notebooks, site
 	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 unit nbval
 	$(MAKE) --no-print-directory book site
 
-quick: lint  ## style and the course's own tests: no browser, no training, under a minute
+quick: lint  ## style, types and the course's own tests: no browser, no training, a minute
 	$(BIN)/python -m pytest tests/course
 
-lint: $(READY)  ## style only
+lint: $(READY)  ## style and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check diffusion_edu tools tests
+	$(BIN)/basedpyright
 
 browser: $(READY)  ## have a browser for the tests, installing one if there is none
 	$(BIN)/python tools/browsing.py

@@ -11,14 +11,17 @@ sampled latents, so each is an unbiased estimate, in nats per data point.
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 
 class Distribution(Protocol):
-    """What the bound needs of q and p: `gaussian.Gaussian` is one."""
+    """What the bound needs of q and p, and their mean: `gaussian.Gaussian` is one."""
+
+    @property
+    def mean(self) -> Tensor: ...
 
     def log_prob(self, x: Tensor) -> Tensor: ...
 
@@ -28,16 +31,20 @@ class Distribution(Protocol):
 class Chain(Protocol):
     """A model of x with latents z₁ … z_T, where T = `levels` and z₀ = x."""
 
-    levels: int
+    @property
+    def levels(self) -> int: ...
 
     def q(self, t: int, z_prev: Tensor) -> Distribution:
         """q(z_t | z_{t−1}) for t = 1 … T."""
+        ...
 
     def p(self, t: int, z_next: Tensor) -> Distribution:
         """p(z_t | z_{t+1}) for t = 0 … T−1; t = 0 is the decoder p(x | z₁)."""
+        ...
 
     def prior(self) -> Distribution:
         """p(z_T) of one data point, shape (D,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ class Model(nn.Module):
 
     def chain(self) -> Chain:
         """The model as a chain for `bound`; one that is a chain is its own."""
-        return self
+        return cast(Chain, self)
 
     def generate(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n samples, (n, D), down the whole chain, see `bound.generate`."""

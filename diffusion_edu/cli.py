@@ -1,6 +1,7 @@
 """The command line: diffusion-edu train | sample | evaluate | film. Torch is imported only when work begins."""
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ MEMORY_ENDS = ("out of memory", "allocate memory", "not enough memory")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
-        """One line, exit code 2; of several processes the first speaks."""
+        """One line, exit code 2; of several processes only the first prints it."""
         self.exit(2, f"{self.prog}: {message}\n" if os.environ.get("RANK", "0") == "0" else None)
 
 
@@ -115,7 +116,7 @@ def _train(args: argparse.Namespace) -> None:
 
     processes = parallel.from_environment()
     with parallel.connected(processes, _device(args.device)) as device:
-        processes.first(lambda: _prepare(args, device, processes.size))
+        processes.on_rank_zero(lambda: _prepare(args, device, processes.size))
         settings = {"grid_every": args.grid_every, "tensorboard": args.tensorboard}
         runs.run(args.out, device, processes=processes, **settings)
 
@@ -193,6 +194,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     import json
 
     from . import data
+    from .ddpm import DDPM
     from .evaluate import ode_report, report
     from .training import runs
 
@@ -201,7 +203,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     model, config = runs.load(args.dir, _device(args.device))
     _check_scores(args, config)
     result = report(model.chain(), data.load(config.data), args.n, args.seed, args.K, progress=True)
-    if args.ode:
+    if args.ode and isinstance(model, DDPM):  # _check_scores has refused the others
         result |= ode_report(model, data.load(config.data), args.n, args.seed)
     found = _scores(model, config, args) if args.samples else None
     if args.json:
@@ -242,13 +244,14 @@ def _scores(model, config, args: argparse.Namespace):
 
     steps = args.sample_steps or min(publish.STEPS, config.T or publish.STEPS)
     x = publish.draw(model, args.samples, args.seed, args.sampler or "ancestral", steps, progress=True)
-    return quality.score_images(x, train=data.load("mnist").train_pixels)
+    return quality.score_images(x, train=data.MNIST().train_pixels)
 
 
 def _film(args: argparse.Namespace) -> None:
     import torch
 
     from . import data, films
+    from .ddpm import DDPM
     from .sampling import backwards
     from .training import runs
 
@@ -260,7 +263,7 @@ def _film(args: argparse.Namespace) -> None:
     _check_sampler(args.sampler)
     device = _device(args.device)
     model, config = runs.load(args.dir, device)
-    if config.model != "ddpm":
+    if not isinstance(model, DDPM):
         raise ValueError(f"films are of a ddpm's process; {args.dir} holds a {config.model}")
     source, n = data.load(config.data), args.n or (500 if config.data == "swiss-roll" else 36)
     generator = torch.Generator().manual_seed(args.seed)
@@ -277,7 +280,7 @@ def _film(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns 0, or 2 after one line on standard error if something given was wrong."""
     for stream in (sys.stdout, sys.stderr):  # what a console cannot show is replaced: β, ±
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     args = _parser().parse_args(argv)
     try:

@@ -6,6 +6,7 @@ so that `diffusion-edu --help` answers at once.
 """
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 EVERY = {"seed": 0, "shards": 1, "precision": "float32", "start": None}
 DIFFUSION = {"schedule": "cosine", "T": 1000, "beta_1": None, "beta_T": None, "loss": "simple"}
@@ -28,7 +29,7 @@ MOST = 10**12  # of any number of things: no memory holds more
 MODELS, DATA = (tuple(dict.fromkeys(names)) for names in zip(*DEFAULTS, strict=True))
 
 
-def option(help: str = "", kind: type = int, least: int | None = None, one_of: tuple[str, ...] = ()):
+def option(help: str = "", kind: type = int, least: int | None = None, one_of: tuple[str, ...] = ()) -> Any:
     """A field of Config. None: the default of this model on this data. Without help it is no option of the command
     line."""
     return field(default=None, metadata={"help": help, "kind": kind, "least": least, "one_of": one_of})
@@ -89,6 +90,8 @@ class Config:
         """The schedule of a ddpm. ValueError if there is no such schedule."""
         from .schedules import make_schedule
 
+        if self.schedule is None or self.T is None:
+            raise ValueError(f"a {self.model} has no noise schedule")
         settings = {n: v for n in ("beta_1", "beta_T") if (v := getattr(self, n)) is not None}
         if settings and self.schedule not in ("linear", "sigmoid"):
             raise ValueError(f"{', '.join(settings)}: for the schedules linear and sigmoid, not {self.schedule}")

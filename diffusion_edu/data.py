@@ -13,21 +13,32 @@ from .images.digits import MNIST, BinaryMNIST, Digits
 from .oracles import Mixture
 
 
-class Data(Protocol):
-    """What every data set has. One of images has `to_images(x)` and `bits_per_dim(nats)` too; one whose density is
-    known has `log_prob(x)` and `entropy()`. n points are (n, dim)."""
+class Images(Protocol):
+    """A data set of images. The swiss roll has the first three methods too; its `shape` is None. n points are
+    (n, dim)."""
 
     dim: int
-    shape: tuple[int, int] | None  # (height, width) of an image; None: the points are no images
+    shape: tuple[int, int]  # (height, width)
 
     def train_points(self, n: int, seed: int) -> Tensor:
         """What training chooses its batches from, float32: n points, or all that there are if they are finite."""
+        ...
 
     def sample(self, n: int, seed: int) -> Tensor:
         """n points of those a model is trained on."""
+        ...
 
     def sample_test(self, n: int, seed: int) -> Tensor:
         """n points that no model is trained on."""
+        ...
+
+    def to_images(self, x: Tensor) -> Tensor:
+        """Points as images (n, height, width) in [0, 1]."""
+        ...
+
+    def bits_per_dim(self, nats: float) -> float:
+        """−log p in nats → bits per pixel."""
+        ...
 
 
 def gauss_legendre(n: int, panel: int = 1024) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +63,7 @@ class SwissRoll(Mixture):
     Points are (n, 2), float64. Raises ValueError if noise is not positive.
     """
 
-    shape = None
+    shape: None = None
 
     def __init__(self, noise: float = 0.5, nodes: int | None = None):
         if not noise > 0:
@@ -77,7 +88,7 @@ class SwissRoll(Mixture):
     def at_noise(self, alpha_bar: float) -> "SwissRoll":
         """The roll with as many nodes as x_t at this ᾱ needs, 2.25 to a standard deviation along the curve, and never
         more than its own. The score and its divergence change by less than 1e-8 of their size."""
-        length = np.pi**2 * (4.5**2 - 1.5**2) / 2 / self.scale  # ∫ θ dθ, a hundredth less than the curve's
+        length = np.pi**2 * (4.5**2 - 1.5**2) / 2 / self.scale  # ∫ θ dθ, 1 % below the curve's length
         sd = math.sqrt(float(self.variances[0, 0]) + (1 - alpha_bar) / max(alpha_bar, 1e-12))
         nodes = 16 * math.ceil(max(48, 2.25 * length / sd) / 16)
         return self if nodes >= len(self.u) else _roll(self.noise, nodes)
@@ -86,8 +97,9 @@ class SwissRoll(Mixture):
         """The roll in three pieces of equal probability, u in [0, 1/3], [1/3, 2/3], [2/3, 1], each a law of its own
         with its own quadrature nodes; their mean is the roll."""
         nodes, weights = gauss_legendre(len(self.u) // 2)
-        parts = (self.curve((i + nodes) / 3) for i in range(3))
-        return tuple(Mixture(weights, part, self.variances[0]) for part in parts)
+        first, second, third = (self.curve((i + nodes) / 3) for i in range(3))
+        piece = lambda curve: Mixture(weights, curve, self.variances[0])  # noqa: E731
+        return piece(first), piece(second), piece(third)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n points of scikit-learn's generator, standardised, (n, 2), float64."""
@@ -116,6 +128,7 @@ def _roll(noise: float, nodes: int) -> SwissRoll:
     return SwissRoll(noise, nodes)
 
 
+Data = SwissRoll | Images  # points whose density is known, `shape` None, or images
 DATA_SETS = {"swiss-roll": SwissRoll, "digits": Digits, "mnist": MNIST, "mnist-binary": BinaryMNIST}
 
 

@@ -11,11 +11,12 @@ In this file `alpha_bar` is a number or a tensor that broadcasts against points 
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .bound import Model
 from .diffusion import ForwardProcess, at, per_step, q_marginal
 from .gaussian import LOG_2PI
+from .nets import NoiseNet
 from .schedules import Schedule
 
 
@@ -114,7 +115,9 @@ class DDPM(Model):
     `sigma2` starts as β_t; `training.fit_sigma2` sets the optimal one.
     """
 
-    def __init__(self, eps_net: nn.Module, schedule: Schedule, dim: int):
+    sigma2: Tensor
+
+    def __init__(self, eps_net: NoiseNet, schedule: Schedule, dim: int):
         super().__init__()
         self.eps_net, self.schedule, self.dim = eps_net, schedule, dim
         self.register_buffer("sigma2", schedule.beta.clone())

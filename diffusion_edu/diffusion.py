@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .bound import Distribution
 from .gaussian import Gaussian, kl, randn
 from .oracles import Denoiser
 from .schedules import Schedule
@@ -144,7 +143,7 @@ class ForwardProcess:
     def q(self, t: int, z_prev: Tensor) -> Gaussian:
         return q_step(self.schedule, t, z_prev)
 
-    def p(self, t: int | Tensor, z_next: Tensor) -> Distribution:
+    def p(self, t: int | Tensor, z_next: Tensor) -> Gaussian:
         """p(x_t | x_{t+1}), the reverse step from t + 1."""
         return reverse_step(self.schedule, t + 1, z_next, self.denoiser(z_next, t + 1), self.variance)
 
@@ -153,7 +152,7 @@ class ForwardProcess:
         return Gaussian(zero, torch.ones_like(zero))
 
 
-def L_term(schedule: Schedule, t: int, x0: Tensor, xt: Tensor, p: Distribution) -> Tensor:
+def L_term(schedule: Schedule, t: int, x0: Tensor, xt: Tensor, p: Gaussian) -> Tensor:
     """What step t adds to the negative bound, nats per data point, p being the model's p(x_{t−1}|x_t) (Ho et al. 2020,
     eq. 5): L_{t−1} = KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, L₀ = −log p(x₀|x₁) for t = 1."""
     return -p.log_prob(x0) if t == 1 else kl(q_posterior(schedule, t, xt, x0), p)

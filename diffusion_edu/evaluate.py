@@ -53,7 +53,8 @@ def mmd2(x: Tensor, y: Tensor, bandwidths: tuple[float, ...] = (0.1, 0.3, 1.0)) 
 
     def kernel(distance: Tensor) -> Tensor:
         square = distance.square()
-        return sum(torch.exp(square / (-2 * h * h)) for h in bandwidths) / len(bandwidths)
+        total = sum((torch.exp(square / (-2 * h * h)) for h in bandwidths), square.new_zeros(()))
+        return total / len(bandwidths)
 
     return _two_sample(x, y, kernel)
 
@@ -98,7 +99,7 @@ def off_threshold(data: Mixture, quantile: float = 0.001, n: int = 100_000, seed
     return data.log_prob(data.sample(n, seed)).quantile(quantile).item()
 
 
-def share_off(x: Tensor, data: Mixture, quantile: float = 0.001) -> float:
+def outlier_share(x: Tensor, data: Mixture, quantile: float = 0.001) -> float:
     """The share of the points x (n, D) whose exact log density lies below the `quantile` of true points':
     for true points it is `quantile`."""
     check_points(x, "x")
@@ -110,7 +111,7 @@ def compare_samples(x: Tensor, data: Mixture, seed: int = 30_000) -> dict[str, f
     density; and the share off the data."""
     truth = data.sample(len(x), seed)
     ratios = {name: f(x, truth) / noise_floor(f, data, len(x)) for name, f in METRICS.items()}
-    return ratios | {"mean log p": mean_log_prob(x, data), "share off": share_off(x, data)}
+    return ratios | {"mean log p": mean_log_prob(x, data), "share off": outlier_share(x, data)}
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
@@ -183,7 +184,7 @@ def report(
     importance-weighted −log P: the bound on all n less the gain by K samples on 200 of them. A diffusion model of
     images is scored by `terms_by_t`, n/100 of the images for each t."""
     x = data.sample_test(n, seed)
-    x, generator, out = x.to(chain.prior().mean), torch.Generator().manual_seed(seed), {"n": n}
+    x, generator, out = x.to(chain.prior().mean), torch.Generator().manual_seed(seed), dict[str, float](n=n)
     if data.shape and isinstance(chain, ForwardProcess):
         terms = _diffusion_terms(x, chain, generator, progress)
     else:
@@ -192,7 +193,7 @@ def report(
         terms = {name: mean_and_error(value.double()) for name, value in {**named, "neg_elbo": -b.elbo}.items()}
     for name, (value, error) in terms.items():
         out[name], out[f"{name}_se"] = value, error
-    if not data.shape:
+    if data.shape is None:
         out["entropy"] = data.entropy()
         out["gap"], out["gap_se"] = gap(b, data.log_prob(x.double()).to(b.elbo.device))
         return out
@@ -214,11 +215,11 @@ def ode_report(model: DDPM, data: Data, n: int = 10_000, seed: int = 1_000_000) 
     x, generator = data.sample_test(n, seed).double(), torch.Generator().manual_seed(seed)
     flow, schedule = probability_flow(learned_score(model)), model.schedule
     clean, noise = (1 - 1e-6) * schedule.log_snr[1].item(), max(schedule.log_snr[-1].item(), math.log(5e-4 / data.dim))
-    if not data.shape:
+    if data.shape is None:
         blocks = [log_prob_ode(with_divergence(flow), part, clean, noise, rtol=1e-5).log_p for part in x.split(1000)]
         log_p = torch.cat(blocks)
-        out = dict(zip(("nll_ode", "nll_ode_se"), mean_and_error(-log_p), strict=True))
-        return out | dict(zip(("ode_gap", "ode_gap_se"), mean_and_error(data.log_prob(x) - log_p), strict=True))
+        out = _with_error("nll_ode", -log_p)
+        return out | _with_error("ode_gap", data.log_prob(x) - log_p)
 
     def signs(x: Tensor) -> Tensor:
         return torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1
@@ -229,8 +230,14 @@ def ode_report(model: DDPM, data: Data, n: int = 10_000, seed: int = 1_000_000) 
         volume = data.dim * math.log(2 / 255)  # a level's share of the density is its probability
     grid = torch.linspace(clean, noise, 101, dtype=torch.float64)
     log_p = log_prob_in_steps(with_estimated_divergence(flow, signs), x, grid) + volume
-    out = dict(zip(("nll_ode", "nll_ode_se"), mean_and_error(-log_p), strict=True))
+    out = _with_error("nll_ode", -log_p)
     return out | {"ode_bits_per_dim": data.bits_per_dim(out["nll_ode"])}
+
+
+def _with_error(name: str, values: Tensor) -> dict[str, float]:
+    """The mean of values (n,) under that name, and its standard error under the name with _se."""
+    mean, error = mean_and_error(values)
+    return {name: mean, f"{name}_se": error}
 
 
 def _diffusion_terms(

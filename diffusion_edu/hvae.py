@@ -8,6 +8,7 @@ second one up can pass nothing on that the first has not, and training finds the
 (notebook 02). Source: Rezende et al. 2014; the residual form is that of Kingma et al. 2016, simplified.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -24,6 +25,8 @@ class HVAE(Model):
     `observe`, if given, makes that of p(x|z₁), such as BernoulliNet for binary pixels. Raises ValueError if
     levels < 1."""
 
+    zero: Tensor
+
     def __init__(
         self,
         levels: int = 3,
@@ -31,9 +34,9 @@ class HVAE(Model):
         latent: int = 2,
         width: int = 128,
         depth: int = 2,
-        encode=GaussianNet,
-        step=StepNet,
-        observe=None,
+        encode: Callable[..., nn.Module] = GaussianNet,
+        step: Callable[..., nn.Module] = StepNet,
+        observe: Callable[..., nn.Module] | None = None,
     ):
         super().__init__()
         if levels < 1:
@@ -43,7 +46,7 @@ class HVAE(Model):
         def between(a: int, b: int, log_var: float) -> nn.Module:
             return step(a, width, depth, log_var) if a == b else encode(a, b, width, depth, log_var)
 
-        first = [-4.0] + [-2.0] * (levels - 1)  # the first encoder starts surest
+        first = [-4.0] + [-2.0] * (levels - 1)  # the first encoder starts with the smallest variance
         self.levels = levels
         self.encoders = nn.ModuleList(between(a, b, v) for (a, b), v in zip(pairwise(sizes), first, strict=True))
         below = pairwise(sizes) if observe is None else pairwise(sizes[1:])

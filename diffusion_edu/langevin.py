@@ -36,7 +36,7 @@ def ula_variance(var: float | Tensor, h: float) -> float | Tensor:
 
 def ula_bias(var: float, h: float) -> float:
     """E log p + H in nats, at rest, of each direction in which p is N(0, var): −½ (v/var − 1)."""
-    return -0.5 * (ula_variance(var, h) / var - 1)
+    return -0.5 * (float(ula_variance(var, h)) / var - 1)
 
 
 def log_ratio(x: Tensor, y: Tensor, log_prob: LogProb, score: Score, h: float) -> Tensor:

@@ -61,7 +61,7 @@ class GaussianNet(nn.Module):
         super().__init__()
         self.net = mlp([in_dim, *[width] * depth, 2 * out_dim])
         with torch.no_grad():
-            self.net[-1].bias[out_dim:] += log_var
+            self.net[-1].get_parameter("bias")[out_dim:] += log_var
 
     def forward(self, z: Tensor) -> Gaussian:
         mean, log_var = self.net(like_weights(z, self.net)).to(z.dtype).chunk(2, dim=-1)
@@ -98,6 +98,9 @@ class TimeEmbedding(nn.Module):
     close where their noise is close (Kingma et al. 2021, §5 condition on it too). log SNR falls strictly, so
     distinct t get distinct embeddings. Raises ValueError if size is odd or below 2.
     """
+
+    log_snr: Tensor
+    frequency: Tensor
 
     def __init__(self, schedule: Schedule, size: int = 16):
         super().__init__()
@@ -141,6 +144,9 @@ class NoiseNet(nn.Module):
     A network's own output is v̂ (Salimans & Ho 2022). Where almost all of x_t is noise, ε̂ is then x_t almost
     for free; there the bound weighs an error in ε̂ by hundreds (notebook 04).
     """
+
+    signal: Tensor
+    noise: Tensor
 
     def __init__(self, schedule: Schedule, embedding: int):
         super().__init__()

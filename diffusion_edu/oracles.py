@@ -18,7 +18,7 @@ from torch import Tensor
 from .gaussian import LOG_2PI
 
 MOST_TERMS = 2e9  # points of a grid times components: about half a minute
-Denoiser = Callable[[Tensor, int | Tensor], Tensor]  # (x_t, t) → the predicted x₀
+Denoiser = Callable[..., Tensor]  # (x_t, t) → the predicted x₀, like x_t
 
 
 class Mixture:

@@ -76,7 +76,7 @@ def density(log_p, ax=None, title: str = "", limit: float = LIMIT):
     ax = plt.gca() if ax is None else ax
     p = np.exp(_numpy(log_p))
     n = round(len(p) ** 0.5)
-    ax.imshow(p.reshape(n, n).T, extent=(-limit, limit) * 2, origin="lower", cmap=DENSITY)
+    ax.imshow(p.reshape(n, n).T, extent=(-limit, limit, -limit, limit), origin="lower", cmap=DENSITY)
     return _plane(ax, title, limit)
 
 

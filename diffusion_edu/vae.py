@@ -6,8 +6,10 @@ Source: Kingma & Welling 2014. Plugged into `bound.bound` it gives the ELBO, int
 importance-weighted bound, into `bound.generate` samples.
 """
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .bound import Model
 from .gaussian import Gaussian
@@ -20,6 +22,7 @@ class VAE(Model):
     for binary pixels or those of convnets.py."""
 
     levels = 1
+    zero: Tensor
 
     def __init__(
         self,
@@ -27,8 +30,8 @@ class VAE(Model):
         latent: int = 2,
         width: int = 128,
         depth: int = 2,
-        encode=GaussianNet,
-        observe=GaussianNet,
+        encode: Callable[..., nn.Module] = GaussianNet,
+        observe: Callable[..., nn.Module] = GaussianNet,
     ):
         super().__init__()
         self.encoder = encode(dim, latent, width, depth, log_var=-4.0)

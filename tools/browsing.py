@@ -23,7 +23,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND
 
 
 def find_browser() -> str | None:
-    """Chromium or one of its kin: $BROWSER_PATH, from the path, or the one that playwright has installed."""
+    """Chromium or a browser built on it: $BROWSER_PATH, from the path, or the one that playwright has installed."""
     if found := os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None):
         return found
     with sync_playwright() as p:
@@ -31,7 +31,7 @@ def find_browser() -> str | None:
 
 
 def install_browser() -> None:
-    """Installs one where there is none: by apt as root on Debian and its kin, else by playwright."""
+    """Installs one where there is none: by apt as root on Debian and systems built on it, else by playwright."""
     if find_browser() is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         subprocess.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium", shell=True)
     if find_browser() is None:
@@ -61,13 +61,13 @@ def page(browser) -> Iterator[Page]:
 
 
 @dataclass
-class Ear:
-    """What a page has asked other hosts for, and every error since `listen` or the last `heard`."""
+class PageLog:
+    """What a page has asked other hosts for, and every error since `listen` or the last `take`."""
 
     elsewhere: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    def listen(self, page: Page) -> "Ear":
+    def listen(self, page: Page) -> "PageLog":
         page.on("request", lambda request: self.asked(request.url))
         page.on("websocket", lambda socket: self.asked(socket.url))
         page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
@@ -89,8 +89,8 @@ class Ear:
         if why != "net::ERR_ABORTED":  # a page that was left, or a film that was not played to its end
             self.errors.append(f"{why}: {url}")
 
-    def heard(self) -> list[str]:
-        """All of it, and forgets it."""
+    def take(self) -> list[str]:
+        """Everything since the last call."""
         found = [f"asked another host: {url}" for url in self.elsewhere] + self.errors
         self.elsewhere, self.errors = [], []
         return found
@@ -106,9 +106,9 @@ def tabs(browser):
 
 @pytest.fixture
 def tab(tabs) -> Iterator[Page]:
-    """An empty page with an ear, `tab.ear`."""
+    """An empty page with its `PageLog`, `tab.log`."""
     page = tabs.new_page()
-    page.ear = Ear().listen(page)
+    page.log = PageLog().listen(page)
     yield page
     page.close()
 

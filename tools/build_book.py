@@ -79,7 +79,7 @@ def is_elsewhere(url: str) -> bool:
 
 
 def of_page(page: Page) -> list[str]:
-    """Other hosts, dead links, pictures without words, films that start by themselves."""
+    """Other hosts, dead links, pictures without alternative text, films that start by themselves."""
     found = [f"loads {url}" for url in page.loaded if is_elsewhere(url)]
     for url in page.loaded + page.links:
         if is_elsewhere(url) or re.match(r"(data|mailto|javascript):", url):

@@ -36,4 +36,4 @@ if __name__ == "__main__":
         (pin,) = re.findall(r"^torch==[\d.]+", CONSTRAINTS.read_text(encoding="utf-8"), flags=re.M)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--index-url", HOST, "--retries", "0", pin]
         if subprocess.run(pip).returncode:
-            print("torch's CPU build is not to be had; its plain build is taken", file=sys.stderr)
+            print("torch's CPU build cannot be installed; the plain build is used", file=sys.stderr)

@@ -85,7 +85,7 @@ def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def small_png(encoded: str) -> str:
-    """A figure with the smallest palette that the eye does not miss, a third of the bytes; one with a palette stays.
+    """A figure with the smallest palette that looks the same, a third of the bytes; one with a palette stays as it is.
 
     Averaged over blocks of 4 by 4 pixels, the channels of 99 % of the blocks stay within 2.5 of 255 levels: a sharp
     point or letter may lose a shade, a smooth area does not fall into bands.

@@ -141,7 +141,7 @@ NAMED = "(box, name) => [...box.querySelectorAll('[data-control]')].find((e) => 
 
 
 class Operator:
-    """A hand on one widget's controls. `changed` has what each of them changed, by (control, "keyboard" or "mouse")."""
+    """Operates one widget's controls. `changed` has what each of them changed, by (control, "keyboard" or "mouse")."""
 
     def __init__(self, page: Page, box: ElementHandle):
         self.page, self.box = page, box

@@ -24,8 +24,8 @@ import traceback
 from pathlib import Path
 
 import torch
-from bench.library import ROOT, replace
 
+from bench.library import ROOT, replace
 from diffusion_edu import cli
 from diffusion_edu.training import build, runs, trainer
 
@@ -50,7 +50,7 @@ def quick() -> None:
 
 
 def call(arguments: list[str]) -> tuple[int | str, str]:
-    """What a call returned, or how it fell, and what it wrote on standard error."""
+    """What a call returned or raised, and what it wrote to standard error."""
 
     def too_long(*_):
         raise TimeoutError(f"longer than {LIMIT} s")

@@ -1,6 +1,5 @@
 """Calling a learner's function: what it returns becomes tensors, and what goes wrong in it becomes one sentence."""
 
-import linecache
 import traceback
 from collections.abc import Callable
 
@@ -36,7 +35,7 @@ class Attempt:
     def _call(self, names: list[str], inputs: tuple) -> Tensor | tuple[Tensor, ...]:
         copies = [copied(x) for x in inputs]
         try:
-            with torch.enable_grad():  # whatever the function switches ends with it
+            with torch.enable_grad():  # the function cannot switch gradients off for us
                 out = self.function(*copies)
         except KeyboardInterrupt:
             raise
@@ -66,7 +65,7 @@ class Attempt:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
         if not frames:
             return ""
-        source = linecache.getline(frames[-1].filename, frames[-1].lineno).strip()
+        source = (frames[-1].line or "").strip()
         return f", in line {frames[-1].lineno}" + (f": {source}" if source else "")
 
     def repeat(self, case: dict) -> None:
@@ -76,7 +75,7 @@ class Attempt:
             torch.manual_seed(seed)
             out = self.named(case)(*case.values())
             answers.append(tuple(part.nan_to_num() for part in (out if isinstance(out, tuple) else (out,))))
-        if differs(*answers, torch.float64):
+        if differs(answers[0], answers[1], torch.float64):
             raise Stop(WRONG, "It gives another answer when it is called again with the same input: it draws random "
                        "numbers of its own. All noise comes in as an argument.")  # fmt: skip
 

@@ -158,7 +158,7 @@ class Exercise(Item):
     """A function to write. `cases(draw)` lists inputs by name, small ones first; the function is called by position,
     and returns one tensor or a tuple of `parts` tensors."""
 
-    cases: Callable[[Draw], list[dict]] = field(default=None, repr=False)
+    cases: Callable[[Draw], list[dict]] = field(kw_only=True, repr=False)
     properties: tuple[Property, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
     parts: int = 1
@@ -190,7 +190,7 @@ class Exercise(Item):
         try:
             got, expected, *atol = p.sides(attempt.named(case), *case.values())
             difference = differs(got, expected, precision(case), *atol)
-        except (RuntimeError, ValueError, IndexError):  # of ours, which went on with an answer of another shape or sign
+        except (RuntimeError, ValueError, IndexError):  # raised by our own code on an answer of another shape or sign
             difference = "what it gives does not fit"
         if difference:
             why = self.diagnosis(attempt) or p.hint
@@ -236,14 +236,14 @@ class Ordering(Item):
     says why the one name stands before the other, for pairs that are easily swapped; `backwards` what to say of the
     whole order read from the wrong end."""
 
-    values: Callable[[], dict[str, float]] = field(default=None, repr=False)
+    values: Callable[[], dict] = field(kw_only=True, repr=False)
     reasons: dict[tuple, str] = field(default_factory=dict)
     backwards: str = ""
 
     def verdict(self, answer) -> str:
         """The values; Stop with the first pair that is the wrong way round."""
         value = self.values()
-        right = sorted(value, key=value.get)
+        right = sorted(value, key=value.__getitem__)
         known = {plain(name): name for name in right}
         given = [known.get(plain(name)) for name in entries(answer)]
         if len(given) != len(right) or set(given) != set(right):

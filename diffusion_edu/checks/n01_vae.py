@@ -128,7 +128,8 @@ def _terms(x, vae, eps, power=0.5, levels=(0, 1)) -> tuple[Tensor, Tensor, Tenso
 
 
 def _elbo(x, vae, eps, weights=(1, 1, -1), **changed):
-    return sum(w * term for w, term in zip(weights, _terms(x, vae, eps, **changed), strict=False))
+    terms = zip(weights, _terms(x, vae, eps, **changed), strict=False)
+    return sum((w * term for w, term in terms), torch.zeros(()))
 
 
 def _slopes(f, x, vae, eps):
@@ -204,7 +205,7 @@ elbo = Exercise(
 
 
 @functools.cache
-def _gaps() -> dict[float, float]:
+def _gaps() -> dict:
     """KL(N(0, r) ‖ N(0, 1)) for a q that is r times too wide, nats per dimension."""
     one = torch.ones(1, dtype=torch.float64)
     return {r: gaussian.kl(Gaussian(0 * one, r * one), Gaussian(0 * one, one)).item() for r in (0.1, 0.5, 2.0, 10.0)}

@@ -124,7 +124,7 @@ def _ratio(f, chain, z, t):
     return f(chain, z, t), _log_density(z[t], p) - _log_density(z[t], q)
 
 
-def _levels(p=0, q=0):
+def _levels(p: int | None = 0, q: int | None = 0):
     """The term with the level that p or q is asked for moved, or always the first if None."""
 
     def wrong(c, z, t):

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 VARIABLE = "DIFFUSION_EDU_PROGRESS"
@@ -75,7 +76,8 @@ def remember(key: str) -> str:
         UNWRITTEN.clear()
     except OSError as error:
         with contextlib.suppress(OSError):
-            part and part.unlink(missing_ok=True)
+            if part:
+                part.unlink(missing_ok=True)
         UNWRITTEN.append(key)
         return f"Your progress could not be kept{place(file)} ({error.strerror}). It lasts until this kernel stops."
     return ""
@@ -101,7 +103,7 @@ def forget() -> None:
         print(f"{file or 'Your progress'} could not be removed ({error.strerror}).")
 
 
-def summary(items: list) -> str:
+def summary(items: Sequence) -> str:
     """What is done and what is next, of exercises in the order in which the notebooks teach."""
     done, trouble = read()
     lines = [trouble] if trouble else []

@@ -100,6 +100,6 @@ def arc_colours(roll: SwissRoll) -> Callable[[Tensor], np.ndarray]:
 
 def drawing_of(data: Data, n: int) -> Draw:
     """How n points of a data set are drawn: the roll's coloured along the roll, images as a square of them."""
-    if not data.shape:
+    if data.shape is None:
         return draw_points(arc_colours(data))
     return draw_images(data.to_images, columns=math.ceil(math.sqrt(n)))

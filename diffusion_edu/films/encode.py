@@ -56,11 +56,12 @@ def _encode(pictures: Iterable[np.ndarray], out: Path, shape: tuple[int, ...], f
     how = [word.format(quality=quality) for word in ENCODERS[out.suffix]]
     command = [get_ffmpeg_exe(), "-y", "-v", "error", *source, *how, "-an", "-fflags", "+bitexact", str(out)]
     encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert encoder.stdin is not None  # stdin=PIPE
     try:
         for picture in pictures:
             encoder.stdin.write(np.ascontiguousarray(picture).data)
     except OSError:
-        pass  # the encoder has stopped reading; what it says follows
+        pass  # the encoder has stopped reading; its message is read below
     except BaseException:
         encoder.kill()
         raise

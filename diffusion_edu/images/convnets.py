@@ -230,7 +230,7 @@ class UNet(NoiseNet):
         super().__init__(schedule, embedding)
         _only_images("dim", dim)
         features, channels = 4 * width, 4 * (1 + 2 * len(self.periods))
-        wide = [Residual(2 * width, 2 * width, features) for _ in range(2 * depth)]
+        wide: list[nn.Module] = [Residual(2 * width, 2 * width, features) for _ in range(2 * depth)]
         wide[depth:depth] = mixing_layers(2 * width, mixing, features)
         self.time = nn.Sequential(mlp([embedding + 1, features, features]), nn.SiLU())
         self.first = nn.Conv2d(channels, width, 3, padding=1)

@@ -4,11 +4,12 @@ Both change only p(x_{t−1}|x_t); q, the denoiser and the bound are those of di
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..bound import Distribution
 from ..ddpm import DDPM
 from ..diffusion import ForwardProcess, Variance, reverse_step
+from ..nets import NoiseNet
 from ..observations import DiscretisedGaussian
 from ..schedules import Schedule
 
@@ -39,7 +40,9 @@ class ImageDDPM(DDPM):
     # borders between the ranges, in grey levels: narrow near 0 and 255
     borders = (1 / 16, 1 / 4, 1, 4, 16, 64, 128, 191, 239, 251, 254, 255 - 1 / 4, 255 - 1 / 16)
 
-    def __init__(self, eps_net: nn.Module, schedule: Schedule, dim: int):
+    edges: Tensor
+
+    def __init__(self, eps_net: NoiseNet, schedule: Schedule, dim: int):
         super().__init__(eps_net, schedule, dim)
         self.sigma2 = schedule.beta[:, None].repeat(1, len(self.borders) + 1)
         self.register_buffer("edges", torch.tensor(self.borders) / 127.5 - 1, persistent=False)

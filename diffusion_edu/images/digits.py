@@ -21,7 +21,7 @@ class Digits:
     dim, levels, shape = 64, 17, (8, 8)
 
     def __init__(self):
-        pixels = torch.from_numpy(load_digits().data)
+        pixels = torch.from_numpy(load_digits(return_X_y=True)[0])
         self.train_pixels, self.test_pixels = pixels[:-360], pixels[-360:]
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
@@ -58,7 +58,7 @@ class MNIST:
     observations.py have them: −log P in nats of such a point is a code length, and bits per dimension need no noise.
 
     Points are (n, 784), float32. The files are fetched when first needed, see mnist.py, which also says what is
-    raised if they are not to be had.
+    raised if they cannot be obtained.
     """
 
     dim, levels, shape = 784, 256, (28, 28)
@@ -101,7 +101,7 @@ class BinaryMNIST:
     draws anew each time it looks (dynamic binarisation); the test set is one draw, the same for everyone.
 
     Points are (n, 784), zeros and ones, float32. The files are fetched when first needed, see mnist.py, which also
-    says what is raised if they are not to be had.
+    says what is raised if they cannot be obtained.
     """
 
     dim, shape = 784, (28, 28)

@@ -14,6 +14,7 @@ import struct
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ MIRRORS = (
 def load(train: bool = True, progress: bool = True) -> tuple[Tensor, Tensor]:
     """Images (n, 28, 28) and labels (n,), uint8; n is 60,000 for training, 10,000 for testing.
 
-    Raises OSError if a file is neither there nor to be had, saying what to put where.
+    Raises OSError if a file is missing and cannot be downloaded, and says what to put where.
     """
     names = [f"{'train' if train else 't10k'}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
     images, labels = (fetch(name, progress=progress) for name in names)
@@ -101,7 +102,7 @@ def _download(url: str, known: str, path: Path, timeout: float, progress: bool) 
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=timeout)
+    downloader: Any = pooch.HTTPDownloader(progressbar=progress, timeout=timeout)  # pooch's own types do not fit
     return Path(pooch.retrieve(url, f"sha256:{known}", fname=path.name, path=path.parent, downloader=downloader))
 
 

@@ -264,12 +264,12 @@ def unseen() -> tuple[Tensor, Tensor]:
 
 
 def one_pixel_right(x: Tensor, labels: Tensor) -> Tensor:
-    """Each image x (n, 784) moved by one pixel; labels (n,) are not looked at."""
+    """Each image x (n, 784) moved by one pixel; labels (n,) are ignored."""
     return lenet.shifted(x, torch.zeros_like(labels, dtype=torch.long), torch.ones_like(labels, dtype=torch.long))
 
 
 def blurred(x: Tensor, labels: Tensor) -> Tensor:
-    """Each image x (n, 784) smoothed by (1, 2, 1)/4 in both directions; labels (n,) are not looked at."""
+    """Each image x (n, 784) smoothed by (1, 2, 1)/4 in both directions; labels (n,) are ignored."""
     weights = torch.tensor([0.25, 0.5, 0.25])
     padded = torch.nn.functional.pad(x.reshape(-1, 1, 28, 28), (1,) * 4, value=-1.0)
     return torch.nn.functional.conv2d(padded, torch.outer(weights, weights)[None, None].to(x)).flatten(1)
@@ -281,7 +281,7 @@ def without_eights(x: Tensor, labels: Tensor) -> Tensor:
 
 
 def a_tenth_ten_times(x: Tensor, labels: Tensor) -> Tensor:
-    """The first tenth of the images x (n, 784), each ten times; labels (n,) are not looked at."""
+    """The first tenth of the images x (n, 784), each ten times; labels (n,) are ignored."""
     return x[: len(x) // 10].repeat_interleave(10, dim=0)
 
 
@@ -320,7 +320,7 @@ def measure_floors(features: Tensor, probabilities: Tensor, real: Tensor, labels
 
 def publish(folder: Path) -> dict:
     """Writes mnist_reference.safetensors, mnist_unseen.npz and their card into `folder` from MNIST's files, measures
-    floors and corruptions, returns the card. Raises OSError if MNIST is not to be had."""
+    floors and corruptions, returns the card. Raises OSError if MNIST cannot be obtained."""
     net = lenet.load()
     (train, train_labels), (test, test_labels) = mnist.load(), mnist.load(train=False)
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
@@ -357,7 +357,7 @@ def publish_corruptions(folder: Path, card: dict) -> dict:
     x, names = points[later], labels[later]
     rows = {name: corrupt(x, names) for name, corrupt in CORRUPTIONS.items()}
     rows["copies of training images"] = points[: len(x)]
-    # the unseen images are training images: only what is none may be looked for among the others
+    # the unseen images are training images themselves, so theirs are looked for only among those that LeNet saw
     among = {name: points if name.startswith("copies") else points[: lenet.SEEN] for name in rows}
     card["corruptions"] = {name: _rounded(score_images(y, train=among[name])) for name, y in rows.items()}
     weights.write_card(folder, card)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from .. import data, sampling, weights
+from ..bound import Model
 from ..config import Config
 from ..ddpm import DDPM
 from ..evaluate import report, score_chain
@@ -36,7 +37,7 @@ def publish(out: Path, name: str, folder: Path, seconds: int = 0) -> dict:
     or of a ddpm on the swiss roll."""
     model, config = load(out)
     known = {**training(config, name), "parameters": sum(p.numel() for p in model.parameters())}
-    if (config.model, config.data) == ("ddpm", "swiss-roll"):
+    if isinstance(model, DDPM) and config.data == "swiss-roll":
         known |= measured_on_roll(model)
     elif config.data in PROBE:
         known |= {"seconds": seconds, **measured_on_mnist(model, config, folder / f"{name}-samples.npz")}
@@ -76,7 +77,7 @@ def measured_on_roll(model: DDPM) -> dict:
     }
 
 
-def measured_on_mnist(model: nn.Module, config: Config, samples: Path, n: int = 10_000, K: int = 1000) -> dict:
+def measured_on_mnist(model: Model, config: Config, samples: Path, n: int = 10_000, K: int = 1000) -> dict:
     """The bound on n test images, with K importance samples if they are binary; of grey levels also what n samples
     score, the first of which go into the file `samples`, drawn in each of the ways of SCORED if it is a DDPM."""
     start = time.time()
@@ -96,7 +97,7 @@ def name_of(sampler: str, steps: int) -> str:
 
 
 def draw(
-    model: nn.Module,
+    model: Model,
     n: int,
     seed: int = 0,
     sampler: str = "ancestral",
@@ -112,12 +113,12 @@ def draw(
     return torch.cat([sampling.draw(model, size, generator, sampler, steps or None) for size in blocks]).clamp(-1, 1)
 
 
-def probe(model: nn.Module, config: Config) -> float:
+def probe(model: Model, config: Config) -> float:
     """−ELBO in nats of the hundred reference images (quality.py), one seeded draw of the latents: whoever has the
     weights can compute it again without MNIST's files. Of a DDPM, the mean squared error of x̂₀ at t = T/2 instead."""
     x, generator = PROBE[config.data](quality.reference().images), torch.Generator().manual_seed(0)
     if not isinstance(model, DDPM):
-        return -score_chain(x, model, generator).elbo.mean().item()
+        return -score_chain(x, model.chain(), generator).elbo.mean().item()
     t = model.schedule.T // 2
     alpha_bar = model.schedule.alpha_bar[t].item()
     noise = torch.randn(x.shape, generator=generator, dtype=torch.float32)
@@ -129,9 +130,8 @@ def keep_samples(x: Tensor, file: Path) -> None:
     """Writes the first of the samples x (n, 784) with the training images nearest to them."""
     train = data.MNIST().train_pixels
     distance, index = quality.nearest(x[:SHOWN], train)
-    kept = {"samples": x[:SHOWN], "nearest": train[index]}
-    grey = {k: ((v + 1) * 127.5).round().byte().reshape(-1, 28, 28).numpy() for k, v in kept.items()}
-    np.savez_compressed(file, **grey, index=index, distance=distance)
+    samples, near = (((v + 1) * 127.5).round().byte().reshape(-1, 28, 28) for v in (x[:SHOWN], train[index]))
+    np.savez_compressed(file, samples=samples, nearest=near, index=index, distance=distance)
 
 
 def scores(x: Tensor) -> dict:

@@ -3,9 +3,9 @@
 from functools import partial
 
 import torch
-from torch import nn
 
 from .. import data as datasets
+from ..bound import Model
 from ..config import Config
 from ..ddpm import DDPM
 from ..hvae import HVAE
@@ -18,7 +18,7 @@ from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_
 from .parallel import ALONE, Processes
 from .trainer import Trainer
 
-LOSSES = {  # of a ddpm: the bound's own weight, for bits; one for pictures; between them the simple loss, for both
+LOSSES = {  # of a ddpm: "bound" for bits, "min-snr" for pictures, "simple" between them
     "simple": eps_loss(),
     "bound": eps_loss(log_snr_t),
     "min-snr": eps_loss(uniform_t, min_snr),
@@ -28,7 +28,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @in_float32
-def build(config: Config) -> nn.Module:
+def build(config: Config) -> Model:
     """The untrained model of a configuration, its parameters in float32 and a function of the seed."""
     torch.manual_seed(config.seed)
     if "mnist" in config.data:
@@ -43,27 +43,26 @@ def build(config: Config) -> nn.Module:
     return DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim)
 
 
-def _convolutional(config: Config) -> nn.Module:
+def _convolutional(config: Config) -> Model:
     """The models of 28 × 28 images."""
     if config.model == "ddpm":
         schedule = config.noise_schedule()
-        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing), schedule, 784)
+        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing or 0), schedule, 784)
     nets = {
         "encode": ConvGaussianNet,
         "step": ConvStepNet,
         "observe": ConvBernoulliNet if config.data == "mnist-binary" else ConvLogisticNet,
     }
     nets = {name: partial(net, mixing=config.mixing or 0) for name, net in nets.items()}
-    settings = {"dim": 784, "width": config.width, "depth": 1}
     if config.model == "vae":
-        return VAE(latent=50, encode=nets["encode"], observe=nets["observe"], **settings)
-    return HVAE(levels=3, latent=4 * 49, **nets, **settings)
+        return VAE(784, 50, config.width, depth=1, encode=nets["encode"], observe=nets["observe"])
+    return HVAE(3, 784, 4 * 49, config.width, depth=1, **nets)
 
 
-def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer:
+def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer[Model]:
     """The run's trainer at step 0."""
     model, data = build(config).to(device), datasets.load(config.data)
-    loss = LOSSES[config.loss] if config.model == "ddpm" else elbo_loss()
+    loss = LOSSES[config.loss] if config.loss else elbo_loss()
     if config.data == "mnist-binary":
         loss = binarised(loss)
     convolutional = "mnist" in config.data

@@ -19,7 +19,7 @@ def picture(images: Tensor, columns: int = 8, size: int = 56) -> np.ndarray:
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:
-    """Writes a grey picture so that `path` is at every moment the old one or the new one, whole."""
+    """Writes a grey picture; at every moment `path` holds a whole one, the old or the new."""
     with replacing(path) as new:
         Image.fromarray(picture).save(new, format="PNG")
 

@@ -5,19 +5,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..bound import bound
+from ..bound import Chain, bound
 from ..ddpm import DDPM, squared_error
 from ..schedules import Schedule
 
 # (model, batch (n, D), generator) → named terms in nats; "loss" is minimised
-Loss = Callable[[nn.Module, Tensor, torch.Generator], dict[str, Tensor]]
+Loss = Callable[..., dict[str, Tensor]]
 
 
 def elbo_loss(kl_weight: float = 1.0) -> Loss:
     """−ELBO of a chain (VAE, HVAE), nats per data point. The terms other than the reconstruction count with
     `kl_weight`; only 1 gives the bound."""
 
-    def loss(model: nn.Module, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(model: Chain, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         b = bound(x, model, generator)
         reconstruction, consistency, prior = b.reconstruction.mean(), b.consistency.sum(0).mean(), b.prior.mean()
         return {

@@ -37,7 +37,7 @@ def train(x: Tensor, labels: Tensor, steps: int = STEPS, seed: int = 0, progress
 def publish(folder: Path, steps: int = STEPS, seed: int = 0, progress: bool = True) -> dict:
     """Trains on MNIST, writes lenet.safetensors and its card lenet.json into `folder`, returns the card.
 
-    Raises OSError if MNIST is not to be had.
+    Raises OSError if MNIST cannot be obtained.
     """
     (x, labels), (x_test, labels_test) = mnist.load(), mnist.load(train=False)
     x, x_test = lenet.to_points(x), lenet.to_points(x_test)

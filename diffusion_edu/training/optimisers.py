@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-MUON_LR = 0.02  # peak; that of the numbers left to Adam is Adam's
+MUON_LR = 0.02  # Muon's peak learning rate
 
 
 @torch.no_grad()
@@ -45,19 +45,19 @@ class Muon(Optimizer):
             alike = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
-                    alike[p.flatten(1).shape].append(p)
-            for (rows, columns), parameters in alike.items():
-                ahead = torch.stack([self._ahead(p, group["momentum"]).flatten(1) for p in parameters])
+                    alike[p.flatten(1).shape].append((p, p.grad))
+            for (rows, columns), pairs in alike.items():
+                ahead = torch.stack([self._ahead(p, grad, group["momentum"]).flatten(1) for p, grad in pairs])
                 size = group["lr"] * max(1, rows / columns) ** 0.5
-                for p, direction in zip(parameters, orthogonalised(ahead), strict=True):
+                for (p, _), direction in zip(pairs, orthogonalised(ahead), strict=True):
                     p.sub_(direction.reshape(p.shape), alpha=size)
 
-    def _ahead(self, p: Tensor, momentum: float) -> Tensor:
+    def _ahead(self, p: Tensor, grad: Tensor, momentum: float) -> Tensor:
         """Nesterov's momentum: the moving average of the gradients, one step further."""
         if not self.state[p]:
             self.state[p]["average"] = torch.zeros_like(p)
-        average = self.state[p]["average"].lerp_(p.grad, 1 - momentum)
-        return torch.lerp(p.grad, average, momentum)
+        average = self.state[p]["average"].lerp_(grad, 1 - momentum)
+        return torch.lerp(grad, average, momentum)
 
 
 def adam(model: nn.Module, lr: float) -> list[tuple[Optimizer, float]]:

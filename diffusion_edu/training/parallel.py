@@ -42,9 +42,9 @@ class Processes:
         each = shards // self.size
         return range(self.rank * each, (self.rank + 1) * each)
 
-    def first(self, work: Callable[[], Answer]) -> Answer:
-        """What `work` returns in the first process, in every process. If it raises there, it raises there alone,
-        and the others leave without a word."""
+    def on_rank_zero(self, work: Callable[[], Answer]) -> Answer:
+        """Runs `work` in the process of rank 0 and returns its answer in all of them. If it raises an error, only that
+        process raises it; the others exit with code 2 and print nothing."""
         if self.size == 1:
             return work()
         answer, error = None, None
@@ -62,7 +62,7 @@ class Processes:
         return box[0]
 
     def mean(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each named number, averaged over the processes. All of them must ask."""
+        """Each named number, averaged over the processes. All of them must call this."""
         if self.size == 1:
             return terms
         values = torch.stack(list(terms.values()))
@@ -116,9 +116,9 @@ def connected(processes: Processes, device: str) -> Iterator[str]:
 
 
 def _free_frames(error: BaseException | None) -> None:
-    """Frees what the failed calls still hold, DistributedDataParallel above all. Were it to go after the process group,
-    it would end gloo's thread without letting go of the interpreter's lock, which that thread may be waiting for: the
-    process would hang for ever."""
+    """Frees what the failed calls still hold, DistributedDataParallel above all. If that is freed after the process
+    group, it ends gloo's thread while holding the interpreter's lock, for which the thread may be waiting: the process
+    then hangs for ever."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -20,7 +20,9 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from .. import data as datasets
+from ..bound import Model
 from ..config import Config
+from ..ddpm import DDPM
 from ..files import replacing
 from ..images.ddpm import ImageDDPM
 from ..sampling import draw
@@ -34,8 +36,8 @@ LOG_EVERY, SAVE_EVERY = 100, 500
 
 def create(out: Path, config: Config, start: nn.Module | None = None) -> None:
     """Makes the run's directory in one step: its configuration and, if it goes on from a trained model `start`, the
-    checkpoint of step 0 with the parameters of that. The data are had before, so that nothing is left of a run that
-    cannot begin. ValueError if `out` exists, if `start` does not fit the
+    checkpoint of step 0 with the parameters of that. The data are loaded first, so that a run that cannot
+    begin leaves nothing behind. ValueError if `out` exists, if `start` does not fit the
     configuration, or if that names a start and none is given."""
     if out.exists():
         raise ValueError(f"{out} exists already; give another --out, or --resume to go on with it")
@@ -88,7 +90,7 @@ def read_config(out: Path) -> Config:
 
 
 def save(path: Path, state: dict) -> None:
-    """Writes a checkpoint so that `path` is at every moment the old one or the new one, whole."""
+    """Writes a checkpoint; at every moment `path` holds a whole one, the old or the new."""
     stored = io.BytesIO()
     torch.save(state, stored)
     with replacing(path) as new:
@@ -108,7 +110,7 @@ def read_checkpoint(path: Path) -> dict | None:
         raise ValueError(f"{path} is damaged and cannot be read ({type(e).__name__})") from e
 
 
-class Metrics:
+class MetricsFile:
     """metrics.csv: a row per LOG_EVERY steps. Rows after `step`, and a half-written last one, are dropped."""
 
     def __init__(self, path: Path, step: int):
@@ -141,12 +143,12 @@ def _stored(out: Path) -> tuple[Config, dict | None]:
     return config, state
 
 
-class Log:
+class RunLog:
     """What the first process writes while a run trains: metrics.csv, pictures of samples, TensorBoard's log."""
 
     def __init__(self, out: Path, config: Config, step: int, tensorboard: bool):
         self.out, self.config = out, config
-        self.metrics = Metrics(out / "metrics.csv", step)
+        self.metrics = MetricsFile(out / "metrics.csv", step)
         self.board = logs.Board(out / "tensorboard", step) if tensorboard else None
 
     def add(self, step: int, terms: dict[str, torch.Tensor]) -> None:
@@ -156,12 +158,13 @@ class Log:
         if self.board:
             self.board.add(step, row)
 
-    def draw(self, step: int, model: nn.Module) -> None:
+    def draw(self, step: int, model: Model) -> None:
         """Forty samples as samples-STEP.png, each time from the same noise, so one sees the same images improve; a
         DDPM takes fifty steps of DDIM. Nothing that the training draws is touched."""
         generator, T = torch.Generator().manual_seed(self.config.seed), self.config.T or 0
-        x = draw(model, 40, generator, "ddim", min(50, T))
-        picture = logs.picture(datasets.DATA_SETS[self.config.data].to_images(x))
+        data = datasets.DATA_SETS[self.config.data]
+        assert data.shape is not None  # `draw_every` refuses pictures of points
+        picture = logs.picture(data.to_images(draw(model, 40, generator, "ddim", min(50, T))))
         logs.save_png(self.out / f"samples-{step:06d}.png", picture)
         if self.board:
             self.board.add_picture(step, picture)
@@ -195,7 +198,7 @@ def _memory_hint(config: Config) -> Iterator[None]:
 
 
 def stop_if_diverged(step: int, terms: dict[str, torch.Tensor], model: nn.Module) -> None:
-    """ValueError if a term of the loss or a parameter is not finite: what was saved before stays as it was."""
+    """ValueError if a term of the loss or a parameter is not finite: the last checkpoint is kept."""
     broken = [name for name, value in {**terms, **dict(model.named_parameters())}.items() if not value.isfinite().all()]
     if broken:
         raise ValueError(
@@ -215,11 +218,11 @@ def run(
     """Trains the run in `out` from its last checkpoint, or from step 0, to its end. Of several connected processes
     each calls this, and the first one reads and writes the files. grid_every: every how many steps samples of images
     are drawn, 0 for never, by default ten times. Raises ValueError and, with a hint, MemoryError."""
-    config, state = processes.first(lambda: _stored(out))
+    config, state = processes.on_rank_zero(lambda: _stored(out))
     if state is not None and state["step"] == config.steps:
         return
     with _in_use(out, processes):
-        config, state = processes.first(lambda: _stored(out))  # as the one before left it
+        config, state = processes.on_rank_zero(lambda: _stored(out))  # another program may have trained it since
         _train(out, config, state, device, progress, processes, draw_every(config, grid_every), tensorboard)
 
 
@@ -234,7 +237,7 @@ def _in_use(out: Path, processes: Processes) -> Iterator[None]:
         except Timeout:
             raise ValueError(f"{out} is in use: another process is training this run") from None
 
-    processes.first(take)
+    processes.on_rank_zero(take)
     try:
         yield
     finally:
@@ -252,10 +255,10 @@ def _train(
     tensorboard: bool,
 ) -> None:
     if processes.size > 1:
-        processes.first(lambda: datasets.load(config.data) and None)  # what is to be fetched, one fetches
+        processes.on_rank_zero(lambda: datasets.load(config.data) and None)  # only one process downloads them
     with _memory_hint(config):
         t = _prepared(out, config, state, device, processes)
-        log = Log(out, config, t.step, tensorboard) if processes.rank == 0 else None
+        log = RunLog(out, config, t.step, tensorboard) if processes.rank == 0 else None
         try:
             for step, terms in t.run(progress and log is not None):
                 if step % LOG_EVERY == 0 or step == config.steps:
@@ -264,7 +267,7 @@ def _train(
                 if log is not None:
                     _write(log, t, terms, every, progress)
         except ValueError:
-            stop_if_diverged(t.step, {}, t.model)  # of a NaN, a density says only that its variance is none
+            stop_if_diverged(t.step, {}, t.model)  # names the NaN, where a density blames its variance
             raise
 
 
@@ -279,8 +282,8 @@ def _prepared(out: Path, config: Config, state: dict | None, device: str, proces
     return t
 
 
-def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
-    """What is due after a step."""
+def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], picture_every: int, progress: bool) -> None:
+    """Writes what is due after a step."""
 
     def due(every: int) -> bool:
         return t.step % every == 0 or t.step == t.steps
@@ -289,21 +292,23 @@ def _write(log: Log, t: Trainer, terms: dict[str, torch.Tensor], picture_every: 
         log.add(t.step, terms)
     if picture_every and due(picture_every):
         log.draw(t.step, t.ema)
-    if t.step == t.steps and log.config.model == "ddpm":
-        fit = fit_image_sigma2 if isinstance(t.ema, ImageDDPM) else fit_sigma2
-        fit(t.ema, t.data, seed=t.seed, progress=progress)  # the averaged parameters are what `load` returns
+    if t.step == t.steps:  # the averaged parameters are what `load` returns
+        if isinstance(t.ema, ImageDDPM):
+            fit_image_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
+        elif isinstance(t.ema, DDPM):
+            fit_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
     if due(SAVE_EVERY):
         save(log.out / "checkpoint.pt", t.state_dict())
 
 
 def check_finite(model: nn.Module, where: object) -> None:
-    """ValueError if a parameter of the model that lies `where` is not finite."""
+    """ValueError if a parameter of the model described by `where` is not finite."""
     for name, value in model.named_parameters():
         if not value.isfinite().all():
             raise ValueError(f"{where} holds numbers that are not finite, in {name}")
 
 
-def load(out: Path, device: str = "cpu") -> tuple[nn.Module, Config]:
+def load(out: Path, device: str = "cpu") -> tuple[Model, Config]:
     """The trained model of the run in `out` (its averaged parameters) and its configuration.
 
     ValueError if there is no run, no checkpoint yet, a damaged one, or one whose parameters are not finite.

@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from ..images.ddpm import ImageDDPM
 from . import optimisers
 from .losses import Loss
 from .parallel import ALONE, Processes
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def step_generator(seed: int, step: int, shard: int = 0) -> torch.Generator:
@@ -50,7 +53,7 @@ class _Terms(nn.Module):
         return self.loss(self.model, x, generator)
 
 
-class Trainer:
+class Trainer(Generic[M]):
     """A model, its optimiser and an exponential moving average of its parameters, at some step of `steps`.
 
     data: (n, D), all of it in memory. batch: how many points a step sees, in `shards` equal parts; each of the
@@ -62,7 +65,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: M,
         loss: Loss,
         data: Tensor,
         steps: int,
@@ -98,7 +101,8 @@ class Trainer:
             optimiser.step()
         with torch.no_grad():
             decay = min(self.ema_decay, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+            lerp = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
+            lerp(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
         self.step += 1
         return {name: torch.stack([t[name] for t in terms]).mean(0) for name in terms[0]}
 
@@ -107,8 +111,8 @@ class Trainer:
         the last shard of each."""
         generator = step_generator(self.seed, self.step, shard)
         x = self.data[torch.randint(len(self.data), (self.part,), generator=generator)]
-        silent = isinstance(self.terms, DistributedDataParallel) and shard != self.share[-1]
-        with self.terms.no_sync() if silent else nullcontext():
+        last = shard == self.share[-1]
+        with nullcontext() if last or not isinstance(self.terms, DistributedDataParallel) else self.terms.no_sync():
             with self.autocast:
                 terms = self.terms(x, generator)
             (terms["loss"] / len(self.share)).backward()
@@ -165,7 +169,7 @@ def fit_image_sigma2(model: ImageDDPM, data: Tensor, n: int = 64, seed: int = 0,
         x0 = data[torch.randint(len(data), (n,), generator=generator)]
         x0_hat = model.x0_hat(q_marginal(schedule, t, x0).sample(generator), t)
         error, where = (x0 - x0_hat).double().square().flatten(), model.ranges(x0_hat).flatten()
-        bins = {"minlength": model.sigma2.shape[1]}
-        mse = (where.bincount(error, **bins) + 10 * error.mean()) / (where.bincount(**bins) + 10)
+        bins = model.sigma2.shape[1]
+        mse = (where.bincount(error, bins) + 10 * error.mean()) / (where.bincount(minlength=bins) + 10)
         model.sigma2[t] = schedule.beta_tilde[t].item() + c0[t].item() ** 2 * mse
     model.sigma2[1].clamp_(min=(1 / 255 / 4) ** 2)

@@ -4,6 +4,7 @@ Nothing here needs a running kernel: the links are JavaScript's own (`jslink`), 
 itself (canvas.js, maths.js), so a widget moves on the built website as it does in JupyterLab.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import anywidget
@@ -33,7 +34,7 @@ class Linked(ipywidgets.VBox):
     for a choice, whose index) is linked to the trait both ways, in the browser. `what` describes it in plain text,
     for readers and viewers that show no widgets."""
 
-    def __init__(self, canvas: Canvas, controls: dict[str, ipywidgets.Widget], what: str):
+    def __init__(self, canvas: Canvas, controls: Mapping[str, ipywidgets.Widget], what: str):
         self.canvas, self.controls, self.what = canvas, controls, what
         self.links = [
             ipywidgets.jslink((control, _handle(control)), (canvas, name)) for name, control in controls.items()
@@ -114,10 +115,10 @@ def noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).numpy()
 
 
-def layers(net: nn.Sequential) -> tuple[list[int], np.ndarray]:
-    """The sizes of an `nets.mlp` and its weights in one row, float64: layer by layer the matrix (out, in) row by
-    row, then the bias, as `mlp` of maths.js reads them."""
-    linear = [layer for layer in net if isinstance(layer, nn.Linear)]
+def layers(net: nn.Module) -> tuple[list[int], np.ndarray]:
+    """The sizes of the `nets.mlp` in a network and its weights in one row, float64: layer by layer the matrix (out, in)
+    row by row, then the bias, as `mlp` of maths.js reads them."""
+    linear = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     flat = [part.detach().cpu().double().flatten() for layer in linear for part in (layer.weight, layer.bias)]
     sizes = [linear[0].in_features] + [layer.out_features for layer in linear]
     return sizes, numbers("the weights", torch.cat(flat), (None,))

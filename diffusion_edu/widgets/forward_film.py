@@ -1,4 +1,4 @@
-"""The forward film (notebook 03): points that turn to noise, and how many nats they still are from it."""
+"""The forward film (notebook 03): points that turn to noise, and how many nats are left to go."""
 
 import traitlets
 from torch import Tensor

@@ -37,7 +37,7 @@ def hvae_ladder(model: HVAE, x: Tensor, held: int = 0, seed: int = 0) -> Linked:
     Raises ValueError unless every level and x have two dimensions, the decoders are Gaussian, T ≤ 6, x is finite,
     and 0 ≤ held ≤ T.
     """
-    T, nets = model.levels, [layers(decoder.net) for decoder in model.decoders]
+    T, nets = model.levels, [layers(decoder) for decoder in model.decoders]
     if T > 6:
         raise ValueError(f"model must have at most 6 levels to be drawn side by side, got {T}")
     if any(sizes[0] != 2 or sizes[-1] != 4 for sizes, _ in nets):

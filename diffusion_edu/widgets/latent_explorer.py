@@ -1,4 +1,4 @@
-"""The latent explorer (notebook 01): walk a VAE's latent plane and see what it decodes to, and who lives there."""
+"""The latent explorer (notebook 01): walk a VAE's latent plane, see what each z decodes to, and whose codes are near."""
 
 import math
 
@@ -47,7 +47,7 @@ def latent_explorer(
     Raises ValueError unless the latent has two dimensions, the decoder is Gaussian, x is finite and of the model's
     size, and |z₁|, |z₂| ≤ 3.2.
     """
-    sizes, weights = layers(model.decoder.net)
+    sizes, weights = layers(model.decoder)
     points = _checked(sizes, x, data, z)
     with torch.no_grad():
         q = model.q(1, torch.as_tensor(points, dtype=next(model.parameters()).dtype))

@@ -1,4 +1,4 @@
-"""The posterior explorer (notebook 03): where x_{t−1} was, for one who knows x_t and x₀."""
+"""The posterior explorer (notebook 03): the law of x_{t−1} given x_t and x₀."""
 
 import traitlets
 from torch import Tensor

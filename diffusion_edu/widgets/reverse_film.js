@@ -84,7 +84,7 @@ function render(context) {
         : "Both sides begin with the same noise from N(0, I) and will take the same noise in each step.");
     if (t > 0)
       return head + `After step ${done}: t = ${t}, log SNR ${say(film.log_snr[k], 2)}. The learned points are ${say(apart, 2)} away from the exact ones (root mean square).`;
-    const { mean_log_p: p, share_off: off } = film, exact = -about.entropy - p.exact, learned = p.exact - p.learned;
+    const { mean_log_p: p, outlier_share: off } = film, exact = -about.entropy - p.exact, learned = p.exact - p.learned;
     return head + `Done. Learned: mean log p(x₀) = ${say(p.learned)} nats, ${percent(off.learned)} off the roll; ` +
       `exact: ${say(p.exact)} nats, ${percent(off.exact)}; true points: ${say(-about.entropy)} nats, 0.1 %. ` +
       (off.exact > 0.02 ? "Even the exact denoiser misses the roll: the steps are too long, the network is not to blame."

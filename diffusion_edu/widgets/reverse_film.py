@@ -13,7 +13,7 @@ import traitlets
 from torch import Tensor
 
 from ..ddpm import DDPM
-from ..evaluate import mean_log_prob, share_off
+from ..evaluate import mean_log_prob, outlier_share
 from ..oracles import Denoiser, Mixture, exact_denoiser
 from ..samplers import reverse_path
 from .canvas import Canvas, Linked, choice, float32, float64, numbers, rising, script, slider
@@ -27,7 +27,7 @@ class ReverseRun:
     """One reverse run of a model and of the exact denoiser, from the same x_T and with the same noise.
 
     t: the F recorded times, from T down to 0. log_snr: at each of them, rising; the last, at t = 0, is infinite.
-    learned, exact: the points x_t (F, n, 2). mean_log_p, share_off: for each side, of its points x₀, in nats and as
+    learned, exact: the points x_t (F, n, 2). mean_log_p, outlier_share: for each side, of its points x₀, in nats and as
     a share. done: how many of the steps led to each frame. Raises ValueError on frames that are not in order, on
     shapes that do not fit and on points that are not finite.
     """
@@ -40,7 +40,7 @@ class ReverseRun:
     learned: Tensor
     exact: Tensor
     mean_log_p: Mapping[str, float]
-    share_off: Mapping[str, float]
+    outlier_share: Mapping[str, float]
 
     def __post_init__(self):
         frames = len(rising("−t", [-t for t in self.t]))
@@ -82,7 +82,7 @@ def record(name: str, model: DDPM, data: Mixture, steps: int, x_T: Tensor, seed:
     return ReverseRun(
         name, steps, times[keep].tolist(), keep, log_snr[keep].tolist(), **ends,
         mean_log_p={side: mean_log_prob(x[-1], data) for side, x in ends.items()},
-        share_off={side: share_off(x[-1], data) for side, x in ends.items()},
+        outlier_share={side: outlier_share(x[-1], data) for side, x in ends.items()},
     )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ class ReverseCanvas(Canvas):
 
 
 class ReverseFilm(Linked):
-    """The widget; `runs[name, steps]` are the recorded runs, with the numbers that its text says."""
+    """The widget; `runs[name, steps]` are the recorded runs, with the numbers in its text."""
 
     runs: dict[tuple[str, int], ReverseRun]
 
@@ -183,7 +183,7 @@ def pack(runs: Mapping, models: Mapping[str, DDPM], data: Mixture, steps: Sequen
                 for side, xs in zip(SIDES, (run.learned, run.exact), strict=True)
             }
             field = [fields.put((name, t), model.eps_hat(GRID, t).detach().numpy()) for t in run.t[:-1]]
-            ends = {"mean_log_p": dict(run.mean_log_p), "share_off": dict(run.share_off)}
+            ends = {"mean_log_p": dict(run.mean_log_p), "outlier_share": dict(run.outlier_share)}
             shape = {"T": model.schedule.T, "steps": s, "t": list(run.t), "done": list(run.done)}
             alpha_bar = model.schedule.alpha_bar[list(run.t)].tolist()
             levels = {"log_snr": list(run.log_snr[:-1]), "alpha_bar": alpha_bar, "apart": run.apart.tolist()}

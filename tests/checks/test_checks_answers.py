@@ -235,7 +235,7 @@ def test_the_values_of_too_sure_are_those_of_a_sample():
 
 
 class Stubborn:
-    """Raises whatever one asks of it."""
+    """Raises an error on every use."""
 
     def __getattr__(self, name):
         raise RuntimeError("no")
@@ -248,7 +248,7 @@ class Stubborn:
 
 
 class Unprintable(Exception):
-    """An error that cannot say what it is."""
+    """An error whose message raises another."""
 
     def __str__(self):
         raise ValueError("no")

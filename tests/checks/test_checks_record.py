@@ -197,7 +197,7 @@ def test_a_home_that_is_only_a_tilde_is_none(monkeypatch):
 def test_in_a_home_that_cannot_be_written_it_is_kept_in_memory(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    if os.getuid() == 0:  # whom no mode stops: /proc holds no new folders
+    if os.getuid() == 0:  # root ignores file modes, but cannot make folders in /proc
         assert "could not be kept in /proc" in said(tmp_path, HOME="/proc/self")
     else:
         home.chmod(0o555)

@@ -229,7 +229,7 @@ def test_more_steps_close_the_gap():
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (1,), (1, 3, 4)])
 def test_times_that_do_not_fit_the_points_are_refused(shape):
-    """Broadcast in silence, every image got the times of its rows."""
+    """Without the check, silent broadcasting gives every image the times of its rows."""
     x, t = randn(3, 4, 2), torch.ones(shape, dtype=torch.long)
     with pytest.raises(ValueError, match=r"t must be a number or of shape \(3, 4\), got shape"):
         q_marginal(cosine(10), t, x)

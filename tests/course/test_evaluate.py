@@ -91,13 +91,13 @@ def test_true_points_lie_at_the_floor_and_at_minus_the_entropy():
     assert_close(evaluate.mean_log_prob(NORMAL.sample(20_000, seed=6), NORMAL), log_p.mean().item())
 
 
-def test_share_off_is_the_quantile_for_true_points():
+def test_outlier_share_is_the_quantile_for_true_points():
     """Binomial error of the points and of the threshold's: √(q/n + q/n')."""
     n, q = 100_000, 0.001
-    share = evaluate.share_off(NORMAL.sample(n, seed=7), NORMAL)
+    share = evaluate.outlier_share(NORMAL.sample(n, seed=7), NORMAL)
     assert_close(share, q, rtol=0, atol=4 * math.sqrt(q / n + q / 100_000))
     half_far = torch.cat([NORMAL.sample(n, seed=7), NORMAL.sample(n, seed=8) + 100])
-    assert_close(evaluate.share_off(half_far, NORMAL), (1 + share) / 2)
+    assert_close(evaluate.outlier_share(half_far, NORMAL), (1 + share) / 2)
 
 
 def test_mean_and_error():
@@ -134,7 +134,7 @@ def test_report_on_the_swiss_roll():
     assert_close(report["neg_elbo"], -parts)
     assert_close(report["entropy"], roll.entropy())
     assert report["n"] == 1500
-    # the gap is −ELBO − H but for the luck of the points, and knows itself better
+    # the gap is −ELBO − H up to the sampling error of the points, and its own error is smaller
     unpaired = report["neg_elbo"] - report["entropy"]
     assert abs(report["gap"] - unpaired) < 4 * (report["neg_elbo_se"] + report["gap_se"])
     assert 0 < report["gap_se"] < report["neg_elbo_se"]
@@ -175,12 +175,12 @@ def test_points_that_do_not_fit_are_refused(metric):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("score", [*evaluate.METRICS.values(), evaluate.mean_log_prob, evaluate.share_off])
+@pytest.mark.parametrize("score", [*evaluate.METRICS.values(), evaluate.mean_log_prob, evaluate.outlier_share])
 def test_broken_samples_have_no_score(score, bad):
     """A NaN is below no threshold: it would have counted as on the data."""
     x = randn(50, 2)
     x[3:5, 1] = bad
-    other = SwissRoll() if score in (evaluate.mean_log_prob, evaluate.share_off) else randn(50, 2, seed=1)
+    other = SwissRoll() if score in (evaluate.mean_log_prob, evaluate.outlier_share) else randn(50, 2, seed=1)
     with pytest.raises(ValueError, match="x must be finite, got a NaN or an infinity in 2 of 50 points"):
         score(x, other)
     with pytest.raises(ValueError, match="x must hold at least one point, got none"):

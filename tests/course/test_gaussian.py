@@ -61,7 +61,7 @@ def test_a_sample_is_reparameterised():
 
 @pytest.mark.parametrize("a", [0.7, -1.3])
 def test_bayes_rule(a):
-    """prior(x) · lik(y|x) = marginal(y) · posterior(x|y), at points far from special."""
+    """prior(x) · lik(y|x) = marginal(y) · posterior(x|y), at arbitrary points."""
     prior, var = some_gaussian(11), torch.tensor([0.1, 0.5, 2.0]).double()
     x, y = randn(5, 3, seed=13), randn(5, 3, seed=14)
     joint = prior.log_prob(x) + Gaussian(a * x, var).log_prob(y)

@@ -1,4 +1,4 @@
-"""hvae.py: how a hierarchy begins."""
+"""hvae.py: how a hierarchy is initialised."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Langevin dynamics: the laws of linear steps in closed form, detailed balance, and the roll as it was."""
+"""Langevin dynamics: the laws of linear steps in closed form, detailed balance, and the roll left unchanged."""
 
 import pytest
 import torch

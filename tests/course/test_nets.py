@@ -1,4 +1,4 @@
-"""nets.py, vae.py, hvae.py: what the networks promise whatever their parameters are."""
+"""nets.py, vae.py, hvae.py: what holds of the networks for any parameters."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""MNIST's files against a server that is down, slow, lying, cut off, or right; and the IDX format."""
+"""MNIST's files against a server that is down, slow, wrong, cut off or right; and the IDX format."""
 
 import gzip
 import hashlib
@@ -37,7 +37,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """Mirrors by mood on a local server; the hash that is wanted is that of FILE."""
+    """Mirrors on a local server that behave as told; the hash that is wanted is that of FILE."""
     monkeypatch.setitem(mnist.SHA256, NAME, hashlib.sha256(FILE).hexdigest())
     monkeypatch.setenv("DIFFUSION_EDU_DATA", str(tmp_path / "data"))
     asked = []

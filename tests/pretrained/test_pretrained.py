@@ -86,7 +86,7 @@ def test_the_samples_lie_on_the_roll(models, roll, name):
     x_T = torch.randn(1000, 2, generator=torch.Generator().manual_seed(1))
     S = models[name].schedule
     x = samplers.sample(models[name].x0_hat, S, x_T, steps=100, generator=torch.Generator().manual_seed(2))
-    assert evaluate.share_off(x, roll) < 0.02
+    assert evaluate.outlier_share(x, roll) < 0.02
     assert evaluate.mean_log_prob(x, roll) == pytest.approx(-roll.entropy(), abs=0.2)
 
 

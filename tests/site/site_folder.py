@@ -25,7 +25,7 @@ def test_widgets_are_alive_and_films_play(tab, name):
     for film in tab.query_selector_all("video"):
         assert film.evaluate("(v) => v.preload === 'none' && !v.autoplay && !!v.poster"), "it loads before it is asked"
         film.evaluate("(v) => { v.muted = true; return v.play().then(() => v.pause()); }")
-    nothing(found + tab.ear.heard())
+    nothing(found + tab.log.take())
 
 
 def test_a_notebook_is_saved_and_a_film_is_opened(tab):
@@ -36,7 +36,7 @@ def test_a_notebook_is_saved_and_a_film_is_opened(tab):
     loaded(tab, (HTML / "teachers.html").as_uri())
     tab.locator("a[download][href$='forward.mp4']").click()  # a browser shows what a folder holds and it can show
     tab.wait_for_url("**/forward.mp4")
-    nothing(tab.ear.heard())
+    nothing(tab.log.take())
 
 
 def test_search_leads_to_a_page_with_the_word(tab):
@@ -51,4 +51,4 @@ def test_search_leads_to_a_page_with_the_word(tab):
     results.first.click()
     tab.wait_for_url(re.compile(r"(?<!search)\.html"))
     assert "posterior" in tab.locator("article").inner_text().lower()
-    nothing(tab.ear.heard())
+    nothing(tab.log.take())

@@ -115,7 +115,7 @@ def test_widgets_are_alive_without_running_anything(tab, lab, name):
         assert len(boxes) == count
         for box in boxes:
             found += [f"cell {cell}: {line}" for line in Operator(tab, box).operate()]
-    nothing(found + tab.ear.heard())
+    nothing(found + tab.log.take())
 
 
 def test_a_running_kernel_hears_what_the_reader_does(tab, lab):
@@ -129,7 +129,7 @@ def test_a_running_kernel_hears_what_the_reader_does(tab, lab):
     assert box.evaluate(LOOK) != before
     tab.evaluate(RUN, 1)
     said.filter(has_text="31 and 31").wait_for(timeout=60_000)
-    nothing(tab.ear.heard())
+    nothing(tab.log.take())
 
 
 def test_an_answer_that_another_editor_wrote_is_shown_and_outlives_a_save(tab, lab):

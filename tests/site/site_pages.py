@@ -45,7 +45,7 @@ def address():
 @EACH
 def test_over_http_without_errors_and_accessible(tab, address, name):
     loaded(tab, address + name, widgets_of(name))
-    found = tab.ear.heard() + [f"no alternative text: {src}" for src in tab.evaluate(WITHOUT_ALT)]
+    found = tab.log.take() + [f"no alternative text: {src}" for src in tab.evaluate(WITHOUT_ALT)]
     tab.evaluate(OPEN)
     tab.set_viewport_size(NARROW)
     tab.wait_for_timeout(600)  # the theme waits 0.3 s before it makes what scrolls now reachable by keyboard
@@ -60,7 +60,7 @@ def test_over_http_without_errors_and_accessible(tab, address, name):
     found += [f"wide, dark: {line}" for line in violations(tab, rules=COLOURS)]
     tab.evaluate(THEME, "light")
     found += [f"wide, light: {line}" for line in violations(tab)]
-    nothing(found + tab.ear.heard())
+    nothing(found + tab.log.take())
 
 
 @pytest.mark.parametrize("name", [name for name in site_pages() if widgets_of(name)])
@@ -72,7 +72,7 @@ def test_widgets_are_alive_before_the_page_has_loaded(tab, address, name):
     tab.wait_for_function(all_drawn, arg=widgets_of(name))
     tab.wait_for_function("window.formulasSet")
     assert tab.evaluate("document.readyState") == "interactive"
-    nothing(tab.ear.heard())
+    nothing(tab.log.take())
 
 
 @pytest.mark.parametrize("name", site_pages())
@@ -107,7 +107,7 @@ def test_a_key_or_a_drag_in_a_widget_does_not_go_through_the_whole_page(tab, add
     tab.mouse.up()
     handle.press("Control+k")
     assert tab.locator("#pst-search-dialog").is_visible()
-    nothing(tab.ear.heard())
+    nothing(tab.log.take())
 
 
 def test_menus_and_the_narrow_contents_are_accessible(tab, address):
@@ -123,7 +123,7 @@ def test_menus_and_the_narrow_contents_are_accessible(tab, address):
     tab.locator(".primary-toggle").first.click()
     tab.wait_for_timeout(500)
     assert tab.get_by_role("link", name="Notation").first.is_visible()
-    nothing(found + violations(tab) + tab.ear.heard())
+    nothing(found + violations(tab) + tab.log.take())
 
 
 def test_the_theme_button_turns_the_page_dark(tab, address):

@@ -39,7 +39,7 @@ def test_a_part_of_the_table_comes_out_again(score, name, grid, calls):
     )
     found = evaluate.mean_log_prob(x, bench.ROLL) + bench.ROLL.entropy()
     assert found == pytest.approx(float(row["log_p"]), abs=2e-3)
-    assert evaluate.share_off(x, bench.ROLL) == pytest.approx(float(row["off"]), abs=5e-4)
+    assert evaluate.outlier_share(x, bench.ROLL) == pytest.approx(float(row["off"]), abs=5e-4)
 
 
 def test_the_table_is_read_with_its_standard_errors():

@@ -510,7 +510,7 @@ def test_a_run_killed_between_any_two_writes_ends_the_same(straight, monkeypatch
         return wrapper
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs.Metrics, "add", killed_in_time(runs.Metrics.add))
+        patch.setattr(runs.MetricsFile, "add", killed_in_time(runs.MetricsFile.add))
         patch.setattr(files.os, "replace", killed_in_time(os.replace))
         with pytest.raises(Killed):
             cli.main([*TRAIN, str(out)])

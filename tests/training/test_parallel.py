@@ -153,7 +153,7 @@ def test_one_process_can_resume_what_two_began(launcher, trained, tmp_path):
 def test_two_processes_killed_and_resumed_end_bit_for_bit_where_a_straight_run_does(launcher, trained, tmp_path):
     out = tmp_path / "run"
     arguments = train(out, "vae", "swiss-roll", "--shards", 4)
-    slow = "import time; add = runs.Metrics.add; runs.Metrics.add = lambda *a: (time.sleep(0.1), add(*a))"
+    slow = "import time; add = runs.MetricsFile.add; runs.MetricsFile.add = lambda *a: (time.sleep(0.1), add(*a))"
     processes = launcher.start(2, arguments, slow)
     deadline = time.monotonic() + 60
     while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:

@@ -56,7 +56,7 @@ def test_a_recorded_run_is_the_librarys_run(made, models, roll):
         assert run.done == sorted(run.done)
         assert run.done[-1] == steps
         assert run.mean_log_p["exact"] == roll.log_prob(run.exact[-1].double()).mean().item()
-        assert run.share_off["learned"] == evaluate.share_off(run.learned[-1], roll)
+        assert run.outlier_share["learned"] == evaluate.outlier_share(run.learned[-1], roll)
 
 
 def test_both_sides_take_the_same_noise(models, roll):
@@ -103,7 +103,7 @@ def good() -> dict:
     ends = {side: 0.0 for side in SIDES}
     return {
         "schedule": "cosine", "steps": 2, "t": [10, 5, 0], "done": [0, 1, 2], "log_snr": [-3.0, 1.0, float("inf")],
-        "learned": x, "exact": x, "mean_log_p": ends, "share_off": ends,
+        "learned": x, "exact": x, "mean_log_p": ends, "outlier_share": ends,
     }  # fmt: skip
 
 
@@ -189,11 +189,11 @@ def test_the_text_says_the_librarys_numbers(film, made, models):
             run, text = made.runs[name, steps], said(film)
             assert text.startswith(f"Schedule {name}, {steps} steps (T = {models[name].schedule.T}). Done.")
             for side in SIDES:
-                p, off = float(f"{run.mean_log_p[side]:.3g}"), float(f"{100 * run.share_off[side]:.2g}")
+                p, off = float(f"{run.mean_log_p[side]:.3g}"), float(f"{100 * run.outlier_share[side]:.2g}")
                 label = "Learned: mean log p(x₀) =" if side == "learned" else "exact:"
                 assert f"{label} {p:g} nats, {off:g} %".replace("-", "−") in text
             assert "true points: −1.35 nats, 0.1 %" in text
-            assert ("the steps are too long" in text) == (run.share_off["exact"] > 0.02)
+            assert ("the steps are too long" in text) == (run.outlier_share["exact"] > 0.02)
 
 
 def test_a_chain_that_begins_late_says_so(film, models):

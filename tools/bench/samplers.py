@@ -46,7 +46,7 @@ def judged(x: torch.Tensor, seed: int) -> dict[str, str]:
     return {
         "energy": f"{evaluate.energy_distance(x, truth) / floor:.3f}",
         "log_p": f"{evaluate.mean_log_prob(x, ROLL) + ROLL.entropy():.4f}",
-        "off": f"{evaluate.share_off(x, ROLL):.4f}",
+        "off": f"{evaluate.outlier_share(x, ROLL):.4f}",
     }
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from browsing import FLAGS, Ear, find_browser
+from browsing import FLAGS, PageLog, find_browser
 from build_book import HTML
 from playwright.sync_api import Browser, Page, sync_playwright
 from site_tools import NARROW, OPEN, THEME, WIDE, WIDGETS, loaded, served, site_pages, violations, widgets_of
@@ -77,8 +77,8 @@ def bench_pages(browser: Browser, address: str, pages: list[str]) -> list[dict]:
     elsewhere, errors, broken = [], [], []
     for name in pages:
         context = browser.new_context(viewport=WIDE)
-        ear, page = Ear(), context.new_page()
-        ear.listen(page)
+        log, page = PageLog(), context.new_page()
+        log.listen(page)
         loaded(page, (HTML / name).as_uri(), widgets_of(name))
         loaded(page, address + name, widgets_of(name))
         broken += [f"{name}, folded: {line}" for line in violations(page)]
@@ -89,7 +89,7 @@ def bench_pages(browser: Browser, address: str, pages: list[str]) -> list[dict]:
             for theme in ("light", "dark"):
                 page.evaluate(THEME, theme)
                 broken += [f"{name}, {size['width']} px, {theme}: {line}" for line in violations(page)]
-        elsewhere, errors = elsewhere + ear.elsewhere, errors + ear.errors
+        elsewhere, errors = elsewhere + log.elsewhere, errors + log.errors
         context.close()
     for line in elsewhere + errors + broken:
         print(line)
