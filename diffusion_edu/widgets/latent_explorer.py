@@ -1,4 +1,4 @@
-"""The latent explorer (notebook 01): walk a VAE's latent plane, see what each z decodes to, and whose codes are near."""
+"""The latent explorer (notebook 01): walk a VAE's latent plane, see what each z decodes to and whose codes are near."""
 
 import math
 
