@@ -929,12 +929,12 @@ samples = {
     "z from q(z)": vae.p(0, vae.q(1, x).sample(seeded(24))).sample(seeded(25)),
     "z from the prior": bound.generate(vae, 10_000, seeded(26)),
 }
-share_off = {}
+outlier_share = {}
 for name, points in samples.items():
     exact = roll.log_prob(points.double())
-    share_off[name] = (exact < floor).double().mean().item()  # what evaluate.share_off does
-    print(f"{name:16}: off the roll ≈ {share_off[name]:.3f}, mean exact log p(x) ≈ {exact.mean():.2f} nats")
-assert share_off["data"] < 0.003 and 2.5 * share_off["z from q(z)"] < share_off["z from the prior"]
+    outlier_share[name] = (exact < floor).double().mean().item()  # what evaluate.outlier_share does
+    print(f"{name:16}: off the roll ≈ {outlier_share[name]:.3f}, mean exact log p(x) ≈ {exact.mean():.2f} nats")
+assert outlier_share["data"] < 0.003 and 2.5 * outlier_share["z from q(z)"] < outlier_share["z from the prior"]
 
 # %% [markdown]
 # The same decoder strays several times less often. This is how to read the slogan of 001, «VAEs are good for
@@ -1128,7 +1128,7 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # | $-\mathrm{ELBO}$ as a loss | `elbo_loss`, `Trainer` | `losses.py`, `trainer.py` |
 # | $q(z)$ | `Mixture` | `oracles.py` |
 # | distance to $H$ | `gap` | `evaluate.py` |
-# | share off the roll | `share_off` | `evaluate.py` |
+# | share off the roll | `outlier_share` | `evaluate.py` |
 #
 # **The way on.** One level of latents has to do two things at once: follow the roll, and look like a Gaussian.
 # Notebook 02 puts more levels between the two, and scores them with the same function `bound.bound`.

@@ -660,7 +660,7 @@ found = {}
 for name, model in rivals.items():
     x = samplers.sample(model.x0_hat, S, x_T, steps=100, generator=seeded(4))
     _, nats, se = network_adds(model, S.beta)
-    found[name] = nats, evaluate.share_off(x, roll), evaluate.energy_distance(x, truth) / floor
+    found[name] = nats, evaluate.outlier_share(x, roll), evaluate.energy_distance(x, truth) / floor
     print(f"{name:9} adds ≈ {nats:.3f} ± {se:.3f} nats   off the roll ≈ {100 * found[name][1]:.1f} %   energy distance ≈ {found[name][2]:.1f} floors")
 assert found["weighted"][0] > 3 * found["simple"][0] and found["weighted"][1] > 3 * found["simple"][1]
 
@@ -843,7 +843,7 @@ found = {}
 for name, how in {"ancestral": "σ² = β", "ancestral-small": "β̃", "ancestral-2m": "β̃ and (4.20)"}.items():
     for steps in (10, 30, 100):
         x = samplers.sample(net.x0_hat, S, x_T, step=SAMPLERS[name].step, steps=steps, generator=seeded(4))
-        found[name, steps] = evaluate.share_off(x, roll), evaluate.mean_log_prob(x, roll)
+        found[name, steps] = evaluate.outlier_share(x, roll), evaluate.mean_log_prob(x, roll)
     print(f"{how:14}", "   ".join(f"≈ {100 * off:.1f} %, ≈ {log_p:.2f}" for (who, _), (off, log_p) in found.items() if who == name))
 for steps in (10, 30):
     assert found["ancestral-2m", steps][0] < found["ancestral-small", steps][0] < found["ancestral", steps][0]
@@ -922,7 +922,7 @@ reverse
 # in units of the data, is left for one stride. The gaps at the bottom are on the cards of the three models, measured on 10,000 fresh points.
 
 # %%
-off = {key: run.share_off for key, run in reverse.runs.items()}
+off = {key: run.outlier_share for key, run in reverse.runs.items()}
 for (name, steps), share in off.items():
     width = trained[name].schedule.respaced(steps)[0].log_snr[1].div(-2).exp()
     print(f"{name:6} {steps:4} steps   width {width:.3f}   off the roll: exact ≈ {100 * share['exact']:.1f} %,   learned ≈ {100 * share['learned']:.1f} %")

@@ -647,7 +647,7 @@ for name, noise in slips.items():
     x = walk(noise)
     mean[name] = roll.log_prob(x).mean() + H
     distance = evaluate.energy_distance(x, roll.sample(4000, seed=17)) / floor
-    print(f"{name:8} {mean[name]:11.3f} {distance:15.1f} {evaluate.share_off(x, roll):14.4f}")
+    print(f"{name:8} {mean[name]:11.3f} {distance:15.1f} {evaluate.outlier_share(x, roll):14.4f}")
 assert mean["√h ε"] > 0.15 and distance > 50
 
 # %% [markdown]
@@ -928,8 +928,8 @@ _ = ax.legend()
 floor = evaluate.noise_floor(evaluate.energy_distance, roll, 2000)
 distance = evaluate.energy_distance(plain, roll.sample(2000, seed=17)) / floor
 print("240 steps from the inner end, as in the picture at the top:")
-print(f"share off the roll {evaluate.share_off(plain, roll):.4f}, energy distance / floor {distance:.0f}")
-assert evaluate.share_off(plain, roll) < 0.02 and distance > 100
+print(f"share off the roll {evaluate.outlier_share(plain, roll):.4f}, energy distance / floor {distance:.0f}")
+assert evaluate.outlier_share(plain, roll) < 0.02 and distance > 100
 
 # %% [markdown]
 # ## 9. Many levels instead of one
@@ -954,7 +954,7 @@ def judge(name, sets, calls):
     rows = []
     for seed, x in enumerate(sets):
         distance = evaluate.energy_distance(x, roll.sample(4000, seed=999 + seed)) / floor
-        rows.append((distance, roll.log_prob(x).mean().item() + H, evaluate.share_off(x, roll)))
+        rows.append((distance, roll.log_prob(x).mean().item() + H, evaluate.outlier_share(x, roll)))
     mean, spread = np.mean(rows, 0), f"({min(rows)[0]:.1f} to {max(rows)[0]:.1f})"
     print(f"{name:20} {calls:5} {mean[0]:8.2f} {spread:13} {mean[1]:11.3f} {mean[2]:11.4f}")
     return mean

@@ -272,7 +272,7 @@ print("                            energy distance/floor   E log p + H   share o
 found = {}
 for name, (drift, eta) in drifts.items():
     x = arrive(drift, eta, n=2000, clean=9, steps=200) / sde.sigmoid(9.0) ** 0.5
-    found[name] = evaluate.energy_distance(x, truth) / floor, evaluate.mean_log_prob(x, roll) + H, evaluate.share_off(x, roll)
+    found[name] = evaluate.energy_distance(x, truth) / floor, evaluate.mean_log_prob(x, roll) + H, evaluate.outlier_share(x, roll)
     print(f"{name:28} {found[name][0]:12.1f} {found[name][1]:21.2f} {found[name][2]:13.4f}")
 assert found["ODE, the score of the SDE"][2] == 0 and found["ODE, the score of the SDE"][0] > 100
 
