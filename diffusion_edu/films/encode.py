@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from PIL import Image
@@ -56,10 +57,10 @@ def _encode(pictures: Iterable[np.ndarray], out: Path, shape: tuple[int, ...], f
     how = [word.format(quality=quality) for word in ENCODERS[out.suffix]]
     command = [get_ffmpeg_exe(), "-y", "-v", "error", *source, *how, "-an", "-fflags", "+bitexact", str(out)]
     encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert encoder.stdin is not None  # stdin=PIPE
+    pipe = cast(IO[bytes], encoder.stdin)
     try:
         for picture in pictures:
-            encoder.stdin.write(np.ascontiguousarray(picture).data)
+            pipe.write(np.ascontiguousarray(picture).data)
     except OSError:
         pass  # the encoder has stopped reading; its message is read below
     except BaseException:

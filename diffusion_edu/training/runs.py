@@ -163,7 +163,8 @@ class RunLog:
         DDPM takes fifty steps of DDIM. Nothing that the training draws is touched."""
         generator, T = torch.Generator().manual_seed(self.config.seed), self.config.T or 0
         data = datasets.DATA_SETS[self.config.data]
-        assert data.shape is not None  # `draw_every` refuses pictures of points
+        if data.shape is None:
+            raise ValueError(f"{self.config.data} has points, of which no pictures are drawn")
         picture = logs.picture(data.to_images(draw(model, 40, generator, "ddim", min(50, T))))
         logs.save_png(self.out / f"samples-{step:06d}.png", picture)
         if self.board:
