@@ -1,8 +1,12 @@
-"""What the tests share: the Monte Carlo check, and noise that is a function of a seed."""
+"""What the tests share: the Monte Carlo check, noise that is a function of a seed, and what some of them need."""
 
+import importlib.util
 import math
 
+import pytest
 import torch
+
+needs_ffmpeg = pytest.mark.skipif(importlib.util.find_spec("imageio_ffmpeg") is None, reason="needs imageio-ffmpeg")
 
 
 def assert_mean(values: torch.Tensor, expected, errors: float = 4.0, floor: float = 1e-12) -> None:

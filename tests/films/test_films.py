@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from imageio_ffmpeg import get_ffmpeg_exe, read_frames
 from PIL import Image
-from shared import generator, randn
+from shared import generator, needs_ffmpeg, randn
 
 from diffusion_edu import files, films, samplers
 from diffusion_edu.data import Digits, SwissRoll
@@ -27,6 +26,8 @@ def decoded(path: Path) -> np.ndarray:
     if path.suffix == ".gif":
         with Image.open(path) as gif:
             return np.stack([np.asarray((gif.seek(i), gif.convert("RGB"))[1]) for i in range(gif.n_frames)])
+    from imageio_ffmpeg import read_frames
+
     frames = read_frames(path)
     width, height = next(frames)["size"]
     return np.stack([np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in frames])
@@ -34,6 +35,8 @@ def decoded(path: Path) -> np.ndarray:
 
 def described(path: Path) -> str:
     """What ffmpeg says of the file's streams."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
     return subprocess.run([get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True).stderr
 
 
@@ -71,6 +74,7 @@ draw = films.draw_points(size=SIZE, radius=3)
 # --- what is written ---
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize("suffix", films.encode.ENCODERS)
 def test_every_frame_shows_the_points_where_they_are(tmp_path, suffix):
     frames = drifting()
@@ -86,6 +90,7 @@ def test_every_frame_shows_the_points_where_they_are(tmp_path, suffix):
         assert mean_difference(picture, pictures[len(frames) - 1]) < 1
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".webm", "vp9")])
 def test_the_files_are_what_browsers_play_without_sound(tmp_path, suffix, codec):
     out = films.film(drifting(), draw, tmp_path / f"a{suffix}", fps=10, progress=False)
@@ -97,6 +102,7 @@ def test_the_files_are_what_browsers_play_without_sound(tmp_path, suffix, codec)
         assert 0 < raw.index(b"moov") < raw.index(b"mdat")
 
 
+@needs_ffmpeg
 def test_a_gif_loops_at_its_speed_and_needs_no_poster(tmp_path):
     out = films.film(drifting(), draw, tmp_path / "a.gif", fps=10, progress=False)
     with Image.open(out) as gif:
@@ -104,6 +110,7 @@ def test_a_gif_loops_at_its_speed_and_needs_no_poster(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize(("poster", "index"), [(0.0, 0), (0.5, 4), (1.0, 7)])
 def test_the_poster_is_the_chosen_frame(tmp_path, poster, index):
     frames = drifting()
@@ -115,6 +122,7 @@ def test_the_poster_is_the_chosen_frame(tmp_path, poster, index):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a-poster.png", "a.mp4"]
 
 
+@needs_ffmpeg
 def test_a_film_gets_the_best_quality_that_fits(tmp_path, monkeypatch):
     tried, encode = [], films.encode._encode
     monkeypatch.setattr(films.encode, "_encode", lambda *a: (tried.append(a[-1]), encode(*a)))
@@ -149,6 +157,7 @@ def test_shown_times_are_even_in_the_noise(schedule):
         films.shown_times(schedule, range(5), 1)
 
 
+@needs_ffmpeg
 def test_the_reverse_film_goes_from_noise_to_the_roll(tmp_path):
     schedule = cosine(60)
     x_T = randn(300, 2)
@@ -172,6 +181,7 @@ def test_the_reverse_film_goes_from_noise_to_the_roll(tmp_path):
     assert off_the_roll(pictures[-1]) < 0.02
 
 
+@needs_ffmpeg
 def test_the_forward_film_goes_from_the_roll_to_noise(tmp_path):
     films.forward(
         roll.sample(300),
@@ -188,6 +198,7 @@ def test_the_forward_film_goes_from_the_roll_to_noise(tmp_path):
     assert off_the_roll(pictures[-1]) > 0.4
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize("forward", [True, False])
 def test_draw_gets_the_times_shown_and_the_data_they_belong_to(tmp_path, forward):
     """x₀ is the clean end, so that a point keeps its colour from the first frame to the last."""
@@ -284,6 +295,7 @@ class Stopped(BaseException):
     """Like Ctrl-C: nothing in the library catches it."""
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Stopped, RuntimeError])
 @pytest.mark.parametrize("where", ["drawing", "encoding", "poster", "before replacing"])
 def test_an_interrupted_film_leaves_the_old_one(tmp_path, monkeypatch, stop, where):
@@ -311,6 +323,7 @@ def test_an_interrupted_film_leaves_the_old_one(tmp_path, monkeypatch, stop, whe
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == old
 
 
+@needs_ffmpeg
 def test_what_ffmpeg_complains_of_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(films.encode.ENCODERS, ".mp4", ["-c:v", "no-such-codec", "-f", "mp4"])
     with pytest.raises(ValueError, match=r"ffmpeg failed: .*no-such-codec"):
@@ -396,6 +409,7 @@ def test_pictures_of_two_sizes_are_refused(tmp_path):
         films.film(drifting(), lambda t, *_: np.zeros((16 + 2 * t, 16, 3), np.uint8), tmp_path / "a.mp4")
 
 
+@needs_ffmpeg
 def test_progress_is_shown_unless_switched_off(tmp_path, capsys):
     films.film(drifting(2), draw, tmp_path / "a.gif", progress=False)
     assert capsys.readouterr().err == ""
@@ -452,6 +466,7 @@ def test_a_video_that_a_page_cannot_show_is_refused(sources, text, poster, messa
         films.video_html(sources, text, poster)
 
 
+@needs_ffmpeg
 def test_an_embedded_film_holds_the_files_bytes(tmp_path):
     pictures = [np.full((40, 60, 3), shade, dtype=np.uint8) for shade in (0, 128, 255)]
     films.write(pictures, out := tmp_path / "a.mp4", fps=5, still=pictures[1], progress=False)
@@ -468,6 +483,7 @@ def test_an_embedded_film_holds_the_files_bytes(tmp_path):
         assert base64.b64decode(held) == file.read_bytes()
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize(("name", "text"), [("a.gif", "a film"), ("b.mp4", "a film"), ("a.mp4", " "), ("c.mp4", "x")])
 def test_only_a_finished_film_with_its_poster_and_a_text_is_embedded(tmp_path, name, text):
     picture = np.zeros((40, 60, 3), dtype=np.uint8)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from shared import needs_ffmpeg
 from test_films import decoded, described, off_the_roll
 
 from diffusion_edu import films
@@ -19,6 +20,7 @@ def test_the_courses_films_are_all_there():
     )
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize("name", COURSE)
 def test_the_courses_films_are_small_and_show_the_process(name):
     path = FOLDER / name

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from shared import needs_ffmpeg
 
 from diffusion_edu import cli, files, pretrained, schedules
 from diffusion_edu.images.convnets import Mixing
@@ -151,6 +152,7 @@ def test_evaluate_adds_the_likelihood_by_the_ode(trained, capsys):
     assert "--ode is for a ddpm" in fails(capsys, "evaluate", trained["vae swiss-roll"], "--ode")
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize("name", ["heun", "rk4", "euler-maruyama"])
 def test_samplers_even_in_log_snr_draw_and_film(trained, tmp_path, capsys, name):
     run, out = trained["ddpm swiss-roll"], tmp_path / "x.npy"
@@ -163,6 +165,7 @@ def test_samplers_even_in_log_snr_draw_and_film(trained, tmp_path, capsys, name)
     assert "at least 2, got 1" in fails(capsys, "sample", run, "--n", 4, "--out", out, *steps[:3], 1)
 
 
+@needs_ffmpeg
 def test_a_film_is_made_of_a_run_in_both_directions(trained, tmp_path, capsys):
     run, few = trained["ddpm swiss-roll"], ["--n", 9, "--frames", 4]
     succeeds("film", run, "--out", tmp_path / "a.gif", *few, "--sample-steps", 6)
