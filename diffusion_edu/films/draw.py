@@ -32,18 +32,18 @@ def draw_points(
             raise ValueError(f"points to draw must be (n, 2), got {tuple(xt.shape)}")
         rgb = np.tile(rgb_of(MODEL), (len(x0), 1)) if colours is None else colours(x0)
         x = xt.double().cpu().numpy()
-        at = (np.stack([x[:, 0], -x[:, 1]], axis=1) / limit + 1) * size / 2  # pixels from the upper left corner
-        return labelled(splat(at.clip(-size, 2 * size), rgb, size, radius, opacity), f"t = {t}")
+        centres = (np.stack([x[:, 0], -x[:, 1]], axis=1) / limit + 1) * size / 2  # pixels from the upper left corner
+        return labelled(splat(centres.clip(-size, 2 * size), rgb, size, radius, opacity), f"t = {t}")
 
     return draw
 
 
-def splat(at: np.ndarray, rgb: np.ndarray, size: int, radius: float, opacity: float) -> np.ndarray:
-    """Discs of colours rgb (n, 3) in [0, 1] at the pixel positions at (n, 2), on white, (size, size, 3) of bytes."""
+def splat(centres: np.ndarray, rgb: np.ndarray, size: int, radius: float, opacity: float) -> np.ndarray:
+    """Discs of colours rgb (n, 3) in [0, 1] at the pixels `centres` (n, 2), on white, (size, size, 3) of bytes."""
     reach = np.arange(-int(radius + 1), int(radius + 1) + 1)
     down, right = (d.ravel() for d in np.meshgrid(reach, reach, indexing="ij"))
-    column, row = (np.floor(at[:, i, None]).astype(int) + d for i, d in enumerate((right, down)))  # (n, k)
-    distance = np.hypot(column + 0.5 - at[:, :1], row + 0.5 - at[:, 1:])
+    column, row = (np.floor(centres[:, i, None]).astype(int) + d for i, d in enumerate((right, down)))  # (n, k)
+    distance = np.hypot(column + 0.5 - centres[:, :1], row + 0.5 - centres[:, 1:])
     cover = opacity * np.clip(radius + 0.5 - distance, 0, 1)  # of each pixel by each disc, with a soft edge
     seen = (cover > 0) & (column >= 0) & (column < size) & (row >= 0) & (row < size)
     disc, _ = np.nonzero(seen)

@@ -108,7 +108,7 @@ def draw(
     """n samples of a model of MNIST, (n, 784), on the CPU: of a DDPM by a sampler (sampling.SAMPLERS) in `steps` steps
     whose last is x̂₀, of a VAE or HVAE down its chain, pixel noise included."""
     generator = torch.Generator().manual_seed(seed)
-    sizes = [min(block, n - at) for at in range(0, n, block)]
+    sizes = [min(block, n - done) for done in range(0, n, block)]
     blocks = tqdm(sizes, desc=f"drawing {n:,} samples", disable=not progress)
     return torch.cat([sampling.draw(model, size, generator, sampler, steps or None) for size in blocks]).clamp(-1, 1)
 

@@ -49,8 +49,8 @@ def log_snr_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: fl
     2021, §5). Below `lowest` almost all of x_t is noise and there is little to learn."""
     log_snr = schedule.log_snr[1:].flip(0).contiguous()  # rising
     low, high = log_snr[0].clamp(min=min(lowest, log_snr[-1].item())), log_snr[-1]
-    at = low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
-    return schedule.T - torch.searchsorted(log_snr, at).clamp(max=schedule.T - 1)
+    drawn = low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
+    return schedule.T - torch.searchsorted(log_snr, drawn).clamp(max=schedule.T - 1)
 
 
 def mixed_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
