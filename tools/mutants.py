@@ -498,7 +498,7 @@ MUTANTS = [
     *_of(
         "films/draw",
         ("a film upside down", "[x[:, 0], -x[:, 1]]", "[x[:, 0], x[:, 1]]"),
-        ("discs half a pixel off", "column + 0.5 - at[:, :1]", "column + 1 - at[:, :1]"),
+        ("discs half a pixel off", "column + 0.5 - centres[:, :1]", "column + 1 - centres[:, :1]"),
         ("discs that hide those below", "np.log1p(-cover)", "0 * np.log1p(-cover)"),
         tests=("test_films.py",),
     ),

@@ -120,7 +120,7 @@ def test_right_answers_in_other_forms_are_accepted(case):
 
 BELIEF = "chain.p(t, z[t + 1]).log_prob(z[t])"
 MAX = "M + (log_p - M).exp().mean(0).log()"
-GREY = "(log_F(high) + log_F(-low) + torch.log(-torch.expm1(low - high)))"
+GREY = "(log_phi(high) + log_phi(-low) + torch.log(-torch.expm1(low - high)))"
 WRONGLY_ACCEPTED = [  # exercise, a part of its solution, what stands there instead, and a word of what must be said
     ("consistency", BELIEF, "chain.p(t - 1, z[t + 1]).log_prob(z[t])", "This equals the term with chain.p(t − 1, z"),
     ("consistency", BELIEF, "chain.p(t + 1, z[t + 1]).log_prob(z[t])", "This equals the term with chain.p(t + 1, z"),
@@ -183,7 +183,7 @@ def test_a_gradient_of_nan_is_told_from_one_that_is_missing():
 
 def test_the_density_in_place_of_small_probabilities_is_inexact_and_told_so():
     """As in the public code of PixelCNN++: where P < 1e-5, the density in the middle times the width of the bin."""
-    middle = "(log_F((x - mean) / scale) + log_F((mean - x) / scale) - scale.log() + math.log(2 / 255))"
+    middle = "(log_phi((x - mean) / scale) + log_phi((mean - x) / scale) - scale.log() + math.log(2 / 255))"
     P = "(torch.sigmoid(high) - torch.sigmoid(low))"
     code = SOLUTION["grey_log_prob"].replace(GREY, f"torch.where({P} > 1e-5, {P}.clamp(min=1e-12).log(), {middle})")
     result = checks.grey_log_prob.judge(run(checks.grey_log_prob, code))
