@@ -337,8 +337,8 @@ SLIPS = {
     "pathwise_gradient": [
         ("(slope(z) * eps).mean()", "slope(z).mean()", "multiplied by ε"),
         ("(slope(z) * eps).mean()", "(slope(z) * eps * s).mean()", "∂log s"),
-        ("m + s * eps", "m + s**2 * eps", "not by the variance"),
-        ("z = m + s * eps", "z = m + 0 * eps", "not at m"),
+        ("m + sigma * eps", "m + sigma**2 * eps", "not by the variance"),
+        ("z = m + sigma * eps", "z = m + 0 * eps", "not at m"),
         ("slope(z).mean(), (slope(z) * eps).mean()", "slope(z).sum(), (slope(z) * eps).sum()", "estimated by a mean"),
         ("(slope(z) * eps).mean()", "slope(z).mean() * eps.mean()", "not the product of the means"),
     ],
