@@ -80,10 +80,15 @@ METRICS: dict[str, Metric] = {
 
 
 @functools.cache
-def noise_floor(metric: Metric, data: Mixture, n: int, repeats: int = 4, seed: int = 10_000) -> float:
-    """The metric's mean over `repeats` pairs of independent sets of n true points; kept once computed."""
+def true_distances(metric: Metric, data: Mixture, n: int, repeats: int = 4, seed: int = 10_000) -> tuple[float, ...]:
+    """The metric of `repeats` pairs of independent sets of n true points; kept once computed."""
     pairs = [(data.sample(n, seed + 2 * i), data.sample(n, seed + 2 * i + 1)) for i in range(repeats)]
-    return sum(metric(x, y) for x, y in pairs) / repeats
+    return tuple(metric(x, y) for x, y in pairs)
+
+
+def noise_floor(metric: Metric, data: Mixture, n: int, repeats: int = 4, seed: int = 10_000) -> float:
+    """The metric's mean over `repeats` pairs of independent sets of n true points."""
+    return sum(true_distances(metric, data, n, repeats, seed)) / repeats
 
 
 def mean_log_prob(x: Tensor, data: Mixture) -> float:
@@ -134,8 +139,9 @@ def score_chain(
 
 
 def gap(b: Bound, log_p: Tensor) -> tuple[float, float]:
-    """E[log p(x) − ELBO] and its standard error, nats, over the same points: far less noisy than −ELBO − H,
-    because the noise of x cancels."""
+    """E[log p(x) − ELBO] and its standard error, nats, over the same points. With the model's own log p it is the gap,
+    the bound's looseness; with the data's it is the distance to H, far less noisy than −ELBO − H, because the noise
+    of x cancels."""
     return mean_and_error(log_p.double() - b.elbo.double())
 
 

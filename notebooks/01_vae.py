@@ -24,13 +24,13 @@
 #
 # **Afterwards you can**
 # - say which of $x$, $z$, $p(x, z)$, $p(x)$ is observed, which can be evaluated, and which is an integral,
-# - derive this bound, the ELBO, twice: once as an inequality and once as an identity that names the gap,
+# - derive this bound, the ELBO, twice: once as an inequality and once as an identity that names its gap to $\log p_\theta(x)$,
 # - tell the two gradients of an expectation apart, and say by how much one is noisier,
 # - split a VAE's distance to $H$ into the part that is the model's and the part that is the bound's,
 # - explain why its samples fall between the arms of the roll.
 #
-# **Time** about 70 minutes to read, and 50 for the exercises, both an estimate from a count of words, formulas and
-# lines: nobody was timed. **You need** notebook 00, and an idea of what a neural network is and how it is trained.
+# **Time** about 70 minutes to read, and 50 for the exercises, both estimates. All cells run in about two minutes on two
+# cores. **You need** notebook 00, and an idea of what a neural network is and how it is trained.
 
 # %%
 import math
@@ -45,7 +45,7 @@ from diffusion_edu.vae import VAE
 # %% [markdown]
 # Start with the training, because it takes most of a minute. What the loss means is the subject of sections 3 to 6.
 # Until then take it on trust that `vae` is a trained model. `trainer.run` trains and hands out the terms of the loss at
-# every step; we keep each 200th. `seeded(k)` is a source of random numbers that gives the same ones in every run.
+# every step; we keep every 200th. `seeded(k)` is a source of random numbers that gives the same ones in every run.
 
 # %%
 plots.use_style()
@@ -92,9 +92,9 @@ _ = plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL,
 #
 # Both factors are Gaussian densities, so the *joint* density of any pair that we make up can be evaluated. And a pair
 # can be drawn, first $z$, then $x$. That is all `bound.generate` does. A Gaussian number with mean $m$ and standard
-# deviation $s$ is made from one with mean 0 and variance 1:
+# deviation $\sigma$ is made from one with mean 0 and variance 1:
 #
-# $$ z = m + s\,\varepsilon, \qquad \varepsilon \sim N(0, 1). \tag{1.1a} $$
+# $$ z = m + \sigma\,\varepsilon, \qquad \varepsilon \sim N(0, 1). \tag{1.1a} $$
 #
 # In the code `vae.prior()` is $p(z)$ and `vae.p(0, z)` is $p_\theta(x \mid z)$, both as a `Gaussian` with `.mean`, `.var`,
 # `.log_prob(...)` and `.sample(...)`, which is (1.1a). The 0 is the number of the level that is made: the library counts
@@ -162,7 +162,7 @@ print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, log 
 #
 # $$ \log \hat p_K(x) = \log \frac1K \sum_{k=1}^K p_\theta(x \mid z_k), \qquad z_k \sim p(z). \tag{1.4} $$
 #
-# The average is *unbiased* for $p_\theta(x)$: it is right in the mean. Its logarithm is too small in the mean, since the
+# The average is *unbiased* for $p_\theta(x)$: it is right on average. Its logarithm is too small on average, since the
 # log is concave. **Predict first.** How many draws does one point need in two dimensions, and in 32? The first part can be answered
 # on the trained decoder, against the grid.
 
@@ -223,7 +223,7 @@ assert naive[0][0] < -100 and naive[2][0] < -0.1 and abs(naive[-1][0]) < 0.05 an
 # One draw is wrong by hundreds of nats. A thousand are needed before the error is a few hundredths of a nat, and that
 # for one point in one step of training. The *effective sample size* $(\sum_k w_k)^2 / \sum_k w_k^2$, here with
 # $w_k = p_\theta(x \mid z_k)$, says how many draws do the work: it is $K$ if all $w_k$ are equal, and 1 if one of them
-# outweighs the rest. (The code computes it from the logs.) It is a few in a hundred: only a small patch of the plane of
+# outweighs the rest. (The code computes it from the logs.) It is two in a hundred: only a small patch of the plane of
 # $z$ can have made a given $x$.
 #
 # For the second part of the question we need a truth in many dimensions. Linear-Gaussian models have one. If
@@ -251,7 +251,7 @@ assert exact_errors[2][-1][0] > -0.01 and exact_errors[32][-1][0] < -10
 for (d, errors), color in zip(exact_errors.items(), plots.EXTRA, strict=True):
     ax = plots.curve(Ks[:5], [m for m, _ in errors], color=color, label=f"d = {d}", error=[se for _, se in errors])
 ax.axhline(0, color=plots.TRUTH, linewidth=1.2)
-ax.set(xscale="log", yscale="symlog", xlabel="K, draws from the prior", ylabel="error of log p(x), nats")
+ax.set(xscale="log", yscale="symlog", xlabel="K, draws from the prior", ylabel="error of log p(x), nats (linear within ±1)")
 ax.set_ylim(-3000, 1)
 _ = ax.legend(loc="lower right", ncols=3)
 
@@ -281,8 +281,8 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 #
 # ## 3 The bound
 #
-# So look in the right place. Let a second distribution $q(z \mid x)$ propose causes for the given $x$. Any $q$ will
-# do that is positive wherever the joint is. (Jensen's inequality was in notebook 00: the log of a mean is at least the
+# So look in the right place. Let a second distribution $q(z \mid x)$ propose causes for the given $x$. Any $q$
+# that is positive wherever the joint is will do. (Jensen's inequality was in notebook 00: the log of a mean is at least the
 # mean of the log.)
 #
 # $$ \begin{aligned}
@@ -294,7 +294,7 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 #
 # Line by line: this is (1.2); multiply and divide by $q$; an integral against $q$ is an expectation; Jensen, since the
 # log is concave. What comes out is the *evidence lower bound*, ELBO; the evidence is $\log p_\theta(x)$. Now the log is inside, and rightly so:
-# the ratio is the same for all $z$ if $q$ is well chosen, and the average of a constant commutes with the log. Jensen
+# the ratio is the same for all $z$ if $q$ is well chosen, and for a constant, log and average commute. Jensen
 # does not say how much is lost. A second derivation does. It has no inequality in it:
 #
 # $$ \begin{aligned}
@@ -335,7 +335,7 @@ checks.elbo(my_elbo)
 # %% [markdown]
 # <details><summary>Hint 1: one draw of the bound</summary>
 #
-# In $z = m + s\,\varepsilon$ stand the mean and the *standard deviation* of $q(z \mid x)$. Which densities make up
+# In $z = m + \sigma\,\varepsilon$ stand the mean and the *standard deviation* of $q(z \mid x)$. Which densities make up
 # the joint?
 #
 # </details>
@@ -468,7 +468,7 @@ _ = ax.legend()
 # ## 4 The gradient of an expectation
 #
 # To raise the ELBO in the parameters of $q$ we need the gradient of $\mathbb{E}_{q}[f(z)]$ with respect to the mean
-# $m$ and the standard deviation $s$ of $q = N(m, s^2)$. The parameters sit in the distribution that is sampled. There
+# $m$ and the standard deviation $\sigma$ of $q = N(m, \sigma^2)$. The parameters sit in the distribution that is sampled. There
 # are two ways.
 #
 # *Score function* (Williams 1992). Differentiate the density, and use $\nabla q = q\, \nabla \log q$. (The score of
@@ -476,21 +476,21 @@ _ = ax.legend()
 #
 # $$ \nabla\, \mathbb{E}_q[f(z)] = \int f(z)\, \nabla q(z)\, dz = \mathbb{E}_q\big[ f(z)\, \nabla \log q(z) \big]. \tag{1.7} $$
 #
-# *Reparameterisation* (Kingma & Welling 2014; Rezende et al. 2014). Write $z = m + s\,\varepsilon$ with
+# *Reparameterisation* (Kingma & Welling 2014; Rezende et al. 2014). Write $z = m + \sigma\,\varepsilon$ with
 # $\varepsilon \sim N(0, 1)$, as in (1.1a). Now the randomness has no parameters, and the gradient goes inside:
 #
-# $$ \nabla\, \mathbb{E}_q[f(z)] = \mathbb{E}_{\varepsilon}\big[ \nabla f(m + s\,\varepsilon) \big] = \mathbb{E}_\varepsilon\big[ f'(z)\, \nabla(m + s\, \varepsilon) \big]. \tag{1.8} $$
+# $$ \nabla\, \mathbb{E}_q[f(z)] = \mathbb{E}_{\varepsilon}\big[ \nabla f(m + \sigma\,\varepsilon) \big] = \mathbb{E}_\varepsilon\big[ f'(z)\, \nabla(m + \sigma\, \varepsilon) \big]. \tag{1.8} $$
 
 # %% [markdown]
 # **Exercise: the reparameterised gradient.** *10 minutes, medium.*
 #
-# Write (1.8) for $q = N(m, s^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
+# Write (1.8) for $q = N(m, \sigma^2)$ in one dimension, without automatic differentiation. `slope(z)` is $f'(z)$, `eps`
 # holds $n$ draws of $\varepsilon$. Return the two estimates of the gradient of $\mathbb{E}_q[f(z)]$, first with
-# respect to $m$, then with respect to $s$, each a mean over the draws.
+# respect to $m$, then with respect to $\sigma$, each a mean over the draws.
 
 # %%
-def my_pathwise_gradient(slope, m, s, eps):
-    """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
+def my_pathwise_gradient(slope, m, sigma, eps):
+    """The gradients of E f(m + σ ε) with respect to m and to σ, each a mean over the draws."""
     return ..., ...
 
 
@@ -499,22 +499,22 @@ checks.pathwise_gradient(my_pathwise_gradient)
 # %% [markdown]
 # <details><summary>Hint 1: the reparameterised gradient</summary>
 #
-# First make $z$. Then what are $\partial z / \partial m$ and $\partial z / \partial s$?
+# First make $z$. Then what are $\partial z / \partial m$ and $\partial z / \partial \sigma$?
 #
 # </details>
 #
 # <details><summary>Hint 2: the reparameterised gradient</summary>
 #
-# $\partial_m z = 1$ and $\partial_s z = \varepsilon$. The chain rule multiplies each with $f'(z)$.
+# $\partial_m z = 1$ and $\partial_\sigma z = \varepsilon$. The chain rule multiplies each with $f'(z)$.
 #
 # </details>
 #
 # <details><summary>Solution: the reparameterised gradient</summary>
 #
 # ```python
-# def my_pathwise_gradient(slope, m, s, eps):
-#     """The gradients of E f(m + s ε) with respect to m and to s, each a mean over the draws."""
-#     z = m + s * eps
+# def my_pathwise_gradient(slope, m, sigma, eps):
+#     """The gradients of E f(m + σ ε) with respect to m and to σ, each a mean over the draws."""
+#     z = m + sigma * eps
 #     return slope(z).mean(), (slope(z) * eps).mean()
 # ```
 #
@@ -522,23 +522,24 @@ checks.pathwise_gradient(my_pathwise_gradient)
 
 # %% [markdown]
 # A standard deviation has to stay positive, so one trains its log. By the chain rule
-# $\partial_{\log s} = s\, \partial_s$. For a Gaussian, $\partial_m \log q = \varepsilon/s$ and
-# $\partial_{\log s} \log q = \varepsilon^2 - 1$, while $\partial_m z = 1$ and $\partial_{\log s} z = s\,\varepsilon$. (1.7)
+# $\partial_{\log \sigma} = \sigma\, \partial_\sigma$. For a Gaussian, $\partial_m \log q = \varepsilon/\sigma$ and
+# $\partial_{\log \sigma} \log q = \varepsilon^2 - 1$, while $\partial_m z = 1$ and $\partial_{\log \sigma} z = \sigma\,\varepsilon$. (1.7)
 # needs only values of $f$. (1.8) needs its slope.
 #
 # Test both on a term of the ELBO, $f(z) = \log N(x; 2z, \tfrac12 I)$ in $d$ dimensions, at the first coordinate of
-# $m$ and $\log s$. With $\mathbb{E}_q f = \text{const} - \sum_i \big[ (x_i - 2m_i)^2 + 4 s_i^2 \big]$ the true
-# gradients are $4(x_1 - 2m_1)$ and $-8 s_1^2$.
+# $m$ and $\log \sigma$. With $\mathbb{E}_q f = \text{const} - \sum_i \big[ (x_i - 2m_i)^2 + 4 \sigma_i^2 \big]$ the true
+# gradients are $4(x_1 - 2m_1)$ and $-8 \sigma_1^2$.
 
 # %%
-def gradients(d, n=100_000, x=1.0, m=0.2, s=0.3):
+def gradients(d, n=100_000, x=1.0, m=0.2, sigma=0.3):
     """Per parameter the true gradient and n draws: reparameterised, score function, the same with a baseline."""
     eps = torch.randn(n, d, dtype=torch.float64, generator=seeded(d))
-    z = m + s * eps
+    z = m + sigma * eps
     f = gaussian.Gaussian(2 * z, torch.full((d,), 0.5, dtype=torch.float64)).log_prob(torch.tensor(x))
-    slope, e, f0 = 4 * (x - 2 * z[:, 0]), eps[:, 0], f - f.mean()  # ∂f/∂z₁; f0 is f with a baseline
-    by_mean = 4 * (x - 2 * m), (slope, f * e / s, f0 * e / s)
-    by_log_std = -8 * s**2, (slope * s * e, f * (e**2 - 1), f0 * (e**2 - 1))
+    slope, e = 4 * (x - 2 * z[:, 0]), eps[:, 0]  # ∂f/∂z₁
+    f0 = (f - f.mean()) * n / (n - 1)  # f less a baseline: the mean of the other draws
+    by_mean = 4 * (x - 2 * m), (slope, f * e / sigma, f0 * e / sigma)
+    by_log_std = -8 * sigma**2, (slope * sigma * e, f * (e**2 - 1), f0 * (e**2 - 1))
     return {"mean": by_mean, "log std": by_log_std}
 
 
@@ -547,21 +548,21 @@ for d in (1, 10, 100):
         for mean, se in map(evaluate.mean_and_error, estimators):
             assert abs(mean - truth) < 4 * se, "unbiased"
         a, b, c = (draws.var().item() for draws in estimators)
-        print(f"d = {d:3}, {name:7} {truth:5.2f}: variance {a:4.1f}, score function {b:8.0f}, with baseline {c:5.0f}")
+        print(f"d = {d:3}, {name:7} {truth:5.2f}: variance: reparameterised {a:4.1f}, score function {b:8.0f}, with baseline {c:5.0f}")
     assert c > 5 * a
 
 # %% [markdown]
 # All are unbiased. The score function's variance grows with $d$, because every coordinate of $f$ shakes the estimate
-# of every gradient. The slope keeps the coordinates apart, so its variance does not depend on $d$. Subtracting the
-# mean of $f$ as a *baseline* is allowed, since $\mathbb{E}_q[\nabla \log q] = 0$. It helps a lot and is not enough.
+# of every gradient. The slope's variance does not depend on $d$, because this $f$ is a sum over coordinates. Subtracting the
+# mean of $f$ over the other draws as a *baseline* is allowed, since $\mathbb{E}_q[\nabla \log q] = 0$. It helps a lot and is not enough.
 # The score function remains the way out where $f$ has no slope or $z$ is discrete.
 #
-# `Gaussian.sample` returns $m + s\,\varepsilon$, so automatic differentiation of a sampled bound *is* (1.8).
+# `Gaussian.sample` returns $m + \sigma\,\varepsilon$, so automatic differentiation of a sampled bound *is* (1.8).
 
 # %%
-m, s = torch.tensor([0.2], dtype=torch.float64, requires_grad=True), torch.tensor([0.3], dtype=torch.float64)
-z = gaussian.Gaussian(m, s**2).sample(seeded(9), (1000,))
-f = gaussian.Gaussian(2 * z, torch.full_like(s, 0.5)).log_prob(torch.ones(1, dtype=torch.float64))
+m, sigma = torch.tensor([0.2], dtype=torch.float64, requires_grad=True), torch.tensor([0.3], dtype=torch.float64)
+z = gaussian.Gaussian(m, sigma**2).sample(seeded(9), (1000,))
+f = gaussian.Gaussian(2 * z, torch.full_like(sigma, 0.5)).log_prob(torch.ones(1, dtype=torch.float64))
 (by_autograd,) = torch.autograd.grad(f.mean(), m)
 torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))  # (1.8), f' averaged over draws
 
@@ -575,28 +576,13 @@ torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))  # (1.
 #
 # The first asks that $x$ can be read off from $z$. The second charges for every nat by which $q$ departs from the
 # prior. A VAE takes $q_\phi(z \mid x) = N\big(z; \mu_\phi(x), \sigma_\phi^2(x)\big)$ from a second network, the
-# *encoder*, with parameters $\phi$. Then the KL needs no sampling. For each dimension, with $q = N(\mu, v)$ and $p = N(\nu, w)$,
-#
-# $$ \mathrm{KL}(q \,\|\, p) = \frac12 \left[ \frac{v}{w} - 1 - \log\frac{v}{w} + \frac{(\mu - \nu)^2}{w} \right], \tag{1.10} $$
-#
-# and dimensions add up, because the densities factorise.
-#
-# <details><summary>Derivation of (1.10)</summary>
-#
-# The log ratio of the two densities is
-# $\log\frac{q(z)}{p(z)} = -\tfrac12 \log v - \tfrac{(z - \mu)^2}{2v} + \tfrac12 \log w + \tfrac{(z - \nu)^2}{2w}$;
-# the terms $\tfrac12 \log 2\pi$ cancel. Take the expectation under $q$. By definition $\mathbb{E}_q (z - \mu)^2 = v$,
-# so the second term becomes $-\tfrac12$. For the last write $z - \nu = (z - \mu) + (\mu - \nu)$ and square; the mixed
-# term has mean zero, so $\mathbb{E}_q (z - \nu)^2 = v + (\mu - \nu)^2$. Together:
-# $-\tfrac12 \log\tfrac{v}{w} - \tfrac12 + \tfrac{v + (\mu - \nu)^2}{2w}$, which is (1.10).
-#
-# </details>
+# *encoder*, with parameters $\phi$. Then the KL needs no sampling.
 
 # %% [markdown]
 # **Exercise: the KL of two Gaussians.** *15 minutes, medium.*
 #
 # Write $\mathrm{KL}(q \,\|\, p)$ for two Gaussians with independent dimensions. Derive it from the definition,
-# $\mathbb{E}_q[\log q - \log p]$, before you unfold the derivation of (1.10). All four inputs have the shape (...,
+# $\mathbb{E}_q[\log q - \log p]$, before you read (1.10). All four inputs have the shape (...,
 # D). A data point is a vector: return one number for each, with the shape (...).
 
 # %%
@@ -629,6 +615,24 @@ checks.kl(my_kl)
 #     ratio = var_q / var_p
 #     return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p).sum(-1)
 # ```
+#
+# </details>
+
+# %% [markdown]
+# For each dimension, with $q = N(\mu, v)$ and $p = N(\nu, w)$,
+#
+# $$ \mathrm{KL}(q \,\|\, p) = \frac12 \left[ \frac{v}{w} - 1 - \log\frac{v}{w} + \frac{(\mu - \nu)^2}{w} \right], \tag{1.10} $$
+#
+# and dimensions add up, because the densities factorise.
+#
+# <details><summary>Derivation of (1.10)</summary>
+#
+# The log ratio of the two densities is
+# $\log\frac{q(z)}{p(z)} = -\tfrac12 \log v - \tfrac{(z - \mu)^2}{2v} + \tfrac12 \log w + \tfrac{(z - \nu)^2}{2w}$;
+# the terms $\tfrac12 \log 2\pi$ cancel. Take the expectation under $q$. By definition $\mathbb{E}_q (z - \mu)^2 = v$,
+# so the second term becomes $-\tfrac12$. For the last write $z - \nu = (z - \mu) + (\mu - \nu)$ and square; the mixed
+# term has mean zero, so $\mathbb{E}_q (z - \nu)^2 = v + (\mu - \nu)^2$. Together:
+# $-\tfrac12 \log\tfrac{v}{w} - \tfrac12 + \tfrac{v + (\mu - \nu)^2}{2w}$, which is (1.10).
 #
 # </details>
 
@@ -695,7 +699,7 @@ _ = ax.legend(ncols=4)
 # %% [markdown]
 # The two terms are large and of opposite sign. The KL goes up to about four nats: that is what $z$ costs. The
 # reconstruction gains more than that. It is 2.5 nats in the end, and −2.8 for the decoder of section 2 that ignores
-# $z$. What is left over, the sum, moves by tenths.
+# $z$. What is left over, the sum, falls by about a nat.
 #
 # ## 7 What if one term is missing?
 #
@@ -737,12 +741,18 @@ for name, short in runs.items():
     minus_elbo[name], spread[name] = -scored.elbo.mean().item(), short.q(1, x).var.sqrt().mean().item()
     print(f"{name:19}: reconstruction ≈ {scored.reconstruction.mean():.2f}, KL ≈ {-scored.prior.mean():.2f}, "
           f"−ELBO ≈ {minus_elbo[name]:.2f} nats; mean std of q ≈ {spread[name]:.4f}")  # fmt: skip
+short = runs["reconstruction only"]
+q = short.q(1, x[:500])
+q = gaussian.Gaussian(q.mean, 9 * q.var)  # wider than its posterior, for (1.12)
+z = q.sample(seeded(28), (1000,))
+log_w = short.prior().log_prob(z) + short.p(0, z).log_prob(x[:500]) - q.log_prob(z)
+print(f"reconstruction only: −log p_θ(x) ≈ {-bound.importance_weighted(log_w).mean():.2f} nats")
 assert minus_elbo["both terms"] < 2.5 < min(minus_elbo[name] for name in list(runs)[1:])
 assert minus_elbo["reconstruction only"] > 2.84 and spread["reconstruction only"] < 0.01
 assert abs(spread["KL only"] - 1) < 0.05 and abs(minus_elbo["decoder variance 1"] - 2.84) < 0.06
 
 # %% [markdown]
-# Only the run with both terms does clearly better than the unit Gaussian, 2.84 nats. Now look at $q$. Each panel
+# Only the run with both terms does clearly better than the unit Gaussian, 2.84 nats. Each panel
 # shows one draw from $q(z \mid x)$ for each of 3,000 data points, coloured by the place $u$ along the roll.
 
 # %% mystnb={"image": {"alt": "Three panels of latent space, points coloured by position along the roll. Both terms: colours in order, filling a disc of radius about two. Reconstruction only: a sharp, thin, coloured spiral. KL only: one round cloud with all colours mixed."}}
@@ -756,7 +766,7 @@ for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
 # - *Reconstruction only.* The standard deviations of $q$ go to the smallest value that the library allows, $e^{-6}$.
 #   These are the point distributions that 001 warns of. The roll is copied into $z$ as it is, and the reconstruction
 #   term has no upper limit. As a model of $x$ it is worthless: almost all of the prior's mass lies off the thread
-#   that the decoder knows, the KL charges for that, and the bound falls below that of the unit Gaussian, 2.84 nats.
+#   that the decoder knows, the KL charges for that, and even its likelihood falls below that of the unit Gaussian, 2.84 nats.
 # - *KL only.* The best $q(z \mid x)$ is $N(0, I)$ for every $x$: «similar $q$s», in the words of 001. Then $z$ knows
 #   nothing about $x$, and the decoder was never asked anything.
 # - *Decoder variance 1.* It scores as the unit Gaussian does, $\log 2\pi + 1 = 2.84$. A decoder whose noise is as
@@ -867,7 +877,7 @@ assert 0.4 * distance < mismatch < distance
 # About half of the distance to $H$ or more is the mismatch alone. It stays if the decoder becomes perfect. (With $n$
 # finite the logarithm of the average (1.13) is on average a little too small, so the number errs to the low side.)
 #
-# Now look at it. Left, draws from the aggregate posterior, coloured by the place $u$ along the roll. Right, its
+# Left, draws from the aggregate posterior, coloured by the place $u$ along the roll. Right, its
 # density in grey. The red points are draws from the *prior* whose decoded $x$ lands off the roll.
 
 # %% mystnb={"image": {"alt": "Left: draws from the aggregate posterior, the roll spread out to fill a disc, in order of colour, with an empty seam between neighbouring windings. Right: its density in grey; the red points, prior draws that decode off the roll, trace the pale seam."}}
@@ -886,7 +896,7 @@ _ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=3.
 # windings belong to different arms, and between them runs a seam where no data point has its code. The prior knows
 # nothing of the seam. A $z$ drawn there is decoded to something between two arms. The red points trace the seam.
 #
-# In numbers: sort the prior's draws by $\log q(z)/p(z)$, and count.
+# Sort the prior's draws by $\log q(z)/p(z)$, and count.
 
 # %%
 order = (aggregate.log_prob(z_prior) - vae.prior().log_prob(z_prior)).argsort()
@@ -938,8 +948,8 @@ assert outlier_share["data"] < 0.003 and 2.5 * outlier_share["z from q(z)"] < ou
 
 # %% [markdown]
 # The same decoder strays several times less often. This is how to read the slogan of 001, «VAEs are good for
-# reconstruction, but not good at generating»: reconstruction starts from $q(z)$, generation from $p(z)$. It is no
-# law. What is bad is the mismatch, and there are ways to shrink it: a prior that is learned (Tomczak & Welling 2018),
+# reconstruction, but not good at generating»: reconstruction starts from $q(z)$, generation from $p(z)$.
+# What is bad is the mismatch, and there are ways to shrink it: a prior that is learned (Tomczak & Welling 2018),
 # a second model for $z$ (Dai & Wipf 2019), more levels (notebook 02). A diffusion model has almost none by
 # construction (notebook 03).
 #
@@ -955,9 +965,9 @@ print(f"−ELBO ≈ {minus_elbo['8 latents']:.2f} nats, with two latents ≈ {mi
 assert (std > 0.9).sum() >= 5 and minus_elbo["8 latents"] > minus_elbo["both terms"] - 0.1
 
 # %% [markdown]
-# Most of the eight dimensions have $q = N(0, 1)$ whatever $x$ is: they are switched off, which costs nothing and
-# carries nothing. The run is short, and a gentler start might keep more of them, but a wider latent does not help by
-# itself. The very deep VAEs that 001 has in mind have many *levels* of latents (Child 2021), and that is another
+# Seven of the eight dimensions have $q = N(0, 1)$ whatever $x$ is: *posterior collapse*. The one that is left does worse than
+# two. That is this training's failure, not evidence for or against more latents: a wider model can do all that a narrower
+# one does. The very deep VAEs that 001 has in mind have many *levels* of latents (Child 2021), and that is another
 # thing.
 #
 # ## 10 The ruler
@@ -971,6 +981,7 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # The VAE has gone most of the way from knowing nothing to the truth. Of what is left, by the one count (1.11) less
 # than half is the looseness of the bound and the rest is the model. By the other count (1.14) about half or more is
 # the prior's mismatch. The two counts cut the same distance in two ways; they do not add up.
+# All this is one training.
 
 # %% [markdown]
 # ## Quick questions
@@ -999,8 +1010,8 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 #
 # <details><summary>The aggregate posterior q(z).</summary>
 #
-# **No.** Each $q(z \mid x)$ is known, but (1.13) is a mean over all $x$. For a finite set of points it is a sum, but
-# only one point is given.
+# **No.** It is a mean over the data's density, an integral. Its estimate (1.13) is a finite sum, but takes many
+# data points.
 #
 # </details>
 #
@@ -1075,13 +1086,13 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 #
 # <details><summary>Two latent dimensions are too few.</summary>
 #
-# **No.** More sounds better. With eight dimensions most were switched off, and the score did not improve.
+# **No.** The roll is itself a curve with noise in two dimensions. (The run with eight says nothing: seven collapsed.)
 #
 # </details>
 #
 # <details><summary>The ELBO is only a bound.</summary>
 #
-# **No.** The gap is real, but it is not the reason: drawn from $q(z)$, the same decoder strays several times less
+# **No.** The bound is loose, but that is not the reason: drawn from $q(z)$, the same decoder strays several times less
 # often.
 #
 # </details>
@@ -1109,8 +1120,8 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # - Draws from the prior miss the $z$ that matter, and miss them more in more dimensions (1.4).
 # - $\log p_\theta(x) = \mathrm{ELBO}(x) + \mathrm{KL}\big(q(z \mid x) \,\|\, p_\theta(z \mid x)\big)$: a bound (1.5),
 #   with a gap that has a name (1.6).
-# - Both gradients of an expectation are unbiased (1.7), (1.8). The reparameterised one does not get noisier with the
-#   dimension.
+# - Both gradients of an expectation are unbiased (1.7), (1.8). For a sum over coordinates the reparameterised one does not get
+#   noisier with the dimension.
 # - The ELBO is reconstruction minus KL to the prior (1.9), (1.10). Each without the other is useless.
 # - The distance to $H$ splits into a wrong model and a loose bound (1.11); importance weighting removes the second
 #   (1.12). It also splits into prior mismatch and decoder error (1.14).
@@ -1122,7 +1133,7 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # | the terms of $\mathrm{ELBO}(x)$ | `bound`, `Bound` | `bound.py` |
 # | $\log w_k$, $\mathrm{IWAE}_K$ | `log_weights`, `importance_weighted` | `bound.py` |
 # | $x \sim p_\theta$ | `generate` | `bound.py` |
-# | $m + s\,\varepsilon$ | `Gaussian.sample` | `gaussian.py` |
+# | $m + \sigma\,\varepsilon$ | `Gaussian.sample` | `gaussian.py` |
 # | $\mathrm{KL}(q \,\|\, p)$ | `kl` | `gaussian.py` |
 # | $p(x)$, $p(z \mid x)$ of a linear-Gaussian pair | `marginal`, `condition` | `gaussian.py` |
 # | $-\mathrm{ELBO}$ as a loss | `elbo_loss`, `Trainer` | `losses.py`, `trainer.py` |

@@ -401,6 +401,7 @@ MUTANTS = [
             "values.std().item() / math.sqrt(len(values))",
             "values.std().item() / len(values)",
         ),
+        ("a floor from one set only", "data.sample(n, seed + 2 * i + 1))", "data.sample(n, seed + 2 * i))"),
         ("gap with the wrong sign", "log_p.double() - b.elbo.double()", "b.elbo.double() - log_p.double()"),
     ),
     *_of(
@@ -457,6 +458,11 @@ MUTANTS = [
         "images/digits",
         ("grey levels off their grid", "float() / 127.5 - 1", "float() / 128 - 1"),
         tests=("test_mnist_models.py::test_grey_levels_are_points_that_the_discretised_laws_take",),
+    ),
+    *_of(
+        "pretrained/__init__",
+        ("one seed's chain for all", 'start = f"{levels}.{seed}."', 'start = f"{levels}.0."'),
+        tests=("test_pretrained.py",),
     ),
     *_of("weights", ("weights of any hash", "!= sha256:", "== 0:"), tests=("test_pretrained.py",)),
     *_of(

@@ -257,7 +257,7 @@ def _gradient_cases(draw: Draw) -> list[dict]:
         {
             "slope": Slope(draw.number(0.5, 2), draw.number(0.5, 2), draw.number(-1, 1)),
             "m": draw.normal(),
-            "s": draw.uniform(0.3, 0.8),
+            "sigma": draw.uniform(0.3, 0.8),
             "eps": draw.normal(n),
         }
         for n in (2, 5, 50)
@@ -291,13 +291,13 @@ pathwise_gradient = Exercise(
         ),
     ),
     mistakes=(
-        Mistake("the mean slope, twice", "∂z/∂s is ε, so the slope is multiplied by ε before the mean.", "1.8",
+        Mistake("the mean slope, twice", "∂z/∂σ is ε, so the slope is multiplied by ε before the mean.", "1.8",
                 lambda g, m, s, e: (g(m + s * e).mean(), g(m + s * e).mean())),
-        Mistake("the gradient with respect to log s (part 2)", "∂z/∂log s is s ε; with respect to s it is ε alone.",
+        Mistake("the gradient with respect to log σ (part 2)", "∂z/∂log σ is σ ε; with respect to σ it is ε alone.",
                 "1.8", lambda g, m, s, e: (None, (g(m + s * e) * s * e).mean())),
-        Mistake("the gradient at z = m + s² ε", "ε is multiplied by the standard deviation s, not by the variance.",
+        Mistake("the gradient at z = m + σ² ε", "ε is multiplied by the standard deviation σ, not by the variance.",
                 "1.8", lambda g, m, s, e: _at(g, m + s**2 * e, e)),
-        Mistake("the slope at the mean", "The slope is taken at each draw z = m + s ε, not at m.", "1.8",
+        Mistake("the slope at the mean", "The slope is taken at each draw z = m + σ ε, not at m.", "1.8",
                 lambda g, m, s, e: _at(g, m + 0 * e, e)),
         Mistake("the score function estimate", "That is the other gradient: it uses values of f, and is noisier.",
                 "1.7", lambda g, m, s, e: ((g.f(m + s * e) * e / s).mean(), (g.f(m + s * e) * (e**2 - 1) / s).mean())),

@@ -1,4 +1,4 @@
-r"""Exercises of notebook 02: what a bound with several levels loses, and the consistency term, repaired."""
+r"""Exercises of notebook 02: one draw of a consistency term, and what a bound with several levels loses."""
 
 import functools
 import math
@@ -147,8 +147,8 @@ _OWN = "Each level has densities of its own, and the number says which variable 
 consistency = Exercise(
     name="consistency",
     notebook="02",
-    section="5",
-    title="the consistency term, repaired",
+    section="3",
+    title="one draw of a consistency term",
     minutes=8,
     cases=_chain_cases,
     properties=(
@@ -386,4 +386,4 @@ information = Exercise(
     ),
 )  # fmt: skip
 
-EXERCISES = (spoilt_gap, consistency, middle, broken_bounds, information)
+EXERCISES = (consistency, spoilt_gap, middle, broken_bounds, information)

@@ -37,6 +37,7 @@ GREY = (
     "mnist-ddpm-local",
     "mnist-ddpm-global",
 )
+CHAIN_LEVELS, CHAIN_SEEDS = (1, 2, 3), (0, 1, 2)
 BINARY = ("mnist-binary-vae", "mnist-binary-hvae")
 IMAGES = (*GREY, *BINARY)
 
@@ -50,6 +51,19 @@ def load(name: str) -> DDPM | VAE | HVAE:
     with torch.random.fork_rng():
         model = build(config)
     model.load_state_dict(weights.tensors(name))
+    return model.eval().requires_grad_(False)
+
+
+def roll_chain(levels: int, seed: int = 0) -> HVAE:
+    """The HVAE of the swiss roll with `levels` levels (CHAIN_LEVELS), trained for 12,000 steps with `seed` (one of
+    CHAIN_SEEDS), on the CPU, its parameters without gradients. Raises ValueError for one that is not kept."""
+    if levels not in CHAIN_LEVELS or seed not in CHAIN_SEEDS:
+        raise ValueError(f"no chain of {levels} levels and seed {seed}; levels {CHAIN_LEVELS}, seeds {CHAIN_SEEDS}")
+    start = f"{levels}.{seed}."
+    own = {k.removeprefix(start): v for k, v in weights.tensors("roll-chains").items() if k.startswith(start)}
+    with torch.random.fork_rng():
+        model = HVAE(levels)
+    model.load_state_dict(own)
     return model.eval().requires_grad_(False)
 
 

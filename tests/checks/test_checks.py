@@ -336,9 +336,9 @@ SLIPS = {
     ],
     "pathwise_gradient": [
         ("(slope(z) * eps).mean()", "slope(z).mean()", "multiplied by ε"),
-        ("(slope(z) * eps).mean()", "(slope(z) * eps * s).mean()", "∂log s"),
-        ("m + s * eps", "m + s**2 * eps", "not by the variance"),
-        ("z = m + s * eps", "z = m + 0 * eps", "not at m"),
+        ("(slope(z) * eps).mean()", "(slope(z) * eps * sigma).mean()", "∂log σ"),
+        ("m + sigma * eps", "m + sigma**2 * eps", "not by the variance"),
+        ("z = m + sigma * eps", "z = m + 0 * eps", "not at m"),
         ("slope(z).mean(), (slope(z) * eps).mean()", "slope(z).sum(), (slope(z) * eps).sum()", "estimated by a mean"),
         ("(slope(z) * eps).mean()", "slope(z).mean() * eps.mean()", "not the product of the means"),
     ],
@@ -823,7 +823,7 @@ def test_parts_may_come_stacked_in_one_tensor():
     wrong = checks.pathwise_gradient.judge(lambda slope, m, s, eps: right(slope, m, s, eps * s / s**2))
     assert wrong.status == WRONG
     log_s = checks.pathwise_gradient.judge(lambda slope, m, s, eps: right(slope, m, s, eps) * torch.stack([s / s, s]))
-    assert "Part 2 equals the gradient with respect to log s. " in log_s.text
+    assert "Part 2 equals the gradient with respect to log σ. " in log_s.text
     assert (
         "returns one tensor, and 2 are wanted"
         in checks.pathwise_gradient.judge(lambda slope, m, s, eps: torch.zeros(3)).text

@@ -151,3 +151,24 @@ def test_the_files_are_small_and_name_no_machine(name):
     text = folder.joinpath(f"{name}.json").read_text(encoding="utf-8")
     assert not re.search(r"/(home|tmp|work|root)/", text)
     assert json.loads(text)["name"] == name
+
+
+def test_the_chains_of_the_roll_are_nine_trainings_and_nearer_to_the_truth_with_two_levels(roll):
+    """One point set, three seeds: two and three levels are at least a tenth of a nat nearer to H than one."""
+    x, distance = roll.sample(2000, seed=78), {}
+    for levels in pretrained.CHAIN_LEVELS:
+        for seed in pretrained.CHAIN_SEEDS:
+            model = pretrained.roll_chain(levels, seed)
+            assert model.levels == levels
+            assert not any(p.requires_grad for p in model.parameters())
+            b = evaluate.score_chain(x.float(), model, torch.Generator().manual_seed(5))
+            distance[levels, seed] = evaluate.gap(b, roll.log_prob(x))[0]
+    assert len(set(distance.values())) == 9
+    worst = {levels: max(distance[levels, seed] for seed in pretrained.CHAIN_SEEDS) for levels in (2, 3)}
+    assert max(worst.values()) < min(distance[1, seed] for seed in pretrained.CHAIN_SEEDS) - 0.1
+
+
+@pytest.mark.parametrize(("levels", "seed"), [(4, 0), (1, 3)])
+def test_a_chain_that_is_not_kept_is_refused(levels, seed):
+    with pytest.raises(ValueError, match=f"no chain of {levels} levels and seed {seed}"):
+        pretrained.roll_chain(levels, seed)
