@@ -655,7 +655,7 @@ assert paired.std() < 0.5 * from_H.std()
 #
 # <details><summary>Nothing: a distance between samples never says anything.</summary>
 #
-# **No.** It does if it is compared with its floor and the number of points is large enough for the flaw in question.
+# **No.** Compare it with its floor: it says something if the number of points is large enough for the flaw.
 #
 # </details>
 #

@@ -1072,7 +1072,7 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 #
 # <details><summary>The decoder adds noise to each sample.</summary>
 #
-# **No.** It does, as it should: the roll has a thickness. But the decoded means in the holes lie between the arms
+# **No.** That noise is right: the roll has a thickness. But the decoded means in the holes lie between the arms
 # already.
 #
 # </details>

@@ -1137,7 +1137,7 @@ assert share[3] > 0.6 * off[3]
 #
 # <details><summary>They have too few parameters.</summary>
 #
-# **No.** They have as many parameters as the levels that are used in the other chains.
+# **No.** Their parameters are as many as the levels that are used in the other chains.
 #
 # </details>
 #

@@ -1137,7 +1137,7 @@ for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)
         plots.points(path[t][:400], ax, color=color, title=f"t = {t}", size=2)
 
 # %% [markdown]
-# Blue points went forward from data to noise. Orange points came back from *other* noise. At each time the two clouds are as near as two
+# Blue points went forward from data to noise. Orange points came back from *other* noise. At each time the two clouds are about as near as two
 # forward ones; ± is the standard deviation of six such pairs.
 #
 # ### Why there are no holes

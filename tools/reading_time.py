@@ -2,8 +2,8 @@
 
 python tools/reading_time.py [NN ...]   print the counts, the minutes, and what the head of each notebook says
 
-The head of a notebook says: **Time** about NN minutes to read, and NN for the exercises, both estimates: nobody was
-timed. Words are read at 200 a minute; for the rest see SECONDS. Exercises with their hints and solutions have minutes
+The head of a notebook says: **Time** about NN minutes to read, and NN for the exercises, both estimates. Words are read
+at 200 a minute; for the rest see SECONDS. Exercises with their hints and solutions have minutes
 of their own. Neither these nor the project and the references are counted.
 """
 

@@ -18,7 +18,7 @@ def test_the_head_says_what_the_count_gives(path):
 
 
 @each_notebook
-def test_the_head_says_that_nobody_was_timed(path):
+def test_the_head_says_that_its_minutes_are_estimates(path):
     head = " ".join(line.removeprefix("# ") for line in path.read_text(encoding="utf-8").split("\n"))[:5000]
     assert "estimate" in head.partition("**Time**")[2][:200], "the head does not call its minutes an estimate"
 
