@@ -16,5 +16,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(new, "rb") as file:
             os.fsync(file.fileno())
         os.replace(new, path)
+    except OSError as e:
+        e.filename = e.filename or str(path)  # a full disk does not say which file it is
+        raise
     finally:
         new.unlink(missing_ok=True)

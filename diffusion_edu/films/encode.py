@@ -69,7 +69,7 @@ def _encode(pictures: Iterable[np.ndarray], out: Path, shape: tuple[int, ...], f
     finally:
         said = encoder.communicate()[1].decode(errors="replace").strip()
     if encoder.returncode:
-        raise ValueError(f"ffmpeg failed: {said}")
+        raise ValueError(f"ffmpeg failed: {said or f'it ended with code {encoder.returncode}'}")
 
 
 def poster_of(out: Path) -> Path:

@@ -615,6 +615,7 @@ def test_no_room_for_a_checkpoint_is_one_line_and_leaves_the_last_one(copy):
     said = one_line(run_in_a_process("train", "vae", "--data", "swiss-roll", "--out", copy, "--resume",
                                      limit="ulimit -f 100;"))  # fmt: skip
     assert "File too large" in said
+    assert "checkpoint.pt" in said
     after = contents(copy)
     assert after["checkpoint.pt"] == before["checkpoint.pt"]
     assert after.keys() == before.keys()
