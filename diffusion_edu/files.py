@@ -13,7 +13,7 @@ def replacing(path: Path) -> Iterator[Path]:
     new = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield new
-        with open(new, "rb") as file:
+        with open(new, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(new, path)
     except OSError as e:

@@ -9,7 +9,7 @@ On a grid of cells a distance `spacing` apart this is dp/dτ = A p, A the matrix
     the rate from cell j to cell i = √(π_i/π_j)/spacing².
 
 Then π_j A_ij = π_i A_ji: detailed balance, so π stands still, whatever the spacing. For π = N(0, I) this is the forward
-process of diffusion, with ᾱ = e^{−2τ}; for the data's density it is Langevin dynamics. Source: Risken 1989, ch. 4, 5.
+process of diffusion, with ᾱ = e^{−2τ}; for the data's density it is Langevin dynamics. Source: Risken 1989.
 """
 
 import functools

@@ -7,7 +7,7 @@ leaves p as it is and forgets every start. A computer takes steps of a size h, a
     ula_step    x + h s(x) + √(2h) ε                  the unadjusted algorithm: a little too wide
     mala_step   the same, accepted or refused         Metropolis-adjusted: exact for every h
 
-Source: Roberts & Tweedie 1996, §1.4. Some texts take ε/2 for h: the noise is then √ε.
+Source: Roberts & Tweedie 1996. Some texts take ε/2 for h: the noise is then √ε.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def log_ratio(x: Tensor, y: Tensor, log_prob: LogProb, score: Score, h: float) -
 
 def mala_step(x: Tensor, log_prob: LogProb, score: Score, h: float, eps: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """Proposes y = ula_step and takes it where u < p(y) q(x|y)/(p(x) q(y|x)), u (n,) uniform in (0, 1); the points
-    after the step, (n, D), and which of them moved, (n,) (Roberts & Tweedie 1996, §1.4)."""
+    after the step, (n, D), and which of them moved, (n,) (Roberts & Tweedie 1996)."""
     y = ula_step(x, score(x), h, eps)
     moved = u.log() < log_ratio(x, y, log_prob, score, h)
     return torch.where(moved.unsqueeze(-1), y, x), moved
@@ -71,7 +71,7 @@ def mala(
     accepted = 0.0
     for _ in range(steps):
         eps = randn(x.shape, generator, like=x)
-        u = torch.rand(len(x), generator=generator, dtype=x.dtype)
+        u = torch.rand(len(x), generator=generator, dtype=x.dtype).to(x)
         x, moved = mala_step(x, log_prob, score, h, eps, u)
         accepted += moved.double().mean().item() / steps
     return x, accepted

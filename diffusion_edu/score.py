@@ -22,12 +22,12 @@ Score = Callable[[Tensor], Tensor]
 
 
 def explicit_loss(s_hat: Tensor, s: Tensor) -> Tensor:
-    """|ŝ − s|², (...), for scores (..., D). Its mean under p is the Fisher divergence of ŝ (Hyvärinen 2005, §2)."""
+    """|ŝ − s|², (...), for scores (..., D). Its mean under p is the Fisher divergence of ŝ (Hyvärinen 2005)."""
     return (s_hat - s).square().sum(-1)
 
 
 def denoising_loss(s_hat: Tensor, eps: Tensor, alpha_bar: float | Tensor) -> Tensor:
-    """|ŝ + ε/√(1−ᾱ)|², (...), for ŝ at x_t = √ᾱ x₀ + √(1−ᾱ) ε and ᾱ < 1 (Vincent 2011, §4.2)."""
+    """|ŝ + ε/√(1−ᾱ)|², (...), for ŝ at x_t = √ᾱ x₀ + √(1−ᾱ) ε and ᾱ < 1 (Vincent 2011, eq. 11)."""
     return explicit_loss(s_hat, score_from_eps(eps, alpha_bar))
 
 
@@ -57,13 +57,14 @@ def implicit_loss(score: Score, x: Tensor) -> Tensor:
 
 
 def sliced_loss(score: Score, x: Tensor, v: Tensor) -> Tensor:
-    """(v·ŝ)² + 2 v·(∇ŝ) v, (n,), for directions v (n, D) with E vvᵀ = I (Song et al. 2019, §3)."""
+    """(v·ŝ)² + 2 v·(∇ŝ) v, (n,), for directions v (n, D) with E vvᵀ = I (Song et al. 2019)."""
     s_hat, slope = along(score, x, v)
     return (s_hat * v).sum(-1).square() + 2 * slope
 
 
 def sliced_loss_vr(score: Score, x: Tensor, v: Tensor) -> Tensor:
-    """The same with |ŝ|² for its estimate (v·ŝ)²: the same mean, less variance (SSM-VR of Song et al. 2019, §3)."""
+    """The same with |ŝ|² for its estimate (v·ŝ)²: the same mean (SSM-VR of Song
+    et al. 2019). Near a thin strand it need not vary less."""
     s_hat, slope = along(score, x, v)
     return s_hat.square().sum(-1) + 2 * slope
 
@@ -80,11 +81,11 @@ def score_energy(error: float | Tensor, log_snr: float | Tensor, dim: int) -> fl
 
 
 def x0_from_score(xt: Tensor, score: Tensor, alpha_bar: float | Tensor) -> Tensor:
-    """E[x₀ | x_t] = (x_t + (1−ᾱ) s)/√ᾱ, for ᾱ > 0 (Tweedie's formula; Efron 2011, §1)."""
+    """E[x₀ | x_t] = (x_t + (1−ᾱ) s)/√ᾱ, for ᾱ > 0 (Tweedie's formula; Efron 2011)."""
     return (xt + (1 - alpha_bar) * score) / alpha_bar**0.5
 
 
 def x0_cov_from_hessian(hessian: Tensor, alpha_bar: float) -> Tensor:
-    """Cov[x₀ | x_t] = (1−ᾱ)/ᾱ (I + (1−ᾱ) ∇∇ log p), (..., D, D), for ᾱ > 0 (Efron 2011, §2)."""
+    """Cov[x₀ | x_t] = (1−ᾱ)/ᾱ (I + (1−ᾱ) ∇∇ log p), (..., D, D), for ᾱ > 0 (Efron 2011)."""
     eye = torch.eye(hessian.shape[-1], dtype=hessian.dtype)
     return (1 - alpha_bar) / alpha_bar * (eye + (1 - alpha_bar) * hessian)

@@ -29,8 +29,9 @@
 # - find out at which noise level a model goes wrong, and draw a conclusion from it,
 # - train all of it yourself, with one command each.
 #
-# **Time** about 55 minutes to read, and 50 for the exercises, both estimates. The cells take a minute on two cores. **You need** notebooks 01 to 04. No GPU and no download: the weights of eight
-# trained models come with the course, and so do a hundred test images and a thousand more.
+# **Time** about 55 minutes to read, and 50 for the exercises, both estimates. The cells take about a
+# minute and a half. **You need** notebooks 01 to 04. No GPU and no download: the weights of eight trained models
+# come with the course, and so do a hundred test images and a thousand more.
 
 # %%
 import math

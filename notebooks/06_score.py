@@ -28,8 +28,8 @@
 # - follow a density on a grid, and read from a matrix how long a chain needs to forget its start,
 # - say why one walks through many levels of noise instead of waiting at one.
 #
-# **Time** about 75 minutes to read, and 45 for the exercises, both an estimate from a count of words, formulas and
-# lines: nobody was timed. **You need** notebooks 00, 03 and 04.
+# **Time** about 75 minutes to read, and 45 for the exercises, both estimates from a count of words,
+# formulas and lines. **You need** notebooks 00, 03 and 04.
 
 # %%
 import math

@@ -28,8 +28,8 @@
 # - compute $\log p(x)$ by an ODE to a thousandth of a nat, for the exact score and for a learned one,
 # - say which sampler reaches the truth with the fewest calls of the network.
 #
-# **Time** about 50 minutes to read, and 40 for the exercises, both an estimate from a count of words, formulas and
-# lines: nobody was timed. **You need** notebooks 00, 03 and 04; notebook 06 helps.
+# **Time** about 50 minutes to read, and 40 for the exercises, both estimates from a count of words,
+# formulas and lines. **You need** notebooks 00, 03 and 04; notebook 06 helps.
 
 # %%
 import math
