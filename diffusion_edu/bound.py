@@ -16,6 +16,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from .gaussian import holds
+
 
 class Distribution(Protocol):
     """What the bound needs of q and p, and their mean: `gaussian.Gaussian` is one."""
@@ -146,6 +148,6 @@ def check_points(x: Tensor, name: str = "x") -> None:
     if x.numel() == 0:
         raise ValueError(f"{name} must hold at least one point, got none")
     finite = torch.isfinite(x).all(-1)
-    if not bool(finite.all()):
+    if not holds(finite):
         broken = f"{int((~finite).sum()):,} of {finite.numel():,} points"
         raise ValueError(f"{name} must be finite, got a NaN or an infinity in {broken}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .gaussian import Gaussian, kl, randn
+from .gaussian import Gaussian, holds, kl, randn
 from .oracles import Denoiser
 from .schedules import Schedule
 
@@ -29,7 +29,7 @@ def at(values: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
     t = torch.as_tensor(t)
     if t.ndim and t.shape != like.shape[:-1]:
         raise ValueError(f"t must be a number or of shape {tuple(like.shape[:-1])}, got shape {tuple(t.shape)}")
-    if t.is_floating_point() or bool((t < 0).any()) or bool((t >= len(values)).any()):
+    if t.is_floating_point() or not holds((t >= 0) & (t < len(values))):
         raise ValueError(f"t must be an integer in 0 … {len(values) - 1}, got {t.tolist()}")
     picked = values.to(t.device)[t].to(like)
     return picked if t.ndim == 0 else picked.unsqueeze(-1)

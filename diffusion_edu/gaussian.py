@@ -15,6 +15,17 @@ from torch import Tensor
 LOG_2PI = math.log(2 * math.pi)
 
 
+def captured(x: Tensor) -> bool:
+    """Whether x is of a CUDA graph that is just being captured, where nothing can be read from the device."""
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def holds(condition: Tensor) -> bool:
+    """Whether a condition is true everywhere. In a graph that is being captured it counts as true: the same step has
+    run before (`training.captured`)."""
+    return captured(condition) or bool(condition.all())
+
+
 @dataclass(frozen=True)
 class Gaussian:
     """N(mean, diag(var)); `mean` and `var` broadcast to (..., D).
@@ -26,7 +37,7 @@ class Gaussian:
     var: Tensor
 
     def __post_init__(self):
-        if not bool((self.var > 0).all()):
+        if not holds(self.var > 0):
             raise ValueError(f"var must be positive, got a minimum of {self.var.min().item():g}")
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .gaussian import Gaussian, randn
+from .gaussian import Gaussian, holds, randn
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Bernoulli:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log P(x), shape (...), nats per data point. Raises ValueError unless every x is 0 or 1."""
-        if not bool(((x == 0) | (x == 1)).all()):
+        if not holds((x == 0) | (x == 1)):
             raise ValueError(f"x must be 0 or 1 in each pixel, got values from {x.min():g} to {x.max():g}")
         return logsigmoid(torch.where(x == 1, self.logits, -self.logits)).sum(-1)
 
@@ -53,7 +53,7 @@ class _Discretised:
     levels: int = 256
 
     def __post_init__(self):
-        if not bool((self.scale > 0).all()):
+        if not holds(self.scale > 0):
             raise ValueError(f"scale must be positive, got a minimum of {self.scale.min().item():g}")
         if self.levels < 2:
             raise ValueError(f"levels must be at least 2, got {self.levels}")
@@ -61,7 +61,7 @@ class _Discretised:
     def log_prob(self, x: Tensor) -> Tensor:
         """log P(x), shape (...), nats per data point. Raises ValueError unless x lies on the grid of grey levels."""
         level = (x + 1) * ((self.levels - 1) / 2)
-        if bool((level.round() - level).abs().max() > 1e-2) or bool((x.abs() > 1 + 1e-4).any()):
+        if not holds(((level.round() - level).abs() <= 1e-2) & (x.abs() <= 1 + 1e-4)):
             raise ValueError(f"x must be one of {self.levels} equally spaced values in [−1, 1] in each pixel")
         half = 1 / (self.levels - 1)
         low = torch.where(level.round() == 0, -torch.inf, (x - half - self.mean) / self.scale)

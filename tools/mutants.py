@@ -86,7 +86,7 @@ MUTANTS = [
     ),
     *_of(
         "training/losses",
-        ("pixels binarised the wrong way round", ".to(x) < x).to(x), generator)", ".to(x) > x).to(x), generator)"),
+        ("pixels binarised the wrong way round", "(threshold < x)", "(threshold > x)"),
         tests=("test_mnist_models.py",),
     ),
     *_of(
@@ -254,7 +254,7 @@ MUTANTS = [
         ("momentum with its weights exchanged", "lerp_(grad, 1 - momentum)", "lerp_(grad, momentum)"),
         ("momentum that does not look ahead", "return torch.lerp(grad,", "return torch.lerp(average,"),
         ("a tall matrix's step too short", "max(1, rows / columns) ** 0.5", "1"),
-        ("Muon climbs", "p.sub_(", "p.add_("),
+        ("Muon climbs", "p.sub_(direction", "p.add_(direction"),
     ),
     *_of(
         "training/trainer",
@@ -266,8 +266,8 @@ MUTANTS = [
         ),
         (
             "EMA with its weights exchanged",
-            "list(self.model.parameters()), 1 - decay)",
-            "list(self.model.parameters()), decay)",
+            "list(self.model.parameters()), 1 - self._decay())",
+            "list(self.model.parameters()), self._decay())",
         ),
         ("batches that do not know the step", "(seed * 1_000_003 + step + shard", "(seed * 1_000_003 + shard"),
         (
@@ -439,6 +439,24 @@ MUTANTS = [
             "return p",
         ),
         tests=("test_image_ddpm.py",),
+    ),
+    *_of(
+        "training/captured",
+        ("averages with their weights exchanged", "parameters, 1 - self.decay)", "parameters, self.decay)"),
+        (
+            "a captured step at the first rate for ever",
+            "rate.fill_(learning_rate(self.step,",
+            "rate.fill_(learning_rate(0,",
+        ),
+        ("the decay of the first step for ever", "self.decay.fill_(self._decay())", "self.decay.fill_(0.1)"),
+        ("random numbers begin anew", 'self.generator.set_state(state["generator"])', "pass"),
+        ("a failed capture's random numbers", "self.generator.set_state(kept)", "pass"),
+        ("the terms of the last step shared", "self.answer.clone()", "self.answer"),
+    ),
+    *_of(
+        "gaussian",
+        ("a check that reads the device while it is captured", "captured(condition) or ", ""),
+        tests=("test_captured.py",),
     ),
     *_of(
         "training/trainer",

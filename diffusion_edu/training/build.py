@@ -14,6 +14,7 @@ from ..images.ddpm import ImageDDPM
 from ..nets import EpsNet, in_float32
 from ..vae import VAE
 from . import optimisers
+from .captured import CapturedTrainer
 from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_t
 from .parallel import ALONE, Processes
 from .trainer import Trainer
@@ -59,6 +60,11 @@ def _convolutional(config: Config) -> Model:
     return HVAE(3, 784, 4 * 49, config.width, depth=1, **nets)
 
 
+def trainer_class(device: str, processes: Processes) -> type[Trainer]:
+    """On one GPU a step is captured; on several, and on CPUs, Python starts it."""
+    return CapturedTrainer if device.startswith("cuda") and processes.size == 1 else Trainer
+
+
 def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer[Model]:
     """The run's trainer at step 0."""
     model, data = build(config).to(device), datasets.load(config.data)
@@ -66,7 +72,7 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
     if config.data == "mnist-binary":
         loss = binarised(loss)
     convolutional = "mnist" in config.data
-    return Trainer(
+    return trainer_class(device, processes)(
         model,
         loss,
         data.train_points(TRAIN_POINTS, config.seed).to(device),

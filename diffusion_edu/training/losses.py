@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..bound import Chain, bound
 from ..ddpm import DDPM, squared_error
+from ..gaussian import randn
 from ..schedules import Schedule
 
 # (model, batch (n, D), generator) → named terms in nats; "loss" is minimised
@@ -34,22 +35,23 @@ def binarised(loss: Loss) -> Loss:
     """The loss on binary pixels drawn anew at each step from a batch of probabilities (dynamic binarisation)."""
 
     def drawn(model: nn.Module, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        return loss(model, (torch.rand(x.shape, generator=generator).to(x) < x).to(x), generator)
+        threshold = torch.rand(x.shape, generator=generator, device=generator.device).to(x)
+        return loss(model, (threshold < x).to(x), generator)
 
     return drawn
 
 
 def uniform_t(schedule: Schedule, n: int, generator: torch.Generator) -> Tensor:
     """n times drawn uniformly from 1 … T, as Ho et al. 2020 do."""
-    return torch.randint(1, schedule.T + 1, (n,), generator=generator)
+    return torch.randint(1, schedule.T + 1, (n,), generator=generator, device=generator.device)
 
 
 def log_snr_t(schedule: Schedule, n: int, generator: torch.Generator, lowest: float = -2.0) -> Tensor:
     """n times, uniform in log SNR from `lowest` up: as the bound weighs |ε − ε̂|² when steps are small (Kingma et al.
     2021, §5). Below `lowest` almost all of x_t is noise and there is little to learn."""
     log_snr = schedule.log_snr[1:].flip(0).contiguous()  # rising
-    low, high = log_snr[0].clamp(min=min(lowest, log_snr[-1].item())), log_snr[-1]
-    drawn = low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
+    low, high = log_snr[0].clamp(min=lowest).minimum(log_snr[-1]), log_snr[-1]
+    drawn = low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device)
     return schedule.T - torch.searchsorted(log_snr, drawn).clamp(max=schedule.T - 1)
 
 
@@ -70,7 +72,7 @@ def eps_loss(draw_t: Callable = mixed_t, weight: Callable | None = None) -> Loss
 
     def loss(model: DDPM, x0: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         t = draw_t(model.schedule, len(x0), generator)
-        eps = torch.randn(x0.shape, generator=generator).to(x0)
+        eps = randn(x0.shape, generator, like=x0)
         error = squared_error(x0, t, eps, model.eps_net, model.schedule)
         return {"loss": (error if weight is None else weight(model.schedule, t).to(error) * error).mean()}
 

@@ -50,7 +50,11 @@ class Muon(Optimizer):
                 ahead = torch.stack([self._ahead(p, grad, group["momentum"]).flatten(1) for p, grad in pairs])
                 size = group["lr"] * max(1, rows / columns) ** 0.5
                 for (p, _), direction in zip(pairs, orthogonalised(ahead), strict=True):
-                    p.sub_(direction.reshape(p.shape), alpha=size)
+                    direction = direction.reshape(p.shape)
+                    if isinstance(size, Tensor):
+                        p.sub_(size * direction)
+                    else:
+                        p.sub_(direction, alpha=size)
 
     def _ahead(self, p: Tensor, grad: Tensor, momentum: float) -> Tensor:
         """Nesterov's momentum: the moving average of the gradients, one step further."""

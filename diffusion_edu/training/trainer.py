@@ -84,7 +84,9 @@ class Trainer(Generic[M]):
         self.model, self.data, self.terms = model, data, _Terms(model, loss)
         self.steps, self.batch, self.peak_lr, self.seed = steps, batch, peak_lr, seed
         self.part, self.share = batch // shards, processes.share(shards)
-        self.autocast = torch.autocast(data.device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+        self.autocast = torch.autocast(  # a cast kept from before would be missing in a captured step
+            data.device.type, torch.bfloat16, enabled=precision == torch.bfloat16, cache_enabled=False
+        )
         self.ema_decay, self.ema = ema_decay, copy.deepcopy(model)
         self.optimisers = make_optimisers(model, peak_lr)
         self.step = 0
@@ -95,22 +97,34 @@ class Trainer(Generic[M]):
         """One gradient step; returns the loss's named terms, averaged over this process's shards."""
         for optimiser, peak in self.optimisers:
             optimiser.param_groups[0]["lr"] = learning_rate(self.step, self.steps, peak)
+        terms = self._work()
+        with torch.no_grad():
+            lerp = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
+            lerp(list(self.ema.parameters()), list(self.model.parameters()), 1 - self._decay())
+        self.step += 1
+        return terms
+
+    def _decay(self) -> float:
+        """How much of the average is kept at this step: less at the beginning, when it still is the first guess."""
+        return min(self.ema_decay, (1 + self.step) / (10 + self.step))
+
+    def _work(self) -> dict[str, Tensor]:
+        """Gradients and a step of each optimiser at the learning rate that it has."""
         self.model.zero_grad()
         terms = list(map(self._add_gradient, self.share))  # a comprehension's frame would keep self after an error
         for optimiser, _ in self.optimisers:
             optimiser.step()
-        with torch.no_grad():
-            decay = min(self.ema_decay, (1 + self.step) / (10 + self.step))
-            lerp = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
-            lerp(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
-        self.step += 1
         return {name: torch.stack([t[name] for t in terms]).mean(0) for name in terms[0]}
+
+    def _generator(self, shard: int) -> torch.Generator:
+        """Where a shard's data and noise come from."""
+        return step_generator(self.seed, self.step, shard)
 
     def _add_gradient(self, shard: int) -> dict[str, Tensor]:
         """Adds one shard's part of the mean gradient; returns its terms. The processes' gradients are averaged with
         the last shard of each."""
-        generator = step_generator(self.seed, self.step, shard)
-        x = self.data[torch.randint(len(self.data), (self.part,), generator=generator)]
+        generator = self._generator(shard)
+        x = self.data[torch.randint(len(self.data), (self.part,), generator=generator, device=generator.device)]
         last = shard == self.share[-1]
         with nullcontext() if last or not isinstance(self.terms, DistributedDataParallel) else self.terms.no_sync():
             with self.autocast:
