@@ -27,7 +27,7 @@ def explicit_loss(s_hat: Tensor, s: Tensor) -> Tensor:
 
 
 def denoising_loss(s_hat: Tensor, eps: Tensor, alpha_bar: float | Tensor) -> Tensor:
-    """|ŝ + ε/√(1−ᾱ)|², (...), for ŝ at x_t = √ᾱ x₀ + √(1−ᾱ) ε and ᾱ < 1 (Vincent 2011, eq. 11)."""
+    """|ŝ + ε/√(1−ᾱ)|², (...), for ŝ at x_t = √ᾱ x₀ + √(1−ᾱ) ε and ᾱ < 1 (Vincent 2011)."""
     return explicit_loss(s_hat, score_from_eps(eps, alpha_bar))
 
 

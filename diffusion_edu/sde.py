@@ -77,7 +77,7 @@ def rk4(field: Field, log_snr: float, h: float, x: Tensor) -> Tensor:
 
 
 def euler_maruyama(drift: Field, log_snr: float, h: float, x: Tensor, eps: Tensor, eta: float = 1.0) -> Tensor:
-    """x + h drift + η √((1−ᾱ) h) ε, of order 1: the noise does not depend on x (Kloeden & Platen 1992, §10.2)."""
+    """x + h drift + η √((1−ᾱ) h) ε, of order 1: the noise does not depend on x (Kloeden & Platen 1992)."""
     return x + h * drift(log_snr, x) + eta * math.sqrt(sigmoid(-log_snr) * h) * eps
 
 

@@ -272,8 +272,8 @@ MUTANTS = [
         ("batches that do not know the step", "(seed * 1_000_003 + step + shard", "(seed * 1_000_003 + shard"),
         (
             "shards that share their noise",
-            "generator = step_generator(self.seed, self.step, shard)",
-            "generator = step_generator(self.seed, self.step)",
+            "return step_generator(self.seed, self.step, shard)",
+            "return step_generator(self.seed, self.step)",
         ),
         ("shards told apart above the 32nd bit", "shard * 2_654_435_761)", "shard * 2**53)"),
         ("shards added, not averaged", '(terms["loss"] / len(self.share)).backward()', 'terms["loss"].backward()'),

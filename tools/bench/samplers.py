@@ -26,15 +26,16 @@ COLUMNS = ("score", "sampler", "grid", "calls", "seed", "energy", "log_p", "off"
 
 @torch.no_grad()
 def samples(score: str, name: str, grid: str, calls: int, seed: int, n: int = N) -> torch.Tensor:
-    """n samples with that many calls of the denoiser at most, the last of them to t = 0."""
-    model, sampler = pretrained.load("cosine"), SAMPLERS[name]
+    """n samples with that many calls of the denoiser at most, the last of them to t = 0: of a published model, or of
+    the exact score of the roll."""
+    model, sampler = pretrained.load("cosine" if score == "exact" else score), SAMPLERS[name]
     generator = torch.Generator().manual_seed(seed)
-    x_T = torch.randn(n, 2, generator=generator).to(torch.float64 if score == "exact" else torch.float32)
+    x_T = torch.randn(n, model.dim, generator=generator).to(torch.float64 if score == "exact" else torch.float32)
     settings = {"step": sampler.step, "generator": generator}
     if grid == "t":
         denoiser = exact_denoiser(ROLL, model.schedule.alpha_bar) if score == "exact" else model.x0_hat
         return sample(denoiser, model.schedule, x_T, steps=calls, **settings)
-    knots = even_grid(model.schedule, 2, (calls - 1) // sampler.calls + 1)
+    knots = even_grid(model.schedule, model.dim, (calls - 1) // sampler.calls + 1)
     return sample(
         at_log_snr(exact_x0_hat(ROLL) if score == "exact" else model.x0_hat_at, knots), knots, x_T, **settings
     )
