@@ -267,9 +267,9 @@ function axes(pen, [left, top, right, bottom], xs, ys) {
       }
       ctx.stroke(); ctx.restore();
     },
-    mark(x, y, colour) {
+    mark(x, y, colour, size = 4.5) {
       const v = Math.min(Math.max(y, low), high);
-      ctx.fillStyle = colour; ctx.beginPath(); ctx.arc(X(x), Y(v), 4.5, 0, 7); ctx.fill();
+      ctx.fillStyle = colour; ctx.beginPath(); ctx.arc(X(x), Y(v), size, 0, 7); ctx.fill();
     },
     upright(x, colour) { ctx.strokeStyle = colour; ctx.lineWidth = 1; stroke(ctx, [[X(x), top], [X(x), bottom]]); },
     note(text, x, y, colour, align = "left") { ctx.fillStyle = colour; ctx.textAlign = align; ctx.textBaseline = "bottom"; ctx.fillText(text, X(x), Y(y)); },

@@ -131,12 +131,12 @@ function mixtureLogProb(weights, m, v, D) {
   };
 }
 
-// The roll, or any mixture of equal round Gaussians (oracles.py): x, y → log p and its slope. `weights` (K,) add up to 1, `means` are
-// (K, 2), row by row, v the variance of all. What is e^−60 of the nearest component is left out.
+// The roll, or any mixture of equal round Gaussians (oracles.py): x, y → log p, its slope and the slope's
+// divergence. `weights` (K,) add up to 1, `means` are (K, 2), row by row, v the variance of all. What is e^−60 of the nearest component is left out.
 function roundMixture(weights, means, v) {
   const K = weights.length, square = new Float64Array(K), front = -Math.log(2 * Math.PI * v);
   return (x, y) => {
-    let near = Infinity, sum = 0, sx = 0, sy = 0;
+    let near = Infinity, sum = 0, sx = 0, sy = 0, spread = 0;
     for (let k = 0; k < K; k++) {
       const dx = means[2 * k] - x, dy = means[2 * k + 1] - y;
       square[k] = dx * dx + dy * dy;
@@ -146,9 +146,10 @@ function roundMixture(weights, means, v) {
       const behind = (square[k] - near) / (2 * v);
       if (behind > 60) continue;
       const r = weights[k] * Math.exp(-behind);
-      sum += r; sx += r * (means[2 * k] - x); sy += r * (means[2 * k + 1] - y);
+      sum += r; sx += r * (means[2 * k] - x); sy += r * (means[2 * k + 1] - y); spread += r * square[k];
     }
-    return { logP: front + Math.log(sum) - near / (2 * v), sx: sx / sum / v, sy: sy / sum / v };
+    sx /= sum * v; sy /= sum * v;
+    return { logP: front + Math.log(sum) - near / (2 * v), sx, sy, div: spread / sum / (v * v) - 2 / v - sx * sx - sy * sy };
   };
 }
 

@@ -38,6 +38,24 @@ def test_a_step_is_the_librarys(paths, eta, i):
     assert got["level"] == pytest.approx(levels[i].item())
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.8])
+def test_log_p_by_the_path_is_the_librarys_sum(paths, eta):
+    """From i = 1 to 2 by (7.10) with the trapezoidal rule, and at η = 0 it ends at the exact log p."""
+    levels = torch.linspace(-4, 8, 161, dtype=torch.float64)
+    seen = []
+    for i in (80, 81, 160):
+        set_traits(paths, eta=eta, i=i)
+        got = numbers(paths)
+        x, bar = tensor(got["x"], 2), sde.sigmoid(levels[i].item())
+        div = ROLL.score_divergence(x, bar)[1]
+        seen.append((tensor(got["sum"]), 0.5 * (1 - bar) * (2 + (1 + eta**2) * div)))
+        assert_close(tensor(got["exact"]), ROLL.log_prob(x, bar), rtol=1e-6, atol=1e-6)
+    (before, spread), (after, more), (end, _) = seen
+    assert_close(after, before - (levels[1] - levels[0]) * (spread + more) / 2, rtol=1e-6, atol=1e-6)
+    off = (end - ROLL.log_prob(x, bar)).abs().median()
+    assert off < 0.15 if eta == 0 else off > 1
+
+
 def test_every_amount_of_noise_starts_from_the_same_points_with_the_same_noise(paths):
     seen = []
     for eta in (0.0, 1.5):
