@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from notebooks import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
@@ -12,7 +13,8 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make he
 
 def said(target, recipe, **environment):
     """What a recipe prints as a prerequisite of the target, whose own commands are printed and not run."""
-    command = ["make", "-n", f"--eval={target}: probe", f"--eval=probe: ; +@{recipe}", "--assume-old=.venv/.ready", target]
+    command = ["make", "-n", "--assume-old=.venv/.ready", f"--eval={target}: probe", f"--eval=probe: ; +@{recipe}"]
+    command.append(target)
     found = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=True)
     return found.stdout
 
