@@ -12,6 +12,7 @@ PARTS = {
     "Differential equations": ("sde", "likelihood"),
     "Images": ("files", "weights", "images"),
     "The ruler": ("data", "exact", "evaluate", "sampling"),
+    "Learned noise": ("learned_noise",),
     "Training": ("config", "training", "pretrained"),
     "Figures, films and widgets": ("plots", "films", "widgets"),
     "Exercises": ("checks",),

@@ -759,6 +759,30 @@ MUTANTS = [
         ("too few nodes where there is noise", "2.25 * length / sd", "1.0 * length / sd"),
         tests=("test_part_two.py",),
     ),
+    *_of(
+        "learned_noise",
+        ("the entropy's sign", "math.e) - float(gained)", "math.e) + float(gained)"),
+        (
+            "an integral over SNR with λ's weight",
+            "(1 - error) / (1 + np.exp(-log_snr))",
+            "(1 - error) * np.exp(log_snr)",
+        ),
+        ("a lower sum: the error before the step", "-snr.diff() * m[:, 1:]", "-snr.diff() * m[:, :-1]"),
+        ("the logarithm forgotten", "torch.log1p(-snr.diff() * m[:, 1:])", "(-snr.diff() * m[:, 1:])"),
+        ("L_T forgotten", "(L_0 + L_t + L_T).sum()", "(L_0 + L_t).sum()"),
+        ("the spline without its slope", "slope * (log_snr - log_snr.detach())", "0 * slope * log_snr"),
+        ("half of g", "(0.25 * errors.dim * alpha_bar", "(0.125 * errors.dim * alpha_bar"),
+        ("g without the error's slope", "e * (1 - e) - slope)", "e * (1 - e))"),
+        ("equal steps of ∫g", "np.sqrt(price_density(errors, fine).clip(min=1e-14))", "price_density(errors, fine)"),
+        ("one start", "(starts if T <= 50 else starts[:1])", "starts[:1]"),
+        ("free numbers", "torch.rand(1, generator", "torch.rand(n, generator"),
+        ("numbers beyond 1", "torch.arange(n) / n) % 1", "torch.arange(n) / n)"),
+        ("a density per bin", "[k] - math.log(self.width)", "[k]"),
+        ("quantiles without a place in the bin", "(k + (u - below[k]) / p[k])", "(k + u - below[k])"),
+        ("the first moment", ".detach() ** 2 * log_density", ".detach() * log_density"),
+        ("the gradient upwards", "return -((loss", "return ((loss"),
+        ("the gradient of the weight as well", "log_density.exp()).detach() ** 2", "log_density.exp()) ** 2"),
+    ),
 ]
 
 
