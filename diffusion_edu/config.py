@@ -47,7 +47,7 @@ class Config:
     data: str
     seed: int = option("default 0", least=0)
     steps: int = option("gradient steps; default depends on the model", least=1)
-    schedule: str | None = option("ddpm: cosine (default), linear, sigmoid or constant", str)
+    schedule: str | None = option("ddpm: cosine (default), linear, sigmoid, constant or learned", str)
     T: int | None = option("ddpm: number of noise levels; default 1000")
     beta_1: float | None = option("linear, sigmoid: the first β", float)
     beta_T: float | None = option("linear, sigmoid: the last β", float)
@@ -87,7 +87,7 @@ class Config:
             self.noise_schedule()
 
     def noise_schedule(self):
-        """The schedule of a ddpm. ValueError if there is no such schedule."""
+        """The schedule of a ddpm; of a learned one the grid from which it starts. ValueError if there is none."""
         from .schedules import make_schedule
 
         if self.schedule is None or self.T is None:
@@ -95,6 +95,12 @@ class Config:
         settings = {n: v for n in ("beta_1", "beta_T") if (v := getattr(self, n)) is not None}
         if settings and self.schedule not in ("linear", "sigmoid"):
             raise ValueError(f"{', '.join(settings)}: for the schedules linear and sigmoid, not {self.schedule}")
+        if self.schedule == "learned":
+            from .training.noise import start
+
+            if self.loss == "min-snr":
+                raise ValueError("loss min-snr is not for the schedule learned, which has simple and bound")
+            return start(self.T)
         return make_schedule(self.schedule, self.T, **settings)
 
     def command(self, out: str) -> str:

@@ -136,6 +136,12 @@ class DDPM(Model):
         alpha_bar = torch.as_tensor(log_snr, dtype=torch.float64, device=xt.device).sigmoid().unsqueeze(-1)
         return x0_from_eps(xt, self.eps_net.at(xt, log_snr), alpha_bar).to(xt)
 
+    def set_schedule(self, schedule: Schedule) -> None:
+        """Another schedule of as many steps, for a network that was trained at all of its levels. ValueError if T
+        differs."""
+        self.eps_net.set_schedule(schedule)
+        self.schedule = schedule
+
     def variance(self, t: int | Tensor, x0_hat: Tensor) -> Tensor:
         """σ_t², which broadcasts with x̂₀."""
         return at(self.sigma2, t, x0_hat)

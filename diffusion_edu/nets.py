@@ -154,6 +154,15 @@ class NoiseNet(nn.Module):
         self.register_buffer("signal", schedule.alpha_bar.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - schedule.alpha_bar).sqrt().float(), persistent=False)
 
+    def set_schedule(self, schedule: Schedule) -> None:
+        """From now on t means the levels of this schedule. ValueError if its T differs."""
+        if schedule.T != len(self.signal) - 1:
+            raise ValueError(f"the schedule must have T = {len(self.signal) - 1} steps, got {schedule.T}")
+        self.embed.log_snr[1:] = schedule.log_snr[1:]
+        self.embed.log_snr[0] = schedule.log_snr[1] + 1
+        self.signal.copy_(schedule.alpha_bar.sqrt())
+        self.noise.copy_((1 - schedule.alpha_bar).sqrt())
+
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
         """The network's own answer, like x_t."""
         raise NotImplementedError

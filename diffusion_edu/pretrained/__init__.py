@@ -67,6 +67,12 @@ def roll_chain(levels: int, seed: int = 0) -> HVAE:
     return model.eval().requires_grad_(False)
 
 
+def table(name: str) -> list[dict[str, str]]:
+    """The rows of a table that was measured beforehand, as written: learned_noise or learned_schedules."""
+    text = files("diffusion_edu.pretrained").joinpath(f"{name}.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
 def card(name: str) -> dict:
     """What is known of the model called `name`. Raises ValueError for an unknown name.
 

@@ -13,6 +13,7 @@ from ..images.convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet
 from ..images.ddpm import ImageDDPM
 from ..nets import EpsNet, in_float32
 from ..vae import VAE
+from . import noise as learned_noise
 from . import optimisers
 from .captured import CapturedTrainer
 from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_t
@@ -24,6 +25,7 @@ LOSSES = {  # of a ddpm: "bound" for bits, "min-snr" for pictures, "simple" betw
     "bound": eps_loss(log_snr_t),
     "min-snr": eps_loss(uniform_t, min_snr),
 }
+LEARNED_LOSSES = {"simple": learned_noise.learned_loss(0.5), "bound": learned_noise.learned_loss(0.0)}
 TRAIN_POINTS = 200_000  # of data that can be drawn without end
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -41,14 +43,20 @@ def build(config: Config) -> Model:
     if config.model == "hvae":
         return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=config.width)
     schedule = config.noise_schedule()
-    return DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim)
+    return _with_noise(config, DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim))
+
+
+def _with_noise(config: Config, model: DDPM) -> DDPM:
+    """The model, its noise to be learned if the configuration says so."""
+    return learned_noise.learned(model) if config.schedule == "learned" else model
 
 
 def _convolutional(config: Config) -> Model:
     """The models of 28 × 28 images."""
     if config.model == "ddpm":
         schedule = config.noise_schedule()
-        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing or 0), schedule, 784)
+        net = UNet(784, schedule, config.width, mixing=config.mixing or 0)
+        return _with_noise(config, ImageDDPM(net, schedule, 784))
     nets = {
         "encode": ConvGaussianNet,
         "step": ConvStepNet,
@@ -68,7 +76,8 @@ def trainer_class(device: str, processes: Processes) -> type[Trainer]:
 def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer[Model]:
     """The run's trainer at step 0."""
     model, data = build(config).to(device), datasets.load(config.data)
-    loss = LOSSES[config.loss] if config.loss else elbo_loss()
+    losses = LEARNED_LOSSES if config.schedule == "learned" else LOSSES
+    loss = losses[config.loss] if config.loss else elbo_loss()
     if config.data == "mnist-binary":
         loss = binarised(loss)
     convolutional = "mnist" in config.data

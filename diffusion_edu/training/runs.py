@@ -28,6 +28,7 @@ from ..images.ddpm import ImageDDPM
 from ..sampling import draw
 from . import logs
 from .build import build, trainer
+from .noise import fit_schedule
 from .parallel import ALONE, Processes
 from .trainer import Trainer, fit_image_sigma2, fit_sigma2
 
@@ -294,6 +295,8 @@ def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], pictu
     if picture_every and due(picture_every):
         log.draw(t.step, t.ema)
     if t.step == t.steps:  # the averaged parameters are what `load` returns
+        if isinstance(t.ema, DDPM) and log.config.schedule == "learned":
+            fit_schedule(t.ema, t.data)
         if isinstance(t.ema, ImageDDPM):
             fit_image_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
         elif isinstance(t.ema, DDPM):
