@@ -15,7 +15,7 @@ from ..learned_noise import Errors, best_log_snr, equal_lengths
 from ..schedules import Schedule, from_log_snr
 from .losses import Loss
 
-NOISE, CLEAN, SPACING = -8.0, 12.0, 0.5  # where λ is drawn in training, and how far apart the bins' middles are
+NOISE, CLEAN, SPACING = -8.0, 10.0, 0.5  # where λ is drawn in training, and how far apart the bins' middles are
 
 
 def start(T: int) -> Schedule:
@@ -57,13 +57,14 @@ def noise_of(model: nn.Module) -> LearnedNoise:
     return noise
 
 
-def error_ratio(x0: Tensor, eps: Tensor, eps_hat: Tensor, alpha_bar: Tensor) -> Tensor:
+def error_ratio(x0: Tensor, eps: Tensor, eps_hat: Tensor, log_snr: Tensor) -> Tensor:
     """An unbiased estimate of e = E|x₀ − x̂₀|²/(D (1 − ᾱ)) for each point, (n,), from points, noise and guess (n, D) at
-    ᾱ (n, 1). |ε − ε̂|²/(Dᾱ) is one; it is paired with the guess √(1−ᾱ) x_t, whose mean error is known, because at both
+    λ (n, 1). |ε − ε̂|²/(Dᾱ) is one; it is paired with the guess √(1−ᾱ) x_t, whose mean error is known, because at both
     ends of λ the two guesses hardly differ."""
-    plain = alpha_bar * eps - (alpha_bar * (1 - alpha_bar)).sqrt() * x0  # the error of that guess
-    known = alpha_bar * (1 - alpha_bar) * x0.square() + alpha_bar**2  # its mean square over ε
-    return (((eps - eps_hat).square() - plain.square() + known) / alpha_bar).mean(-1)
+    bar, rest = log_snr.sigmoid().to(x0), (-log_snr).sigmoid().to(x0)
+    plain = bar * eps - (bar * rest).sqrt() * x0  # the error of that guess
+    known = bar * rest * x0.square() + bar**2  # its mean square over ε
+    return (((eps - eps_hat).square() - plain.square() + known) / bar).mean(-1)
 
 
 def learned_loss(by_schedule: float) -> Loss:
@@ -78,7 +79,7 @@ def learned_loss(by_schedule: float) -> Loss:
         log_snr = torch.where(few, cosine, -2 + (CLEAN + 2) * u).to(x0.device)
         eps, bar = torch.randn(x0.shape, generator=generator).to(x0), log_snr.sigmoid().unsqueeze(-1)
         eps_hat = model.eps_net.at(noised(x0, eps, bar).to(x0), log_snr)
-        ratio = error_ratio(x0.double(), eps.double(), eps_hat.detach().double(), bar).to(x0)
+        ratio = error_ratio(x0, eps, eps_hat.detach(), log_snr.unsqueeze(-1))
         error = (eps - eps_hat).square().sum(-1).mean()
         return {"loss": error + (ratio - noise(log_snr)).square().mean(), "error": error}
 

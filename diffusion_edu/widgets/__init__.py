@@ -4,6 +4,7 @@ from .bound_explorer import bound_explorer
 from .density_film import density_film
 from .forward_film import forward_film
 from .hvae_ladder import hvae_ladder
+from .knot_explorer import knot_explorer
 from .langevin_walk import langevin_walk
 from .latent_explorer import latent_explorer
 from .posterior_explorer import posterior_explorer
@@ -16,6 +17,7 @@ __all__ = [
     "density_film",
     "forward_film",
     "hvae_ladder",
+    "knot_explorer",
     "langevin_walk",
     "latent_explorer",
     "posterior_explorer",

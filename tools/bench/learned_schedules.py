@@ -1,6 +1,6 @@
 """python tools/bench/learned_schedules.py [FILE]: a learned schedule against the cosine, after training.
 
-Networks of the command line's size on the swiss roll and the digits, three seeds each. A learned schedule takes a little
+Networks of the command line's size on the roll and the digits, three seeds each. A learned schedule takes a little
 longer for each step, and fewer of them, so that both have the same seconds. It is trained once for all T, since only
 its last act, the choice of knots, depends on T. A row has the bound above the exact entropy in nats (roll) or in
 bits per dimension (digits), with its standard error, and the seconds of one core. Each row is written as soon as it is
@@ -24,7 +24,7 @@ from diffusion_edu.training.build import build, trainer
 from diffusion_edu.training.noise import fit_schedule
 
 STEPS = {("swiss-roll", "cosine"): 3000, ("digits", "cosine"): 1500}
-STEPS |= {("swiss-roll", "learned"): 2400, ("digits", "learned"): 1450}
+STEPS |= {("swiss-roll", "learned"): 2800, ("digits", "learned"): 1450}
 LENGTHS, SEEDS = (50, 1000), 3
 FILE = Path(pretrained.__file__).parent / "learned_schedules.csv"
 
