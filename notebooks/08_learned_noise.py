@@ -465,8 +465,7 @@ checks.knots(my_knots)
 #     """λ_1 … λ_T, (T,), falling, with the same ∫√g between neighbours."""
 #     root = g.sqrt()
 #     along = torch.cat([root[:1] * 0, torch.cumulative_trapezoid(root, log_snr)])
-#     wanted = torch.linspace(along[-1].item(), 0, T)
-#     return np.interp(wanted, along, log_snr)
+#     return np.interp(np.linspace(along[-1].item(), 0, T), along, log_snr)
 # ```
 #
 # </details>

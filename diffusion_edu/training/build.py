@@ -76,6 +76,9 @@ def trainer_class(device: str, processes: Processes) -> type[Trainer]:
 def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer[Model]:
     """The run's trainer at step 0."""
     model, data = build(config).to(device), datasets.load(config.data)
+    points = data.train_points(TRAIN_POINTS, config.seed).to(device)
+    if config.schedule == "learned":
+        learned_noise.noise_of(model).square.copy_(points.square().mean())
     losses = LEARNED_LOSSES if config.schedule == "learned" else LOSSES
     loss = losses[config.loss] if config.loss else elbo_loss()
     if config.data == "mnist-binary":
@@ -84,7 +87,7 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
     return trainer_class(device, processes)(
         model,
         loss,
-        data.train_points(TRAIN_POINTS, config.seed).to(device),
+        points,
         config.steps,
         batch=config.batch,
         peak_lr=2e-3 if convolutional else 5e-3,

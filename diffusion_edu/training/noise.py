@@ -26,14 +26,17 @@ def start(T: int) -> Schedule:
 
 
 class LearnedNoise(nn.Module):
-    """The network's error along λ, learned, and the knots λ_1 … λ_T (T,) that follow from it at the end."""
+    """The network's error along λ, learned, and the knots λ_1 … λ_T (T,) that follow from it at the end. `square` is
+    E|x₀|²/D of the training points, which `training.build.trainer` fills in."""
 
     log_snr: Tensor
+    square: Tensor
 
     def __init__(self, T: int):
         super().__init__()
         self.error = nn.Parameter(torch.ones(round((CLEAN - NOISE) / SPACING) + 1))  # of one who knows nothing
         self.register_buffer("log_snr", start(T).log_snr[1:])
+        self.register_buffer("square", torch.tensor(1.0))
 
     def forward(self, log_snr: Tensor) -> Tensor:
         """e(λ), linear between the bins' middles, (n,)."""
@@ -57,13 +60,13 @@ def noise_of(model: nn.Module) -> LearnedNoise:
     return noise
 
 
-def error_ratio(x0: Tensor, eps: Tensor, eps_hat: Tensor, log_snr: Tensor) -> Tensor:
+def error_ratio(x0: Tensor, eps: Tensor, eps_hat: Tensor, log_snr: Tensor, square: Tensor | float) -> Tensor:
     """An unbiased estimate of e = E|x₀ − x̂₀|²/(D (1 − ᾱ)) for each point, (n,), from points, noise and guess (n, D) at
-    λ (n, 1). |ε − ε̂|²/(Dᾱ) is one; it is paired with the guess √(1−ᾱ) x_t, whose mean error is known, because at both
-    ends of λ the two guesses hardly differ."""
+    λ (n, 1); `square` is E|x₀|²/D. |ε − ε̂|²/(Dᾱ) is one; it is paired with the guess √(1−ᾱ) x_t, whose mean error is
+    known, because at both ends of λ the two guesses hardly differ."""
     bar, rest = log_snr.sigmoid().to(x0), (-log_snr).sigmoid().to(x0)
     plain = bar * eps - (bar * rest).sqrt() * x0  # the error of that guess
-    known = bar * rest * x0.square() + bar**2  # its mean square over ε
+    known = bar * rest * square + bar**2  # its mean square
     return (((eps - eps_hat).square() - plain.square() + known) / bar).mean(-1)
 
 
@@ -79,7 +82,7 @@ def learned_loss(by_schedule: float) -> Loss:
         log_snr = torch.where(few, cosine, -2 + (CLEAN + 2) * u).to(x0.device)
         eps, bar = torch.randn(x0.shape, generator=generator).to(x0), log_snr.sigmoid().unsqueeze(-1)
         eps_hat = model.eps_net.at(noised(x0, eps, bar).to(x0), log_snr)
-        ratio = error_ratio(x0, eps, eps_hat.detach(), log_snr.unsqueeze(-1))
+        ratio = error_ratio(x0, eps, eps_hat.detach(), log_snr.unsqueeze(-1), noise.square)
         error = (eps - eps_hat).square().sum(-1).mean()
         return {"loss": error + (ratio - noise(log_snr)).square().mean(), "error": error}
 
@@ -87,13 +90,13 @@ def learned_loss(by_schedule: float) -> Loss:
 
 
 @torch.no_grad()
-def fit_schedule(model: DDPM, data: Tensor) -> None:
+def fit_schedule(model: DDPM) -> None:
     """Sets the schedule of a model with learned noise to the best T knots for its error, within NOISE … CLEAN."""
     noise = noise_of(model)
     levels = torch.linspace(NOISE, CLEAN, len(noise.error), dtype=torch.float64).numpy()
     error = noise.error.double().clamp(min=1e-4).cpu().numpy()[None]
     grey = 2 / 255 if isinstance(model, ImageDDPM) else 0.0
-    errors = Errors(levels, error, model.dim, data.double().square().mean().item(), grey)
+    errors = Errors(levels, error, model.dim, noise.square.item(), grey)
     with torch.enable_grad():
         knots = best_log_snr(errors, model.schedule.T)
     if knots[-1] < NOISE:

@@ -296,7 +296,7 @@ def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], pictu
         log.draw(t.step, t.ema)
     if t.step == t.steps:  # the averaged parameters are what `load` returns
         if isinstance(t.ema, DDPM) and log.config.schedule == "learned":
-            fit_schedule(t.ema, t.data)
+            fit_schedule(t.ema)
         if isinstance(t.ema, ImageDDPM):
             fit_image_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
         elif isinstance(t.ema, DDPM):

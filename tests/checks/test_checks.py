@@ -5,6 +5,7 @@ import linecache
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from exercise_cells import IMPORTS, SHOWN, SOLUTION, numbers, run, text_of
@@ -19,6 +20,7 @@ from diffusion_edu import (
     fokker_planck,
     gaussian,
     langevin,
+    learned_noise,
     likelihood,
     observations,
     samplers,
@@ -162,6 +164,29 @@ class Bars:
         self.alpha_bar = alpha_bar
 
 
+def steps_by_the_bound(snr, mse, dim):
+    """Each step alone, as the difference of two bounds: with and without its first knot."""
+    log_snr, e = snr.double().log(), mse.double() * (1 + snr.double())
+    grid = log_snr.flip(0).numpy()
+    costs = []
+    for t in range(1, len(snr)):
+        errors = learned_noise.Errors(grid, e.flip(0).numpy()[None], dim)
+        both, one = learned_noise.bound(errors, log_snr[t - 1 : t + 1]), learned_noise.bound(errors, log_snr[t : t + 1])
+        costs.append(both - one + 0.5 * dim * (mse[t].double() / mse[t - 1].double()).log())
+    return torch.stack(costs)
+
+
+def price_of_two_blocks(cov, snr):
+    """(8.6) from the eigenvalues, D of them at each point."""
+    values = torch.linalg.eigvalsh(cov.double())
+    return 0.25 * snr**2 * values.shape[-1] * (values.square().mean() - values.mean() ** 2)
+
+
+def equal_lengths_of(log_snr, g, T):
+    along = np.concatenate([[0], np.cumsum((g.sqrt()[1:] + g.sqrt()[:-1]).numpy() / 2 * log_snr.diff().numpy())])
+    return torch.from_numpy(np.interp(np.linspace(along[-1], 0, T), along, log_snr.numpy()))
+
+
 LIBRARY = {
     "noisy_log_prob": lambda x, w, m, v, a: Mixture(w, m, v).log_prob(x, a.item()),
     "noise_guess": noise_guess,
@@ -195,6 +220,11 @@ LIBRARY = {
     "ddim": ddim_between,
     "heun": sde.heun,
     "log_prob": log_prob_of_path,
+    "entropy_from_errors": lambda s, e, d: learned_noise.entropy(s.numpy(), e.numpy(), d),
+    "step_cost": steps_by_the_bound,
+    "price_from_cov": price_of_two_blocks,
+    "knots": equal_lengths_of,
+    "even_numbers": lambda u, n: (torch.full((n,), u).double() + torch.arange(n).double() / n).frac(),
 }
 
 
@@ -641,6 +671,51 @@ SLIPS = {
         ("log_snr[0]", "log_snr[-1]", "starts at the clean end"),
         ("return prior + ", "return ", "has a density too"),
         (" + math.log(2 * math.pi)", "", "has the constant"),
+    ],
+    "entropy_from_errors": [
+        ("0.5 * dim * math.log(2 * math.pi * math.e) - ", "-", "The entropy of the"),
+        ("math.e) - 0.5", "math.e) + 0.5", "have less entropy"),
+        ("log_snr.sigmoid() * ", "", "dSNR = SNR dλ"),
+        ("log_snr.sigmoid()", "log_snr.exp()", "SNR (1 − ᾱ) = ᾱ"),
+        ("log_snr.sigmoid()", "(-log_snr).sigmoid()", "where data and noise differ"),
+        ("(1 - error)", "error", "how much better than for noise"),
+        ("- 0.5 * dim", "- dim", "derivative of the information"),
+        ("0.5 * dim", "0.5", "Each dimension counts"),
+    ],
+    "step_cost": [
+        ("mse[1:]", "mse[:-1]", "no bound"),
+        ("torch.log1p(-snr.diff() * mse[1:])", "-snr.diff() * mse[1:]", "That is the term with"),
+        ("-snr.diff()", "snr.diff()", "SNR falls with t"),
+        ("0.5 * dim", "0.5", "one dimension's share"),
+        ("0.5 * dim", "dim", "Gaussian's KL"),
+        ("log1p", "log", "The ratio"),
+        ("-snr.diff()", "-snr.log().diff()", "not of its logarithm"),
+    ],
+    "price_from_cov": [
+        (" - cov.shape[-1] * m**2", "", "The D m² is missing"),
+        ("cov.shape[-1] * m**2", "m**2", "has D entries"),
+        ("cov.square().sum((-2, -1))", "(cov.diagonal(dim1=-2, dim2=-1).sum(-1) ** 2)", "not the square of the"),
+        ("cov.square().sum((-2, -1))", "cov.diagonal(dim1=-2, dim2=-1).square().sum(-1)", "off the diagonal count too"),
+        ("m = cov.diagonal(dim1=-2, dim2=-1).mean()",
+         "m = cov.diagonal(dim1=-2, dim2=-1).mean(-1).square().mean().sqrt()", "serves all x_t"),
+        ("snr**2", "snr", "squared: SNR²"),
+        ("0.25", "0.5", "triangle under the curve"),
+    ],
+    "knots": [
+        ("root = g.sqrt()", "root = g", "take the root"),
+        ("root = g.sqrt()", "root = g * 0 + 1", "only where g is constant"),
+        ("np.linspace(along[-1].item(), 0, T)", "np.linspace(0, along[-1].item(), T)", "the knots fall"),
+        ("root = g.sqrt()", "root = 1 / g.sqrt()", "The density of the knots"),
+        ("root = g.sqrt()", "root = g**2", "not its square"),
+        ("np.linspace(along[-1].item(), 0, T)", "np.linspace(along[-1].item(), 0, T + 2)[1:-1]", "the two ends of"),
+    ],
+    "even_numbers": [
+        (" % 1", "", "start again at 0"),
+        ("(u + torch.arange(n) / n) % 1", "u + torch.zeros(n)", "shift the i-th"),
+        ("(u + torch.arange(n) / n) % 1", "torch.arange(n) / n", "Without u"),
+        ("(u + torch.arange(n) / n) % 1", "(torch.arange(n) + u) / n", "stays in the i-th cell"),
+        ("torch.arange(n) / n", "(torch.arange(n) + 1) / n", "i runs from 0"),
+        ("u + torch.arange(n) / n", "u * torch.arange(n) / n", "does not stretch"),
     ],
 }  # fmt: skip
 CASES = [(getattr(checks, name), *slip) for name, slips in SLIPS.items() for slip in slips]

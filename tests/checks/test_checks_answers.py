@@ -380,7 +380,7 @@ TURNED = {
 
 
 ONE_NUMBER = {"paired_gap", "pathwise_gradient", "spoilt_gap", "information", "steps_needed", "best_variance",
-              "noise_weight", "frechet"}  # fmt: skip
+              "noise_weight", "frechet", "entropy_from_errors", "price_from_cov"}  # fmt: skip
 
 
 def turned(solution, turn):
