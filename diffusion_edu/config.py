@@ -88,7 +88,7 @@ class Config:
 
     def noise_schedule(self):
         """The schedule of a ddpm; of a learned one the grid from which it starts. ValueError if there is none."""
-        from .schedules import make_schedule
+        from .schedules import before_learning, make_schedule
 
         if self.schedule is None or self.T is None:
             raise ValueError(f"a {self.model} has no noise schedule")
@@ -96,11 +96,9 @@ class Config:
         if settings and self.schedule not in ("linear", "sigmoid"):
             raise ValueError(f"{', '.join(settings)}: for the schedules linear and sigmoid, not {self.schedule}")
         if self.schedule == "learned":
-            from .training.noise import start
-
             if self.loss == "min-snr":
                 raise ValueError("loss min-snr is not for the schedule learned, which has simple and bound")
-            return start(self.T)
+            return before_learning(self.T)
         return make_schedule(self.schedule, self.T, **settings)
 
     def command(self, out: str) -> str:

@@ -130,6 +130,16 @@ def from_log_snr(log_snr: Tensor) -> Schedule:
     return from_snr(log_snr.exp())
 
 
+CLEAN, NOISE = 10.0, -8.0  # between these λ a learned schedule is sought
+
+
+def before_learning(T: int) -> Schedule:
+    """Where a learned schedule begins: T values of λ, even from CLEAN to NOISE. ValueError if T is below 2."""
+    if _check_T(T) < 2:
+        raise ValueError(f"T must be at least 2 for the schedule learned, got {T}")
+    return from_log_snr(torch.linspace(CLEAN, NOISE, T, dtype=torch.float64))
+
+
 SCHEDULES = {"constant": constant, "linear": linear, "cosine": cosine, "sigmoid": sigmoid}
 
 

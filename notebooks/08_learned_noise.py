@@ -12,7 +12,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # Learned noise: what is a schedule worth?
 #
@@ -38,9 +37,9 @@ import math
 import numpy as np
 import torch
 
-from diffusion_edu import checks, diffusion, evaluate, exact, learned_noise, plots, pretrained, samplers, schedules, widgets
+from diffusion_edu import checks, evaluate, exact, learned_noise, oracles, plots, pretrained, schedules, widgets
 from diffusion_edu.data import SwissRoll
-from diffusion_edu.oracles import Mixture, exact_denoiser, gaussian
+from diffusion_edu.diffusion import ForwardProcess, per_step, sigma2_optimal
 
 # %% [markdown]
 # Noise levels are named by $\lambda = \log \mathrm{SNR}$, as in notebook 07, so that $\bar\alpha = \mathrm{sigmoid}(\lambda)$ by (3.5). The error of the exact denoiser at
@@ -87,20 +86,20 @@ assert prices["best"][20] < prices["cosine"][50] and all(prices["best"][T] < 0.4
 # Start with a surprise. Whoever knows how well the data can be denoised at every level knows their entropy. Notebook 06 has both halves of the proof.
 # By (6.21) and (6.19), and with (6.22) for the Fisher information, the divergence from noise grows with $\lambda$ as
 #
-# $$ \frac{d}{d\lambda}\, \mathrm{KL}\big(p_\lambda \,\|\, N(0, I)\big) = \tfrac{D}{2}\, \bar\alpha\, (1 - e), \qquad
-#    e(\lambda) = \frac{m}{1 - \bar\alpha}. \tag{8.1} $$
+# $$ \frac{d}{d\lambda}\, \mathrm{KL}\big(p_\lambda \,\|\, N(0, I)\big) = \tfrac{D}{2}\, \bar\alpha\, (1 - \mathrm{err}), \qquad
+#    \mathrm{err}(\lambda) = \frac{m}{1 - \bar\alpha}. \tag{8.1} $$
 #
-# - $m = \mathbb{E}|x_0 - \hat x_0|^2 / D$: the error of the exact denoiser at $\lambda$, per dimension, so that $e$ is the fraction in (3.23).
+# - $m = \mathbb{E}|x_0 - \hat x_0|^2 / D$: the error of the exact denoiser at $\lambda$, per dimension, so that $\mathrm{err}$ is the fraction in (3.23).
 #
 # In terms of the information about $x_0$ that $x_t$ holds, this is $dI/d\mathrm{SNR} = \tfrac{D}{2} m$ (Guo, Shamai & Verdú 2005, eq. 22). At
 # $\lambda = -\infty$ the divergence is 0. At $\lambda = +\infty$ it is that of the data, $\tfrac{D}{2} \log 2\pi e - H$, since $\mathbb{E}|x_0|^2 = D$. Hence
 #
-# $$ H = \frac{D}{2} \log 2\pi e - \frac{D}{2} \int_{-\infty}^{\infty} \bar\alpha\, (1 - e)\; d\lambda. \tag{8.2} $$
+# $$ H = \frac{D}{2} \log 2\pi e - \frac{D}{2} \int_{-\infty}^{\infty} \bar\alpha\, (1 - \mathrm{err})\; d\lambda. \tag{8.2} $$
 #
 # <details><summary>The step from (6.21) to (8.1)</summary>
 #
 # (6.21) says $d\mathrm{KL}/d\tau = -I$ with the Fisher information $I$. By (6.19) $\bar\alpha = e^{-2\tau}$, so $d\bar\alpha = -2 \bar\alpha\, d\tau$, and
-# $d\bar\alpha = \bar\alpha (1 - \bar\alpha)\, d\lambda$ gives $d\tau = -\tfrac12 (1 - \bar\alpha)\, d\lambda$. With (6.22), $I = D\, \mathrm{SNR}\, (1 - e)$ and
+# $d\bar\alpha = \bar\alpha (1 - \bar\alpha)\, d\lambda$ gives $d\tau = -\tfrac12 (1 - \bar\alpha)\, d\lambda$. With (6.22), $I = D\, \mathrm{SNR}\, (1 - \mathrm{err})$ and
 # $\mathrm{SNR}\, (1 - \bar\alpha) = \bar\alpha$.
 #
 # </details>
@@ -145,7 +144,7 @@ for n in (14, 20, 27):
 assert abs(off[0]) < abs(off[1])
 
 # %% [markdown]
-# And if there is no table? A denoiser's error can be sampled. In terms of the noise $\mathbb{E}|\varepsilon - \hat\varepsilon|^2 = D\, \bar\alpha\, e$, and for the guess
+# And if there is no table? A denoiser's error can be sampled. In terms of the noise $\mathbb{E}|\varepsilon - \hat\varepsilon|^2 = D\, \bar\alpha\, \mathrm{err}$, and for the guess
 # $\sqrt{1 - \bar\alpha}\, x_t$ of one who takes the data for $N(0, I)$ it is $D\, \bar\alpha$. The integrand of (8.2) is half their difference. Take both from the same
 # noise, so that its chance cancels at the two ends, where the guesses agree.
 
@@ -165,7 +164,7 @@ assert abs(found - H) < 4 * error_bar
 # %% [markdown]
 # **Exercise: the entropy from errors.** *8 minutes, easy.*
 #
-# Write (8.2) with the trapezoidal rule. `log_snr` (K,) rises, `error` (K,) is $e$ there, `dim` is $D$.
+# Write (8.2) with the trapezoidal rule. `log_snr` (K,) rises, `error` (K,) is $\mathrm{err}$ there, `dim` is $D$.
 
 # %%
 def my_entropy_from_errors(log_snr, error, dim):
@@ -184,7 +183,7 @@ checks.entropy_from_errors(my_entropy_from_errors)
 #
 # <details><summary>Hint 2: the entropy from errors</summary>
 #
-# $\bar\alpha$ is `log_snr.sigmoid()`, and the integrand $\bar\alpha (1 - e)$ is positive: data that can be denoised have less entropy than noise.
+# $\bar\alpha$ is `log_snr.sigmoid()`, and the integrand $\bar\alpha (1 - \mathrm{err})$ is positive: data that can be denoised have less entropy than noise.
 #
 # </details>
 #
@@ -265,14 +264,14 @@ log_p = roll.log_prob(x)
 
 def sampled_price(schedule, denoiser, seed=7):
     """The same by bound.bound over 4,000 points, with the best σ_t² of the exact denoiser, and its standard error."""
-    sigma2 = diffusion.sigma2_optimal(schedule, exact.mse(roll, schedule))
-    chain = diffusion.ForwardProcess(schedule, denoiser, diffusion.per_step(sigma2))
+    sigma2 = sigma2_optimal(schedule, exact.mse(roll, schedule))
+    chain = ForwardProcess(schedule, denoiser, per_step(sigma2))
     return evaluate.gap(evaluate.score_chain(x, chain, seeded(seed)), log_p)
 
 
 for T in (10, 20):
     s = schedules.cosine(T)
-    mean, se = sampled_price(s, exact_denoiser(roll, s.alpha_bar))
+    mean, se = sampled_price(s, oracles.exact_denoiser(roll, s.alpha_bar))
     print(f"cosine, T = {T}:  by (8.4) {exact.price(roll, s):.4f},  by sampling {mean:.4f} ± {se:.4f} nats")
     assert abs(mean - exact.price(roll, s)) < 4 * se
 
@@ -291,7 +290,7 @@ def cosine_grid(T):
 def three_prices(log_snr):
     """The price with the best σ_t², with β_t and with β̃_t for t ≥ 2, by (8.4) and (3.22)."""
     s = schedules.from_log_snr(log_snr)
-    best = diffusion.sigma2_optimal(s, exact.mse(roll, s))[2:]
+    best = sigma2_optimal(s, exact.mse(roll, s))[2:]
     extra = [0.5 * D * (best / v - 1 - (best / v).log()).sum() for v in (best, s.beta[2:], s.beta_tilde[2:])]
     return [exact.price(roll, s) + value.item() for value in extra]
 
@@ -475,18 +474,25 @@ checks.knots(my_knots)
 # rules? An even grid with the best two ends, and equal lengths between the best two ends:
 
 # %%
-def evened(T, rule):
-    """The least price of `rule(clean, noise)`, λ_1 … λ_T from two ends, over the ends."""
-    from scipy.optimize import minimize
+from scipy.optimize import minimize
 
-    value = lambda ends: float(learned_noise.bound(errors, torch.from_numpy(rule(*ends)))) - H if ends[0] > ends[1] else math.inf
-    return minimize(value, [7.0, -1.0], method="Nelder-Mead").fun
+
+def best_ends(rule, T):
+    """The least price over the two ends of rule(clean, noise, T), which gives λ_1 … λ_T."""
+
+    def price(ends):
+        return float(learned_noise.bound(errors, torch.from_numpy(rule(*ends, T)))) - H if ends[0] > ends[1] else math.inf
+
+    return minimize(price, [7.0, -1.0], method="Nelder-Mead").fun
+
+
+def lengths(clean, noise, T):
+    return learned_noise.equal_lengths(errors, T, clean, noise)
 
 
 print("   T    cosine   linear   even grid   equal lengths     best    ℓ²/T   best, times T   λ_1 … λ_T of the best")
 for T in (10, 20, 50, 200, 1000):
-    even = evened(T, lambda a, b: np.linspace(a, b, T))
-    equal = evened(T, lambda a, b: learned_noise.equal_lengths(errors, T, a, b))
+    even, equal = best_ends(np.linspace, T), best_ends(lengths, T)
     best = learned_noise.optimal_schedule(roll, T)
     price, span = exact.price(roll, best), f"{best.log_snr[1]:.1f} … {best.log_snr[-1]:.1f}"
     linear = f"{exact.price(roll, schedules.linear(T)):.4f}" if T > 20 else "   –  "
@@ -513,13 +519,13 @@ def network_at(schedule):
 for name in ("cosine", "best"):
     for T in (10, 20):
         s = named[name](T)
-        mean, se = sampled_price(s, exact_denoiser(roll, s.alpha_bar))
+        mean, se = sampled_price(s, oracles.exact_denoiser(roll, s.alpha_bar))
         learned, learned_se = sampled_price(s, network_at(s))
         print(f"{name:6}, T = {T}:  by (8.4) {exact.price(roll, s):.4f},  by sampling {mean:.4f} ± {se:.4f},  the network {learned:.3f} ± {learned_se:.3f}")
         assert abs(mean - exact.price(roll, s)) < 4 * se and abs(learned - exact.price(roll, s)) < 4 * learned_se + 0.02
 
 # %% [markdown]
-# The network takes the better schedule without any training, and gains as much as the exact denoiser does: the price belongs to the data, not to the network.
+# The network takes the better schedule without any training, and gains as much as the exact denoiser does: nearly all of the price belongs to the data.
 #
 # Now place the knots yourself. The bars are the prices of the steps, the dotted line is $\ell^2/T$. **Predict first:** where will the ten best knots lie, and will
 # they reach the noise?
@@ -565,15 +571,17 @@ assert row[2] > 3 * three_prices(torch.linspace(10, -10, 1000).double())[2]
 # **Predict first:** the best schedule starts its way back from $N(0, I)$ although $q(x_T)$ is not quite that. Which column will see it?
 
 # %%
+from diffusion_edu import samplers
+
 truth, floor = roll.sample(4000, seed=9), evaluate.noise_floor(evaluate.energy_distance, roll, 4000, repeats=2)
 print("                  energy distance/floor   E log p + H   share off")
 seen = {}
 for T in (10, 20, 50):
     for name in ("cosine", "best"):
         s = named[name](T)
-        sigma2 = diffusion.sigma2_optimal(s, exact.mse(roll, s))
+        step = samplers.first_order(samplers.ancestral(lambda s: sigma2_optimal(s, exact.mse(roll, s))))
         x_T = torch.randn(4000, D, generator=seeded(5), dtype=torch.float64)
-        y = samplers.sample(exact_denoiser(roll, s.alpha_bar), s, x_T, step=samplers.first_order(samplers.ancestral(lambda _: sigma2)), generator=seeded(6))
+        y = samplers.sample(oracles.exact_denoiser(roll, s.alpha_bar), s, x_T, step=step, generator=seeded(6))
         seen[name, T] = evaluate.energy_distance(y, truth) / floor, evaluate.mean_log_prob(y, roll) + H, evaluate.outlier_share(y, roll)
         print(f"{name:6}, T = {T} {seen[name, T][0]:20.1f} {seen[name, T][1]:17.2f} {seen[name, T][2]:13.4f}")
 assert seen["cosine", 10][2] > 0.02 > 5 * seen["best", 10][2]
@@ -659,7 +667,7 @@ assert variance["24 learned bins"] < 1.05 * variance["the best, (8.10)"]
 # The learned bins are at the optimum, up to a few percent. They reduce the variance of the cosine by a factor of nearly twenty. And so does the simplest formula
 # $p \propto \bar\alpha$: as soon as one knows where the loss is, there is nothing left to learn. Look at the learned $\gamma$:
 
-# %% mystnb={"image": {"alt": "Left, four densities of log SNR: cosine, a bell around 0; the 24 learned bins, a staircase that rises near 0 and is flat from 4 to 10; the best density, a smooth curve through the stairs. Right, the learned gamma, log SNR against u, nearly straight but for the noisy end."}}
+# %% mystnb={"image": {"alt": "Left, four densities of log SNR: cosine, a bell around 0; the 24 learned bins, a staircase that rises near 0 and stays about level to 10; the best density, a smooth curve through the stairs. Right, the learned gamma, log SNR against u, nearly straight but for the noisy end."}}
 figure, (left, right) = plots.plt.subplots(1, 2, figsize=(8.4, 3))
 for name, colour in {"cosine, u uniform": plots.Q, "24 learned bins": plots.MODEL, "the best, (8.10)": plots.TRUTH}.items():
     p = densities[name] / densities[name].sum() / 0.25
@@ -779,8 +787,8 @@ for name in ("cosine, u uniform", "24 learned bins"):
 # **Two Gaussian dimensions, one broad and one narrow.** One $\sigma_t^2$ for both against one for each:
 
 # %%
-wide, narrow = gaussian([0.0], [1.99]), gaussian([0.0], [0.01])
-both = gaussian([0.0, 0.0], [1.99, 0.01])
+wide, narrow = oracles.gaussian([0.0], [1.99]), oracles.gaussian([0.0], [0.01])
+both = oracles.gaussian([0.0, 0.0], [1.99, 0.01])
 for T in (10, 50):
     s = schedules.cosine(T)
     each = exact.price(wide, s) + exact.price(narrow, s)
@@ -798,12 +806,12 @@ for T in (10, 50):
 #
 # with equality if $g_1$ and $g_2$ are proportional. Left stands the price of a shared schedule, times $T$, and right that of two.
 
-# %% mystnb={"image": {"alt": "Two price densities against log SNR: that of the lumps has a peak at 1.4, that of the comb a higher one at 6 and a small one near 0. Ticks below mark ten knots for each alone and ten shared ones, which lie in two groups."}}
+# %% mystnb={"image": {"alt": "Two price densities against log SNR: that of the lumps has a peak at 1.4, that of the comb a higher one at 6 and a low one near 1.5. Ticks below mark ten knots for each alone and ten shared ones, which lie in two groups."}}
 def line(places, variance):
     """A mixture on the line with E|x|² = 1."""
     places = torch.tensor(places, dtype=torch.float64)
     scale = (places.square().mean() + variance).sqrt()
-    return Mixture(torch.ones(len(places)), (places / scale).unsqueeze(1), (variance / scale**2).expand(len(places), 1))
+    return oracles.Mixture(torch.ones(len(places)), (places / scale).unsqueeze(1), (variance / scale**2).expand(len(places), 1))
 
 
 lumps, comb = line([-1.0, 1.0], 0.09), line([(k - 7.5) / 4.6 for k in range(16)], 0.0009)
@@ -833,7 +841,7 @@ def axes_price(knots, delta, n=6000):
     total, shares = 0.5 * torch.log1p((knots[-1] + torch.tensor([0.5, -0.5]) * delta).exp()).sum().item() - H, []
     for t, log_snr in enumerate(knots.tolist()):
         bar, x0, nodes = float(sigmoid(log_snr)), roll.sample(n, 200 + t) * stretch, roll.at_noise(float(sigmoid(log_snr)))
-        data = Mixture(nodes.weights, nodes.means * stretch, nodes.variances * stretch**2)
+        data = oracles.Mixture(nodes.weights, nodes.means * stretch, nodes.variances * stretch**2)
         xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(x0.shape, generator=seeded(t), dtype=x0.dtype)
         c = data.x0_cov(xt, bar).diagonal(dim1=-2, dim2=-1)
         one, rise = (1.0, knots[t - 1].exp() - knots[t].exp()) if t else (0.0, 2 * math.pi * math.e / stretch**2)
@@ -860,7 +868,7 @@ for delta in (-2.0, 2.0):
 # the first axis runs ahead by 3:
 
 # %%
-three = Mixture([0.2, 0.5, 0.3], [[-1.0, 0.5], [0.3, 0.1], [1.0, -0.9]], [[0.03, 0.02], [0.05, 0.04], [0.06, 0.01]])
+three = oracles.Mixture([0.2, 0.5, 0.3], [[-1.0, 0.5], [0.3, 0.1], [1.0, -0.9]], [[0.03, 0.02], [0.05, 0.04], [0.06, 0.01]])
 
 
 x3, e3 = three.sample(20_000, seed=1), torch.randn(20_000, 2, generator=seeded(2), dtype=torch.float64)
@@ -868,7 +876,7 @@ x3, e3 = three.sample(20_000, seed=1), torch.randn(20_000, 2, generator=seeded(2
 
 def errors_at(snr):
     """(m_1, m_2) at two SNRs (2,): the data stretched by their roots, at SNR 1."""
-    data = Mixture(three.weights, three.means * snr.sqrt(), three.variances * snr)
+    data = oracles.Mixture(three.weights, three.means * snr.sqrt(), three.variances * snr)
     return data.x0_cov(0.5**0.5 * (x3 * snr.sqrt() + e3), 0.5).diagonal(dim1=-2, dim2=-1).mean(0) / snr
 
 
@@ -916,8 +924,8 @@ assert row[2] < 0.5 * row[0]
 # %% [markdown]
 # ## 8 A learned schedule in training
 #
-# Can a network find its schedule while it learns? The error $e(\lambda)$ is all that (8.4) needs, and training sees a sample of it in every draw. So let 37 bins along $\lambda$ learn
-# $e$, by least squares, beside the network. At the end `best_log_snr` chooses the $T$ knots for it, ends included. They are kept in the checkpoint, and every sampler and `evaluate`
+# Can a network find its schedule while it learns? The error $\mathrm{err}(\lambda)$ is all that (8.4) needs, and training sees a sample of it in every draw. So let 37 bins along $\lambda$ learn
+# $\mathrm{err}$, by least squares, beside the network. At the end `best_log_snr` chooses the $T$ knots for it, ends included. They are kept in the checkpoint, and every sampler and `evaluate`
 # take them:
 #
 # ```
@@ -925,21 +933,26 @@ assert row[2] < 0.5 * row[0]
 # diffusion-edu evaluate RUN
 # ```
 #
-# `python tools/bench/learned_schedules.py` compared it with the cosine: networks of the same size, the same seconds of one core, three seeds. The numbers in brackets are the spread over the seeds.
+# `python tools/bench/learned_schedules.py` compared it with the cosine: networks of the same size, the same seconds of one core, two seeds. On the roll the
+# bound is computed by (8.4) from the exact error and what the network adds to it, with an error of 0.0005; on the digits it is sampled. Trainings were short: 10 and 15 seconds.
 
 # %%
 groups = {}
 for row in pretrained.table("learned_schedules"):
-    groups.setdefault((row["data"], int(row["T"])), {}).setdefault(row["schedule"], []).append(row)
-for (data, T), found in groups.items():
-    text = []
-    for schedule, rows in found.items():
-        values = np.array([float(row["value"]) for row in rows])
-        text.append(f"{schedule} {values.mean():.4f} ({values.std(ddof=1):.4f}), λ {rows[0]['clean']} … {rows[0]['noise']}")
-    print(f"{data:10}  T = {T:4}:  " + ";  ".join(text) + ("  nats above H" if data == "swiss-roll" else "  bits per dimension"))
+    groups.setdefault((row["data"], int(row["T"]), row["schedule"]), []).append(row)
+for (data, T, schedule), rows in groups.items():
+    values = ",  ".join(f"{float(row['value']):.4f} ± {float(row['se']):.4f}" for row in rows)
+    unit = "nats above H" if data == "swiss-roll" else "bits per dimension"
+    print(f"{data:10}  T = {T:4}, {schedule:8} {values}  {unit},  λ {rows[0]['clean']} … {rows[0]['noise']}")
+average = {key: np.mean([float(row["value"]) for row in rows]) for key, rows in groups.items()}
+assert average["swiss-roll", 50, "learned"] < 0.6 * average["swiss-roll", 50, "cosine"]
+assert average["digits", 50, "learned"] < average["digits", 50, "cosine"] - 0.01
+assert abs(average["swiss-roll", 1000, "learned"] - average["swiss-roll", 1000, "cosine"]) < 0.003
 
 # %% [markdown]
-# (reading follows)
+# With fifty steps the learned schedule halves the distance to $H$ on the roll, and saves a few hundredths of a bit on every pixel of the digits. With a thousand steps the two differ
+# by less than three thousandths of a nat on the roll, once in either direction: what is left is the network's own error. On the digits they cannot be told apart. The learned schedule ends early too. And as these networks were trained for seconds, their error in pure noise is large, which makes it end
+# even earlier than the exact one. MNIST takes the same option; the two schedules have not been compared there.
 #
 # ## When does a schedule matter?
 
@@ -987,9 +1000,9 @@ for name, (before, after) in rows.items():
 #
 # **Question.** On which data is every schedule free, apart from $L_T$?
 #
-# <details><summary>On $N(0, vI)$.</summary>
+# <details><summary>On a round Gaussian.</summary>
 #
-# **Yes.** All posteriors are one ball, so $g = 0$ (8.6), and one $\sigma_t^2$ says all.
+# **Yes.** For $N(0, vI)$ all posteriors are one ball, so $g = 0$ (8.6), and one $\sigma_t^2$ says all.
 #
 # </details>
 #
@@ -1021,7 +1034,7 @@ for name, (before, after) in rows.items():
 #
 # <details><summary>It depends on the network.</summary>
 #
-# **No.** $q$ has no network.
+# **No.** $q$ has no network. Both numbers belong to the data and to the schedule.
 #
 # </details>
 #
@@ -1033,7 +1046,7 @@ for name, (before, after) in rows.items():
 #
 # </details>
 #
-# <details><summary>The reverse variance, if it is $\tilde\beta_t$</summary>
+# <details><summary>The reverse variance, if it is β̃ₜ</summary>
 #
 # **Yes.** That is worth three quarters of a nat, without any training.
 #
@@ -1070,7 +1083,7 @@ for name, (before, after) in rows.items():
 #
 # | symbol | code | file |
 # | --- | --- | --- |
-# | $e$, $m$ | `error_at`, `mse` | `exact.py` |
+# | $\mathrm{err}$, $m$ | `error_at`, `mse` | `exact.py` |
 # | the same, as a table for schedules | `Errors`, `exact_errors` | `learned_noise.py` |
 # | $H$ from errors (8.2) | `entropy` | `learned_noise.py` |
 # | $L_0 + \dots + L_T$ (8.4), less $H$ | `bound` | `learned_noise.py` |

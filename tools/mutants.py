@@ -783,6 +783,16 @@ MUTANTS = [
         ("the gradient upwards", "return -((loss", "return ((loss"),
         ("the gradient of the weight as well", "log_density.exp()).detach() ** 2", "log_density.exp()) ** 2"),
     ),
+    *_of(
+        "training/noise",
+        ("the plain guess's error subtracted twice", "plain.square() + known)", "2 * plain.square() + known)"),
+        ("the known error without ᾱ", "known = bar * rest * square + bar**2", "known = bar * rest * square"),
+        ("an error not over ᾱ", "+ known) / bar)", "+ known))"),
+        ("bins shifted by one", "(1 - part) * self.error[k] + part", "(1 - part) * self.error[k + 1] + part"),
+        ("the schedule not kept", "noise.log_snr.copy_(torch.from_numpy(knots))", "pass"),
+        ("a schedule that does not come back", "m.set_schedule(from_log_snr(noise_of(m)", "(from_log_snr(noise_of(m)"),
+        tests=("test_learned_schedule.py",),
+    ),
 ]
 
 

@@ -69,6 +69,9 @@ IDEAS = [
     Idea("7.10", "How density changes on the way", 1, 15),
     Idea("7.13", "The gap without steps", 0, 15),
     Idea("7.11", "log p(x) by an ODE", 1, 16, goal=True),
+    Idea("8.4", "What a step costs", 0, 16),
+    Idea("8.6", "What one variance cannot say", 0, 17),
+    Idea("8.8", "The best schedule", 1, 17, goal=True),
 ]
 STEPS = [
     Step("1.2", "1.5", "Jensen"),
@@ -119,4 +122,7 @@ STEPS = [
     Step("7.5", "7.10", "no noise"),
     Step("7.5", "7.13", "a learned score"),
     Step("7.10", "7.11", "add up"),
+    Step("7.13", "8.4", "steps again"),
+    Step("8.4", "8.6", "small ones"),
+    Step("8.6", "8.8", "equal lengths"),
 ]

@@ -50,14 +50,14 @@ entropy_from_errors = Exercise(
                 "unit Gaussian, D/2 log 2πe, is missing.", "8.2", _entropy(constant=0)),
         Mistake("(8.2) with + in front of the integral", "Data that can be denoised better than noise have less "
                 "entropy than noise.", "8.2", _entropy(sign=1)),
-        Mistake("(8.2) without the weight ᾱ", "dSNR = SNR dλ turns m = (1 − ᾱ) e into ᾱ e.", "8.2",
+        Mistake("(8.2) without the weight ᾱ", "dSNR = SNR dλ turns m = (1 − ᾱ) err into ᾱ err.", "8.2",
                 _entropy(weight=torch.ones_like)),
-        Mistake("(8.2) with SNR in the place of ᾱ", "m is (1 − ᾱ) e, and SNR (1 − ᾱ) = ᾱ.", "8.2",
+        Mistake("(8.2) with SNR in the place of ᾱ", "m is (1 − ᾱ) err, and SNR (1 − ᾱ) = ᾱ.", "8.2",
                 _entropy(weight=torch.exp)),
         Mistake("(8.2) with 1 − ᾱ in the place of ᾱ", "Little noise, ᾱ near 1, is where data and noise differ.", "8.2",
                 _entropy(weight=lambda s: torch.sigmoid(-s))),
-        Mistake("(8.2) with e in the place of 1 − e", "What counts is how much better than for noise the guess is, "
-                "1 − e.", "8.2", _entropy(gain=lambda e: e)),
+        Mistake("(8.2) with err in the place of 1 − err", "What counts is how much better than for noise the guess is, "
+                "1 − err.", "8.2", _entropy(gain=lambda e: e)),
         Mistake("(8.2) without the ½ of the integral", "The derivative of the information has a ½.", "8.1",
                 _entropy(half=1)),
         Mistake("(8.2) for D = 1", "Each dimension counts: D/2 in both terms.", "8.2", _entropy(dim_of=lambda d: 1)),

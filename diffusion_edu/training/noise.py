@@ -12,17 +12,10 @@ from torch import Tensor, nn
 from ..ddpm import DDPM, noised
 from ..images.ddpm import ImageDDPM
 from ..learned_noise import Errors, best_log_snr, equal_lengths
-from ..schedules import Schedule, from_log_snr
+from ..schedules import CLEAN, NOISE, before_learning, from_log_snr
 from .losses import Loss
 
-NOISE, CLEAN, SPACING = -8.0, 10.0, 0.5  # where λ is drawn in training, and how far apart the bins' middles are
-
-
-def start(T: int) -> Schedule:
-    """Where a learned schedule begins: T values of λ, even from CLEAN to NOISE. ValueError if T is below 2."""
-    if T < 2:
-        raise ValueError(f"T must be at least 2 for the schedule learned, got {T}")
-    return from_log_snr(torch.linspace(CLEAN, NOISE, T, dtype=torch.float64))
+SPACING = 0.5  # between the middles of the bins along λ
 
 
 class LearnedNoise(nn.Module):
@@ -35,7 +28,7 @@ class LearnedNoise(nn.Module):
     def __init__(self, T: int):
         super().__init__()
         self.error = nn.Parameter(torch.ones(round((CLEAN - NOISE) / SPACING) + 1))  # of one who knows nothing
-        self.register_buffer("log_snr", start(T).log_snr[1:])
+        self.register_buffer("log_snr", before_learning(T).log_snr[1:])
         self.register_buffer("square", torch.tensor(1.0))
 
     def forward(self, log_snr: Tensor) -> Tensor:

@@ -44,12 +44,12 @@ function render(context) {
     compute, words,
     buttons: [{ text: "Best", press: () => choose(0) }, { text: "Cosine", press: () => choose(1) }, { text: "Even in λ", press: () => choose(2) }],
     panels: [
-      { label: "The price density g against log SNR. Below it lie the knots, which can be dragged; bars show the nats that each step costs, over the way that it takes.", ratio: 0.62, draw: drawKnots },
+      { label: "The price density g against log SNR. Below it lie the knots, which can be dragged; bars show the nats that each step costs, over the way that it takes.", ratio: 0.85, draw: drawKnots },
+      { label: "The running total of these prices, from the clean end on the right to the noisy end on the left, up to the price of the schedule. Dashed: ℓ²/T. Grey: the price of the best knots.", ratio: 0.85, draw: drawTotal },
     ],
-    setup({ model, views: [view] }) {
+    setup({ model, views: [view] }) { // the knots: a grip of its own kind for each, on one line
       let grips = [];
       const box = view.box, canvas = view.canvas;
-      box.style.maxWidth = "720px";
       const where = (event) => { const r = canvas.getBoundingClientRect(); return LOW + ((event.clientX - r.left - LEFT) / (r.width - LEFT - RIGHT)) * (HIGH - LOW); };
       function build(T) {
         grips.forEach((g) => g.remove());
@@ -114,8 +114,23 @@ function render(context) {
     });
   }
 
+  function drawTotal(pen, { knots, paid, price, limit, best, T }) {
+    const { width: w, height: h, ink, model: orange, data } = pen, high = 1.15 * Math.max(price, limit), step = high > 1 ? 0.5 : high > 0.4 ? 0.2 : high > 0.15 ? 0.1 : 0.02;
+    const ticks = Array.from({ length: Math.floor(high / step) + 1 }, (_, i) => i * step);
+    const a = axes(pen, [LEFT, 26, w - RIGHT, h - 62], { lim: [LOW, HIGH], ticks: [-8, -4, 0, 4, 8, 12], label: "log SNR λ: noise … data" }, { lim: [0, high], ticks, label: "nats so far; dashed ℓ²/T, grey the best" });
+    a.curve([LOW, HIGH], [best, best], data, 2);
+    a.curve([LOW, HIGH], [limit, limit], ink, 1.5, [5, 4]);
+    const x = [HIGH, knots[0]], y = [0, 0];
+    let sum = paid[0];
+    x.push(knots[0]); y.push(sum);
+    for (let t = 1; t < T; t++) { sum += paid[t]; x.push(knots[t]); y.push(sum); }
+    x.push(knots[T - 1], LOW); y.push(price, price);
+    a.curve(x, y, orange, 2.5);
+    a.mark(LOW, price, orange);
+  }
+
   function words({ T, knots, chosen, paid, price, best, limit }) {
-    const end = `L₀ costs ${say(paid[0], 2)}, L_T ${say(paid[T], 2)}`;
+    const small = (nats) => (nats < 1e-4 ? "nothing" : say(nats, 2)), end = `L₀ costs ${small(paid[0])}, L_T ${small(paid[T])}`;
     return `${T} knot${T === 1 ? "" : "s"}: the price is ${say(price)} nats; the best knots cost ${say(best)}, ℓ²/T is ${say(limit)}. ` +
       `Knot ${chosen} lies at λ = ${say(knots[chosen - 1])}${chosen > 1 ? `, its step costs ${say(paid[chosen - 1], 2)}` : ""}. ${end}.`;
   }

@@ -14,9 +14,10 @@ from diffusion_edu.config import Config
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.ddpm import noised
 from diffusion_edu.learned_noise import optimal_schedule
+from diffusion_edu.schedules import CLEAN, NOISE, before_learning
 from diffusion_edu.training import build, runs
 from diffusion_edu.training.build import trainer
-from diffusion_edu.training.noise import CLEAN, NOISE, LearnedNoise, error_ratio, fit_schedule, noise_of, start
+from diffusion_edu.training.noise import LearnedNoise, error_ratio, fit_schedule, noise_of
 
 ROLL = SwissRoll()
 LEVELS = torch.linspace(NOISE, CLEAN, 37, dtype=torch.float64)
@@ -103,7 +104,7 @@ def test_the_schedule_is_kept_in_the_checkpoint(trained):
     state = runs.read_checkpoint(trained / "checkpoint.pt")
     assert config.schedule == "learned"
     assert_close(model.schedule.log_snr[1:], state["ema"]["noise.log_snr"])
-    assert not torch.allclose(model.schedule.log_snr[1:], start(8).log_snr[1:])
+    assert not torch.allclose(model.schedule.log_snr[1:], before_learning(8).log_snr[1:])
     assert_close(model.eps_net.embed.log_snr[1:].double(), model.schedule.log_snr[1:], rtol=1e-5, atol=1e-5)
 
 
@@ -153,3 +154,23 @@ def test_what_it_does_not_go_with_is_refused(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="a fixed schedule, not a learned one"):
         noise_of(build.build(Config("ddpm", "swiss-roll", T=10)))
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_images_have_it_too(data):
+    """A few steps on images of noise: the error is learned, and the knots lie where the network was trained."""
+    config = Config("ddpm", data, schedule="learned", T=5, width=8)
+    model, x = build.build(config), torch.rand(16, 64 if data == "digits" else 784, generator=generator(1)) * 2 - 1
+    noise_of(model).square.copy_(x.square().mean())
+    optimiser = torch.optim.Adam(model.parameters(), 0.02)
+    for step in range(3):
+        optimiser.zero_grad()
+        terms = build.LEARNED_LOSSES["bound"](model, x, generator(step))
+        terms["loss"].backward()
+        optimiser.step()
+    assert terms["loss"].isfinite()
+    assert (noise_of(model).error != 1).any()
+    fit_schedule(model)
+    log_snr = model.schedule.log_snr[1:]
+    assert ((log_snr >= NOISE) & (log_snr <= CLEAN) & (log_snr.diff(prepend=log_snr[:1] + 1) < 0)).all()
+    assert model.x0_hat(x, 3).isfinite().all()
