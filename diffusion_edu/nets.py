@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .gaussian import Gaussian
+from .gaussian import Gaussian, holds
 from .observations import Bernoulli
 from .schedules import Schedule
 
@@ -124,7 +124,7 @@ class TimeEmbedding(nn.Module):
         log_snr = torch.as_tensor(log_snr, dtype=torch.float64, device=self.log_snr.device)
         low, high = self.log_snr[-1].float(), self.log_snr[1].float()
         inside = (log_snr.float() >= low) & (log_snr.float() <= high)
-        if not bool(inside.all()):
+        if not holds(inside):
             raise ValueError(f"log_snr must lie in [{low:g}, {high:g}], got {log_snr[~inside].flatten()[0]:g}")
         return log_snr
 

@@ -747,9 +747,9 @@ MUTANTS = [
     *_of(
         "evaluate",
         (
-            "grey levels without their volume",
-            "_estimated_divergence(flow, signs), x, grid) + volume",
-            "_estimated_divergence(flow, signs), x, grid)",
+            "grey levels without the density of their blur",
+            "- blurred.log_prob(y)",
+            "",
         ),
         ("an ODE's distance that is not paired", "data.log_prob(x) - log_p)", "data.log_prob(x.flip(0)) - log_p)"),
         tests=("test_evaluate.py",),

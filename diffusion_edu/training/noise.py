@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..ddpm import DDPM, noised
+from ..gaussian import randn
 from ..images.ddpm import ImageDDPM
 from ..learned_noise import Errors, best_log_snr, equal_lengths
 from ..schedules import CLEAN, NOISE, before_learning, from_log_snr
@@ -68,12 +69,12 @@ def learned_loss(by_schedule: float) -> Loss:
     has them, the rest uniformly from −2 up."""
 
     def loss(model: DDPM, x0: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        noise, n = noise_of(model), len(x0)
-        u = torch.rand(n, generator=generator, dtype=torch.float64)
+        noise, n, where = noise_of(model), len(x0), generator.device
+        u = torch.rand(n, generator=generator, dtype=torch.float64, device=where)
         cosine = (-2 * torch.tan(0.5 * math.pi * u).log()).clamp(NOISE, CLEAN)
-        few = torch.arange(n) < round(by_schedule * n)
+        few = torch.arange(n, device=where) < round(by_schedule * n)
         log_snr = torch.where(few, cosine, -2 + (CLEAN + 2) * u).to(x0.device)
-        eps, bar = torch.randn(x0.shape, generator=generator).to(x0), log_snr.sigmoid().unsqueeze(-1)
+        eps, bar = randn(x0.shape, generator, like=x0), log_snr.sigmoid().unsqueeze(-1)
         eps_hat = model.eps_net.at(noised(x0, eps, bar).to(x0), log_snr)
         ratio = error_ratio(x0, eps, eps_hat.detach(), log_snr.unsqueeze(-1), noise.square)
         error = (eps - eps_hat).square().sum(-1).mean()

@@ -17,6 +17,7 @@ from diffusion_edu.training.trainer import Trainer
 
 STEPS = [
     Config("ddpm", "swiss-roll"),
+    Config("ddpm", "swiss-roll", schedule="learned"),
     Config("ddpm", "mnist", width=16),
     Config("ddpm", "mnist", width=16, loss="bound"),
     Config("ddpm", "mnist", width=16, loss="min-snr"),
@@ -61,7 +62,8 @@ def no_numbers(monkeypatch):
 def step_on_meta(config, schedule_too=True):
     """One gradient step of the model on that device; the operations that would copy from the CPU."""
     model = build.build(config).to("meta")
-    loss = build.LOSSES[config.loss] if config.loss else elbo_loss()
+    losses = build.LEARNED_LOSSES if config.schedule == "learned" else build.LOSSES
+    loss = losses[config.loss] if config.loss else elbo_loss()
     loss = binarised(loss) if config.data == "mnist-binary" else loss
     if hasattr(model, "schedule") and schedule_too:
         object.__setattr__(model.schedule, "beta", model.schedule.beta.to("meta"))  # its checks would read it
@@ -75,7 +77,7 @@ def step_on_meta(config, schedule_too=True):
     return copies.noted
 
 
-@pytest.mark.parametrize("config", STEPS, ids=lambda c: f"{c.model} {c.data} {c.loss or ''}")
+@pytest.mark.parametrize("config", STEPS, ids=lambda c: f"{c.model} {c.data} {c.schedule} {c.loss}")
 def test_a_step_neither_reads_the_device_nor_copies_to_it(no_numbers, config):
     assert step_on_meta(config) == []
 
