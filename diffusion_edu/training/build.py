@@ -15,14 +15,14 @@ from ..nets import EpsNet, in_float32
 from ..vae import VAE
 from . import optimisers
 from .captured import CapturedTrainer
-from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_t
+from .losses import binarised, elbo_loss, eps_loss, label_loss, log_snr_t, min_snr, mixed_t, uniform_t
 from .parallel import ALONE, Processes
 from .trainer import Trainer
 
-LOSSES = {  # of a ddpm: "bound" for bits, "min-snr" for pictures, "simple" between them
-    "simple": eps_loss(),
-    "bound": eps_loss(log_snr_t),
-    "min-snr": eps_loss(uniform_t, min_snr),
+LOSSES = {  # of a ddpm, how t is drawn and weighed: "bound" for bits, "min-snr" for pictures, "simple" between them
+    "simple": (mixed_t, None),
+    "bound": (log_snr_t, None),
+    "min-snr": (uniform_t, min_snr),
 }
 TRAIN_POINTS = 200_000  # of data that can be drawn without end
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -41,14 +41,16 @@ def build(config: Config) -> Model:
     if config.model == "hvae":
         return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=config.width)
     schedule = config.noise_schedule()
-    return DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim)
+    labels = datasets.DATA_SETS[config.data].labels if config.labels else 0
+    return DDPM(EpsNet(dim, schedule, width=config.width, labels=labels), schedule, dim)
 
 
 def _convolutional(config: Config) -> Model:
     """The models of 28 × 28 images."""
     if config.model == "ddpm":
         schedule = config.noise_schedule()
-        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing or 0), schedule, 784)
+        labels = datasets.MNIST.labels if config.labels else 0
+        return ImageDDPM(UNet(784, schedule, config.width, mixing=config.mixing or 0, labels=labels), schedule, 784)
     nets = {
         "encode": ConvGaussianNet,
         "step": ConvStepNet,
@@ -68,14 +70,15 @@ def trainer_class(device: str, processes: Processes) -> type[Trainer]:
 def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer[Model]:
     """The run's trainer at step 0."""
     model, data = build(config).to(device), datasets.load(config.data)
-    loss = LOSSES[config.loss] if config.loss else elbo_loss()
+    loss = elbo_loss() if not config.loss else (label_loss if config.labels else eps_loss)(*LOSSES[config.loss])
+    points = data.labelled_points if config.labels else data.train_points
     if config.data == "mnist-binary":
         loss = binarised(loss)
     convolutional = "mnist" in config.data
     return trainer_class(device, processes)(
         model,
         loss,
-        data.train_points(TRAIN_POINTS, config.seed).to(device),
+        points(TRAIN_POINTS, config.seed).to(device),
         config.steps,
         batch=config.batch,
         peak_lr=2e-3 if convolutional else 5e-3,

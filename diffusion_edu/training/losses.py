@@ -86,7 +86,7 @@ def _noise_loss(model: DDPM, eps_net: Callable, x0: Tensor, generator, draw_t: C
     return {"loss": (error if weight is None else weight(model.schedule, t).to(error) * error).mean()}
 
 
-def label_loss(drop: float = 0.1, draw_t: Callable = mixed_t, weight: Callable | None = None) -> Loss:
+def label_loss(draw_t: Callable = mixed_t, weight: Callable | None = None, drop: float = 0.1) -> Loss:
     """`eps_loss` for a network that knows labels: points (n, D + 1) whose last column is the label. In a share `drop`
     of them the label is left out, so that the network learns p(x) beside p(x|y) (Ho & Salimans 2022, Algorithm 1)."""
 

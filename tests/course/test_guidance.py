@@ -125,6 +125,17 @@ def test_the_density_along_a_guided_flow_of_gaussians():
     assert_close(log_p, gaussian([0.0, 0.0], [var, var]).log_prob(x), rtol=0, atol=1e-3)
 
 
+def test_points_come_back_at_the_scale_of_clean_ones():
+    """A grid that ends at λ = 2, where ᾱ = 0.88: x is x_λ/√ᾱ, and its density that of x."""
+    data = gaussian([0.0, 0.0], [0.2, 0.2])
+    grid = torch.linspace(-12, 2, 201, dtype=torch.float64)
+    x, log_p = guidance.sample_with_density(likelihood.exact_flow(data), normal(4000, 2), grid)
+    bar = sde.sigmoid(2.0)
+    var = 0.2 + (1 - bar) / bar
+    assert x.var().item() == pytest.approx(var, rel=4 * math.sqrt(2 / 8000))
+    assert_close(log_p, gaussian([0.0, 0.0], [var, var]).log_prob(x), rtol=0, atol=1e-3)
+
+
 def test_at_weight_one_the_law_is_the_conditional_and_at_two_it_is_not():
     z, grid = normal(300, 2, seed=7), torch.linspace(-8.7, 11.6, 121, dtype=torch.float64)
     flows = likelihood.exact_flow(ROLL), likelihood.exact_flow(PARTS[1])
@@ -185,7 +196,7 @@ def test_the_loss_drops_the_share_of_labels_that_it_says():
     x = torch.cat([normal(4000, 2), torch.full((4000, 1), 1.0, dtype=torch.float64)], dim=-1).float()
     plain = training.eps_loss()(model, x[:, :-1], seeded(1))["loss"]
     for drop in (0.0, 0.25, 1.0):
-        loss = training.label_loss(drop)(model, x, seeded(0))["loss"]
+        loss = training.label_loss(drop=drop)(model, x, seeded(0))["loss"]
         share = (seen[-1] == 3).double().mean().item()
         assert share == pytest.approx(drop, abs=4 * math.sqrt(drop * (1 - drop) / 4000) + 1e-9)
         assert bool(((seen[-1] == 3) | (seen[-1] == 1)).all())
