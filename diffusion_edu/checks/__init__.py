@@ -5,7 +5,18 @@ A notebook holds the exercise itself: text, stub, hints and solution. One file h
 inputs, the properties of a right answer, and the wrong answers that people really give.
 """
 
-from . import n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score, n07_sde_ode, record
+from . import (
+    n00_start,
+    n01_vae,
+    n02_hvae,
+    n03_diffusion,
+    n04_ddpm,
+    n05_mnist,
+    n06_score,
+    n07_sde_ode,
+    n09_steering,
+    record,
+)
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
 from .n00_start import log_normal, noise_guess, noisy_log_prob, paired_gap, too_sure
 from .n01_vae import elbo, kl, log_likelihood, lopsided, pathwise_gradient
@@ -15,9 +26,10 @@ from .n04_ddpm import ancestral_step, five_steps, noise_weight, simple_loss, x0_
 from .n05_mnist import frechet, grey_log_prob, honest_bits, same_n, variance_table
 from .n06_score import denoising_loss, mala_ratio, ula_step, walk_matrix
 from .n07_sde_ode import ddim, heun, log_prob, reverse_drift
+from .n09_steering import guided_eps, pushed_x0, put_in, start
 from .record import forget
 
-NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score, n07_sde_ode)
+NOTEBOOKS = (n00_start, n01_vae, n02_hvae, n03_diffusion, n04_ddpm, n05_mnist, n06_score, n07_sde_ode, n09_steering)
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
 
 __all__ = [
@@ -41,6 +53,7 @@ __all__ = [
     "forget",
     "frechet",
     "grey_log_prob",
+    "guided_eps",
     "heun",
     "honest_bits",
     "information",
@@ -60,11 +73,14 @@ __all__ = [
     "pathwise_gradient",
     "posterior",
     "progress",
+    "pushed_x0",
+    "put_in",
     "quietest",
     "reverse_drift",
     "same_n",
     "simple_loss",
     "spoilt_gap",
+    "start",
     "steps_needed",
     "too_sure",
     "ula_step",

@@ -1,4 +1,4 @@
-"""python tools/bench/steering.py [TABLE [FOLDER]]: what guidance and inpainting sample on the roll, with three sets of noise.
+"""python tools/bench/steering.py [TABLE [FOLDER]]: what guidance and inpainting sample on the roll, three times each.
 
 TABLE is inpainting or guidance; both without it. Each row is written as soon as it is known; the files that notebook 09
 reads are beside the published models. About twenty minutes of one quiet core.
