@@ -48,7 +48,8 @@ IMAGES = (*GREY, *BINARY)
 
 
 def load(name: str) -> DDPM | VAE | HVAE:
-    """The model called `name` (NAMES, LABELLED, IMAGES), on the CPU, in evaluation mode, its parameters without gradients.
+    """The model called `name` (NAMES, LABELLED, IMAGES), on the CPU, in evaluation mode, its parameters without
+    gradients.
 
     Raises ValueError for an unknown name and for weights that are not those of the card.
     """

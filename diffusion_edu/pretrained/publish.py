@@ -47,7 +47,7 @@ def publish(out: Path, name: str, folder: Path, seconds: int = 0) -> dict:
         shutil.copyfile(out / "metrics.csv", folder / f"{name}.csv")
     else:
         raise ValueError(
-            f"{out} holds a {config.model} on {config.data}: not on MNIST, nor a ddpm on swiss-roll or digits"
+            f"{out} holds a {config.model} on {config.data}: not on MNIST, nor a ddpm of points or digits"
         )
     return weights.write(folder, name, model.state_dict(), known)
 
