@@ -46,9 +46,7 @@ def publish(out: Path, name: str, folder: Path, seconds: int = 0) -> dict:
         known |= {"seconds": seconds, **measured_on_mnist(model, config, folder / f"{name}-samples.npz")}
         shutil.copyfile(out / "metrics.csv", folder / f"{name}.csv")
     else:
-        raise ValueError(
-            f"{out} holds a {config.model} on {config.data}: not on MNIST, nor a ddpm of points or digits"
-        )
+        raise ValueError(f"{out} holds a {config.model} on {config.data}: not on MNIST, nor a ddpm of points or digits")
     return weights.write(folder, name, model.state_dict(), known)
 
 

@@ -3,6 +3,7 @@
 from .bound_explorer import bound_explorer
 from .density_film import density_film
 from .forward_film import forward_film
+from .guidance_dial import guidance_dial
 from .hvae_ladder import hvae_ladder
 from .langevin_walk import langevin_walk
 from .latent_explorer import latent_explorer
@@ -15,6 +16,7 @@ __all__ = [
     "bound_explorer",
     "density_film",
     "forward_film",
+    "guidance_dial",
     "hvae_ladder",
     "langevin_walk",
     "latent_explorer",
