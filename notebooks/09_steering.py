@@ -290,7 +290,7 @@ for w in (1, 2):
     assert kl < 0.005 if w == 1 else kl - 4 * se > 0.3
 
 # %% [markdown]
-# Exactly right at weight 1, and half a nat off at weight 2, with the exact score and a target that did not move. The table has more weights, and the second sampler: `ancestral`
+# Right at weight 1, and half a nat off at weight 2, with the exact score and a target that did not move. The table has more weights, and the second sampler: `ancestral`
 # steps, which solve the SDE. It was computed beforehand by `python tools/bench/steering.py`, for three sets of noise. A *soft* label is in it
 # too, with $p(y = 1 \mid u) = u$. Its tilt is gentle, and there $w$ does something.
 
@@ -312,6 +312,9 @@ assert KL["1.0"] < 0.005 < 0.3 < KL["2.0"] < KL["4.0"]
 #   only for quality can see the fault.
 # - **SDE and ODE disagree.** For a true score both have one law (7.5). Here there is no such law, and each goes its own way.
 # - **A gentle label suffers less.** Nothing is special about 2 or 4. What counts is how far a power and a mean fail to commute.
+#
+# **Where tutorials slip.** Many give (9.5) as the law that guidance samples, or say that a larger $w$ only "pushes harder". It is that law at $w = 1$ alone, as Du et al. (2023) and
+# Bradley & Nakkiran (2024) say too.
 #
 # Move the weight yourself. The arrows are the exact guided score, the line on the right is the histogram along the roll against the tilted target.
 

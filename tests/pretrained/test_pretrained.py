@@ -7,7 +7,8 @@ import re
 import pytest
 import torch
 
-from diffusion_edu import cli, data, diffusion, evaluate, oracles, pretrained, samplers, weights
+from diffusion_edu import cli, data, diffusion, evaluate, guidance, oracles, pretrained, samplers, sampling, weights
+from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.pretrained import publish
 from diffusion_edu.training import build, runs
 

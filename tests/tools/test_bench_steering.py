@@ -72,7 +72,9 @@ def test_the_tilted_law_has_the_mass_one():
 
 
 def test_the_table_is_read_with_its_standard_errors():
-    values = [float(r["kl"]) for r in ROWS["guidance"] if (r["label"], r["sampler"], r["weight"]) == ("soft", "flow", "2.0")]
+    values = [
+        float(r["kl"]) for r in ROWS["guidance"] if (r["label"], r["sampler"], r["weight"]) == ("soft", "flow", "2.0")
+    ]
     found = pretrained.measured("guidance", "label", "sampler", "weight")["soft", "flow", "2.0"]
     mean, error = evaluate.mean_and_error(torch.tensor(values, dtype=torch.float64))
     assert found["kl"] == pytest.approx((mean, error))
