@@ -572,6 +572,12 @@ for (name, x), ax in zip(found.items(), axes[1:], strict=True):
 _ = axes[1].set(ylabel="p(x₂ | x₁)")
 
 # %% [markdown]
+# Drag $x_1$ and choose the method. Where the line touches an arm of the roll, the density has a peak that replacement often misses.
+
+# %%
+widgets.inpainting_line(SwissRoll(nodes=192), x1=0.45, method="replacement")
+
+# %% [markdown]
 # ## 7 Denoising with no training
 #
 # A camera gives $y = x_0 + \sigma n$, and somebody asks for $x_0$. A diffusion model is a denoiser already. But it must be asked at the right level, and in its own scale. $\sqrt{\bar\alpha_t}\, y = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{\bar\alpha_t}\, \sigma\, n$ is
@@ -667,13 +673,13 @@ assert abs(scores["the chain from √ᾱ y"][0] / scores["the mean, one call"][0
 # distance of their fifth nearest real neighbour. The model is `digits-labels`, trained by `diffusion-edu train ddpm --data digits --labels`.
 
 # %%
-from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
 
 from diffusion_edu.images import quality
 
 digits, model = Digits(), pretrained.load("digits-labels")
 real = digits.train_points(1437).double()
-judge = LogisticRegression(max_iter=300, C=0.05).fit(real, digits.train_labels)
+judge = SVC(C=10).fit(real, digits.train_labels)
 tests = digits.sample_test(360)
 print(f"the judge is right in {judge.score(tests, digits.test_labels):.3f} of the test images")
 
@@ -683,7 +689,7 @@ def of_class(k, w, n=60):
     return samplers.sample(guided.x0_hat, model.schedule, normal(n, 60 + k, dim=64).float(), steps=100, generator=seeded(k))
 
 
-# %% mystnb={"image": {"alt": "Left, rows of drawn digits from zero to nine. Right, two curves against the guidance weight: the share of right labels rises from a tenth at weight 0 to nearly one, the coverage rises to weight 1 and falls beyond it."}}
+# %% mystnb={"image": {"alt": "Left, rows of drawn digits from zero to nine. Right, two curves against the guidance weight: the share of right labels rises from a tenth at weight 0 to nearly one at 1 and stays there, the coverage is highest at weight 1 and falls towards zero at 8."}}
 weights, found = (0, 1, 2, 4, 8), {}
 for w in weights:
     sets = [of_class(k, w).double() for k in range(10)]
@@ -700,10 +706,11 @@ axes[1].set(xlabel="weight w", ylabel="share", ylim=(0, 1.02))
 _ = axes[1].legend()
 for w in weights:
     print(f"w = {w}: right label ≈ {found[w][0]:.2f}, coverage ≈ {found[w][1]:.2f}")
-assert found[4][0] >= found[1][0] > 0.8 and found[8][1] < found[1][1] - 0.1
+assert found[4][0] > 0.9 and found[1][0] > 0.9 and found[4][1] < 0.6 * found[1][1]
 
 # %% [markdown]
-# The one rises while the other falls. Whoever reports the share of right labels alone will choose a weight that has lost half of the class.
+# The label is right at every weight from 1 on, and by that score alone one would take $w = 4$. Coverage has fallen to a fraction of what it was at 1. (Even there it is below that of true images, the dashed line: 0.2 million
+# weights and a few minutes of training are not much.)
 #
 # The same model, without a label, fills in the lower half of test images, by RePaint, and takes noise of $\sigma = 0.5$ out of them:
 
@@ -724,11 +731,12 @@ for name, found_x in {"the test images": x, "noisy": noisy_x, **scored}.items():
     right = (torch.from_numpy(judge.predict(found_x.double())) == labels).double().mean().item()
     mse = (found_x - x).square().mean().item()
     print(f"{name:22} right label ≈ {right:.2f},  error² per pixel ≈ {mse:.3f}")
-rows = [x, known.nan_to_num(-1), scored["RePaint"], noisy_x, scored["denoised by the chain"]]
+rows = [x, known.nan_to_num(0), scored["RePaint"], noisy_x, scored["denoised by the chain"]]
 _ = plots.image_grid(digits.to_images(torch.cat([row[:10] for row in rows])), columns=10)
 
 # %% [markdown]
-# The completed halves keep the label more often than chance by far, and less often than the denoised ones. On images this is all that can be said. On the roll we knew what was lost.
+# RePaint keeps the label about as often as noise does. Replacement loses a good part of the labels. And the one-call mean has half the squared error of the chain's samples, as on the roll. What the label does not show is
+# whether all possible completions are drawn in their right shares. For that one needs a truth, and only the roll has one.
 #
 # On the command line:
 #

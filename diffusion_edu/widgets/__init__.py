@@ -5,6 +5,7 @@ from .density_film import density_film
 from .forward_film import forward_film
 from .guidance_dial import guidance_dial
 from .hvae_ladder import hvae_ladder
+from .inpainting_line import inpainting_line
 from .langevin_walk import langevin_walk
 from .latent_explorer import latent_explorer
 from .posterior_explorer import posterior_explorer
@@ -18,6 +19,7 @@ __all__ = [
     "forward_film",
     "guidance_dial",
     "hvae_ladder",
+    "inpainting_line",
     "langevin_walk",
     "latent_explorer",
     "posterior_explorer",

@@ -19,7 +19,7 @@ def test_the_tables_are_whole():
     expected = {
         (label, sampler, str(w), str(seed))
         for label in bench.LABELS
-        for sampler in ("truth", "flow", "ancestral", "particles")
+        for sampler in ("truth", "flow", "ancestral", "particles", "particles-1")
         for w in bench.WEIGHTS
         for seed in range(bench.SEEDS)
     }

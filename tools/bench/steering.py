@@ -69,8 +69,9 @@ class Steered:
         grid = torch.linspace(-8.7, 11.6, 101, dtype=torch.float64)
         return guidance.sample_with_density(flow, normal(n, 2, seed=seed), grid)
 
-    def particles(self, n: int, seed: int, steps: int = 200) -> Tensor:
-        potential = lambda x, t: self.weight * self.log_label(x, t)  # noqa: E731
+    def particles(self, n: int, seed: int, on_the_way: float, steps: int = 200) -> Tensor:
+        """One run of n particles, with g_t = p(y|x_t) to the power `on_the_way`, and to the power w at the end."""
+        potential = lambda x, t: (on_the_way if t else self.weight) * self.log_label(x, t)  # noqa: E731
         *_, (_, x) = conditioning.particles(
             fast(ROLL), potential, SCHEDULE, normal(1, n, 2, seed=seed), _seeded(seed), steps
         )
@@ -104,8 +105,13 @@ def guidance_rows() -> Iterator[dict]:
                     | {"sampler": "flow", "kl": f"{kl:.5f}", "kl_se": f"{se:.5f}"}
                     | judged(x, law, seed, floor, log_p)
                 )
-                for sampler, draw in (("ancestral", law.ancestral), ("particles", law.particles)):
-                    yield row | {"sampler": sampler} | judged(draw(POINTS, seed), law, seed, floor, log_p)
+                drawn = {
+                    "ancestral": law.ancestral(POINTS, seed),
+                    "particles": law.particles(POINTS, seed, on_the_way=w),
+                    "particles-1": law.particles(POINTS, seed, on_the_way=1),
+                }
+                for sampler, x in drawn.items():
+                    yield row | {"sampler": sampler} | judged(x, law, seed, floor, log_p)
 
 
 # --- inpainting: x₁ is known, x₂ is to be drawn ---
