@@ -166,6 +166,7 @@ def _sample(args: argparse.Namespace) -> None:
     import torch
 
     from . import data
+    from .ddpm import DDPM
     from .files import replacing
     from .sampling import draw, draw_known
     from .training import logs, runs
@@ -183,10 +184,10 @@ def _sample(args: argparse.Namespace) -> None:
     if args.out.suffix == ".png" and not source.shape:
         raise ValueError(f"a .png is of images, and {config.data} has none: give a .npy file")
     generator = torch.Generator().manual_seed(args.seed)
-    if known is None:
-        x = draw(model, args.n, generator, args.sampler or "ancestral", args.sample_steps)
-    else:
+    if known is not None and isinstance(model, DDPM):  # _known has refused the others
         x = draw_known(model, known, args.n, generator, args.method or "repaint", args.sample_steps)
+    else:
+        x = draw(model, args.n, generator, args.sampler or "ancestral", args.sample_steps)
     x = source.to_images(x) if source.shape else x
     if args.out.suffix == ".png":
         logs.save_png(args.out, logs.picture(x))
