@@ -818,7 +818,11 @@ MUTANTS = [
     ),
     *_of(
         "training/losses",
-        ("labels kept where they are to be dropped", "generator=generator) < drop)", "generator=generator) >= drop)"),
+        (
+            "labels kept where they are to be dropped",
+            "device=generator.device) < drop)",
+            "device=generator.device) >= drop)",
+        ),
         tests=("test_guidance.py",),
     ),
 ]

@@ -91,7 +91,7 @@ def label_loss(draw_t: Callable = mixed_t, weight: Callable | None = None, drop:
     of them the label is left out, so that the network learns p(x) beside p(x|y) (Ho & Salimans 2022, Algorithm 1)."""
 
     def loss(model: DDPM, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        dropped = (torch.rand(len(x), generator=generator) < drop).to(x.device)
+        dropped = (torch.rand(len(x), generator=generator, device=generator.device) < drop).to(x.device)
         label = torch.where(dropped, model.eps_net.labels, x[:, -1].long())
         told = partial(model.eps_net, label=label)
         return _noise_loss(model, told, x[:, :-1], generator, draw_t, weight)
