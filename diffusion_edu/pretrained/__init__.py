@@ -67,11 +67,17 @@ def measured(table: str, *keys: str) -> dict[tuple[str, ...], dict[str, tuple[fl
     sets: dict = {}
     for row in csv.DictReader(text.splitlines()):
         found = sets.setdefault(tuple(row[key] for key in keys), {})
-        for name in row.keys() - {*keys, "seed"}:
-            with contextlib.suppress(ValueError):
-                found.setdefault(name, []).append(float(row[name]))
+        for name, value in row.items():
+            if value and name not in (*keys, "seed") and _is_number(value):
+                found.setdefault(name, []).append(float(value))
     mean = lambda values: mean_and_error(torch.tensor(values, dtype=torch.float64))  # noqa: E731
     return {key: {name: mean(values) for name, values in found.items()} for key, found in sets.items()}
+
+
+def _is_number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return float(text) == float(text)
+    return False
 
 
 def roll_chain(levels: int, seed: int = 0) -> HVAE:
