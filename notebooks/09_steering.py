@@ -128,14 +128,16 @@ ax.set(xlabel="log SNR λ  (noise on the left)", ylabel="nats")
 _ = ax.legend()
 
 # %% [markdown]
-# Between $\lambda = -1$ and $3$. On its way back a point chooses its third there, and there guidance acts. The same in the plane, as colours: red, green and blue
-# are the probabilities of the three labels.
+# Between $\lambda = -1$ and $3$. On its way back a point chooses its third there, and there guidance acts. The same in the plane, as colours: blue for the inner third, orange for the
+# middle one and green for the outer one, mixed by the probabilities of the three labels.
 
 # %% mystnb={"image": {"alt": "Four panels of the plane coloured by the label's probabilities. Without noise the colours follow the arms of the roll with sharp borders; with more noise the borders blur, and at the highest noise the plane is grey."}}
-points = plots.grid(n=100)
+from matplotlib.colors import to_rgb
+
+points, palette = plots.grid(n=100), torch.tensor([to_rgb(c) for c in (plots.Q, plots.MODEL, plots.EXTRA[0])]).double()
 for level, ax in zip((8.0, 3.0, 1.0, -3.0), plots.axes_row(4), strict=True):
     t = int((schedule.log_snr[1:] - level).abs().argmin()) + 1
-    colours = log_label(points, t).exp().reshape(100, 100, 3).transpose(0, 1)
+    colours = (log_label(points, t).exp() @ palette).reshape(100, 100, 3).transpose(0, 1)
     ax.imshow(colours, origin="lower", extent=(-plots.LIMIT, plots.LIMIT) * 2)
     ax.set(title=f"λ = {level:g}", xticks=[], yticks=[])
 
@@ -701,6 +703,10 @@ def of_class(k, w, n=60):
     return samplers.sample(guided.x0_hat, model.schedule, normal(n, 60 + k, dim=64).float(), steps=100, generator=seeded(k))
 
 
+def framed(x):
+    return torch.nn.functional.pad(digits.to_images(x), (1, 1, 1, 1), value=0.4)
+
+
 # %% mystnb={"image": {"alt": "Left, rows of drawn digits from zero to nine. Right, two curves against the guidance weight: the share of right labels rises from a tenth at weight 0 to nearly one from 1 to 4 and falls at 8, the coverage is highest at weight 1 and falls towards zero at 8."}}
 weights, found = (0, 1, 2, 4, 8), {}
 for w in weights:
@@ -709,13 +715,13 @@ for w in weights:
     covered = sum(quality.coverage(real[digits.train_labels == k], x) for k, x in enumerate(sets)) / 10
     found[w] = right, covered, torch.cat([x[:6] for x in sets])
 axes = plots.plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained", width_ratios=(1, 1.2))[1]
-plots.image_grid(digits.to_images(found[1][2].reshape(10, 6, 64).transpose(0, 1).flatten(0, 1)), axes[0], columns=10, title="w = 1")
+plots.image_grid(framed(found[1][2].reshape(10, 6, 64).transpose(0, 1).flatten(0, 1)), axes[0], columns=10, title="w = 1")
 for i, (label, colour) in enumerate({"right label": plots.Q, "coverage": plots.MODEL}.items()):
     plots.curve(weights, [found[w][i] for w in weights], axes[1], color=colour, label=label, marker="o")
 floor = quality.expected_coverage(144, 60)
 axes[1].axhline(floor, color=plots.TRUTH, linestyle="--", label="coverage by true images")
 axes[1].set(xlabel="weight w", ylabel="share", ylim=(0, 1.02))
-_ = axes[1].legend()
+_ = axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, fontsize=8)
 for w in weights:
     print(f"w = {w}: right label ≈ {found[w][0]:.2f}, coverage ≈ {found[w][1]:.2f}")
 assert found[4][0] > 0.9 and found[1][0] > 0.9 and found[4][1] < 0.6 * found[1][1]
@@ -744,7 +750,7 @@ for name, found_x in {"the test images": x, "noisy": noisy_x, **scored}.items():
     mse = (found_x - x).square().mean().item()
     print(f"{name:22} right label ≈ {right:.2f},  error² per pixel ≈ {mse:.3f}")
 rows = [x, known.nan_to_num(0), scored["RePaint"], noisy_x, scored["denoised by the chain"]]
-_ = plots.image_grid(digits.to_images(torch.cat([row[:10] for row in rows])), columns=10)
+_ = plots.image_grid(framed(torch.cat([row[:10] for row in rows])), columns=10)
 
 # %% [markdown]
 # RePaint keeps more labels than replacement. And as on the roll, the one-call mean has about half the squared error of the chain's samples, each of which is *one* of the digits that the noisy image may be. What the label does not
@@ -800,7 +806,7 @@ _ = plots.image_grid(digits.to_images(torch.cat([row[:10] for row in rows])), co
 #
 # <details><summary>0</summary>
 #
-# **No.** 0 there is 1 here.
+# **No.** A weight of 0 there is a weight of 1 here, so 1 there is more.
 #
 # </details>
 #
@@ -820,7 +826,7 @@ _ = plots.image_grid(digits.to_images(torch.cat([row[:10] for row in rows])), co
 #
 # <details><summary>It knows only three labels.</summary>
 #
-# **No.** So does the noisy one.
+# **No.** The noisy classifier knows no more labels, and it guides well.
 #
 # </details>
 #
@@ -840,7 +846,7 @@ _ = plots.image_grid(digits.to_images(torch.cat([row[:10] for row in rows])), co
 #
 # <details><summary>Only if the noise is Gaussian.</summary>
 #
-# **No.** The noise here was Gaussian.
+# **No.** The noise was Gaussian here, and the means lay off the data all the same.
 #
 # </details>
 
@@ -854,6 +860,7 @@ _ = plots.image_grid(digits.to_images(torch.cat([row[:10] for row in rows])), co
 #
 # - The energy distance to the tilted law over its floor, at $w = 2$ and 4, for $k = 0, 1, 4, 16$, three sets of noise.
 # - The calls of the network beside it, and the particles of section 4 at the same number of calls.
+# - The same for the soft label, where the target moves with $w$.
 # - One sentence on (9.6): which law do the Langevin steps have at $t$, and which one would be right?
 
 # %% [markdown]
