@@ -476,7 +476,7 @@ for w in (1, 2, 4):
     assert w > 1 or from_third < 4
 
 # %% [markdown]
-# Three sets of noise each. At weight 1 the network's samples are about as near to true ones as true ones are. At larger weights nearly all of the distance is guidance's own, and only a small part the network's.
+# Means over three sets of noise. At weight 1 the network's samples are within a few floors of true ones. At larger weights nearly all of the distance is guidance's own, and only a small part the network's.
 #
 # ## 6 Inpainting: what is known stays
 #
