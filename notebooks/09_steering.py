@@ -13,9 +13,6 @@
 # ---
 
 # %% [markdown]
-# # SDE and ODE: what happens between the steps?
-
-# %% [markdown]
 # # Steering: what does guidance sample?
 #
 # A model of digits draws any digit. We want a seven. A model of points draws both coordinates. We know the first. In practice one steers
