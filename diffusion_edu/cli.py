@@ -43,22 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _train_options(train)
 
     sample = sub.add_parser("sample", help="draw samples from a trained model")
-    sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
-    sample.add_argument("--n", type=_int, required=True, help="number of samples")
-    sample.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".npy: float32 (n, 2), or images (n, height, width); .png: a picture of the images",
-    )
-    sample.add_argument("--seed", type=_seed, default=0)
-    sample.add_argument("--sampler", help=f"ddpm: {THE_SAMPLERS}")
-    sample.add_argument("--sample-steps", type=_int, metavar="S", help="ddpm: steps of the reverse process")
-    sample.add_argument("--label", type=_int, metavar="K", help="ddpm trained with --labels: samples of one label")
-    sample.add_argument("--guidance", type=float, metavar="W", help="with --label: weight, 1 is p(x|label); default 1")
-    sample.add_argument("--known", type=Path, metavar="FILE", help="ddpm: .npy of one point, NaN where it is drawn")
-    sample.add_argument("--method", help="with --known: replacement, repaint (default), reconstruction or particles")
+    _sample_options(sample)
 
     evaluate = sub.add_parser("evaluate", help="the bound's terms on fresh data, in nats")
     evaluate.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
@@ -96,6 +81,25 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--tensorboard", action="store_true", help="log to DIR/tensorboard too")
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+
+
+def _sample_options(sample: argparse.ArgumentParser) -> None:
+    sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
+    sample.add_argument("--n", type=_int, required=True, help="number of samples")
+    sample.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy: float32 (n, 2), or images (n, height, width); .png: a picture of the images",
+    )
+    sample.add_argument("--seed", type=_seed, default=0)
+    sample.add_argument("--sampler", help=f"ddpm: {THE_SAMPLERS}")
+    sample.add_argument("--sample-steps", type=_int, metavar="S", help="ddpm: steps of the reverse process")
+    sample.add_argument("--label", type=_int, metavar="K", help="ddpm trained with --labels: samples of one label")
+    sample.add_argument("--guidance", type=float, metavar="W", help="with --label: weight, 1 is p(x|label); default 1")
+    sample.add_argument("--known", type=Path, metavar="FILE", help="ddpm: .npy of one point, NaN where it is drawn")
+    sample.add_argument("--method", help="with --known: replacement, repaint (default), reconstruction or particles")
 
 
 def _film_options(film: argparse.ArgumentParser) -> None:

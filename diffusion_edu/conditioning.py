@@ -2,7 +2,6 @@
 
 `known` is (D,), or a row for each point (..., D), NaN where a coordinate is not known. The right law, p(x₀ | known),
 is `Mixture.conditional` of a mixture. Methods differ in what stands for p(known | x_t):
-
     replacement, RePaint            nothing: the known coordinates are put into x_t, with fresh noise
     reconstruction guidance         N(known; x̂₀(x_t), r²), its gradient followed (ΠGDM: Song et al. 2023; DPS)
     particles                       the same guess, and weights that undo what is wrong with it (Wu et al. 2023)

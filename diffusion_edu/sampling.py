@@ -139,7 +139,7 @@ def draw_known(
     """n samples, (n, D), float32, on the CPU, with `known` (D,) where that is not NaN (METHODS). Raises ValueError on
     an unknown method and if nothing is known, or all."""
     check_method(method)
-    x_T = model.chain().prior().sample(generator, shape=(n,))
+    x_T = model.chain().prior().sample(generator, (n,))
     known = checked_known(known, model.dim).to(x_T)
     x = METHODS[method][0](model, known, x_T, generator, steps).cpu().float()
     return torch.where(known.cpu().isnan(), x, known.cpu().float())

@@ -46,7 +46,8 @@ def publish(out: Path, name: str, folder: Path, seconds: int = 0) -> dict:
         known |= {"seconds": seconds, **measured_on_mnist(model, config, folder / f"{name}-samples.npz")}
         shutil.copyfile(out / "metrics.csv", folder / f"{name}.csv")
     else:
-        raise ValueError(f"{out} holds a {config.model} on {config.data}: not on MNIST, nor a ddpm of points or digits")
+        wanted = "not on MNIST, nor a ddpm on swiss-roll or digits"
+        raise ValueError(f"{out} holds a {config.model} on {config.data}: {wanted}")
     return weights.write(folder, name, model.state_dict(), known)
 
 
