@@ -1,10 +1,9 @@
 """Conditioning a model that was trained without the condition: known coordinates, and noisy points.
 
 `known` is (D,), or a row for each point (..., D), NaN where a coordinate is not known. The right law, p(x₀ | known),
-is `Mixture.conditional` of a mixture. Methods differ in what stands for p(known | x_t):
-    replacement, RePaint            nothing: the known coordinates are put into x_t, with fresh noise
-    reconstruction guidance         N(known; x̂₀(x_t), r²), its gradient followed (ΠGDM: Song et al. 2023; DPS)
-    particles                       the same guess, and weights that undo what is wrong with it (Wu et al. 2023)
+is `Mixture.conditional` of a mixture. Replacement and RePaint put what is known into x_t, with fresh noise. The others
+take N(known; x̂₀(x_t), r²) for p(known | x_t): reconstruction guidance follows its gradient (ΠGDM: Song et al. 2023;
+DPS: Chung et al. 2023), particles also carry weights that undo what is wrong with it (Wu et al. 2023).
 """
 
 import math
