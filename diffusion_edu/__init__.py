@@ -10,6 +10,7 @@ PARTS = {
     "Diffusion": ("oracles", "diffusion", "ddpm", "samplers"),
     "Score": ("score", "langevin", "fokker_planck"),
     "Differential equations": ("sde", "likelihood"),
+    "Steering": ("guidance", "conditioning"),
     "Images": ("files", "weights", "images"),
     "The ruler": ("data", "exact", "evaluate", "sampling"),
     "Learned noise": ("learned_noise",),

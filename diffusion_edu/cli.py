@@ -43,18 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _train_options(train)
 
     sample = sub.add_parser("sample", help="draw samples from a trained model")
-    sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
-    sample.add_argument("--n", type=_int, required=True, help="number of samples")
-    sample.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".npy: float32 (n, 2), or images (n, height, width); .png: a picture of the images",
-    )
-    sample.add_argument("--seed", type=_seed, default=0)
-    sample.add_argument("--sampler", help=f"ddpm: {THE_SAMPLERS}")
-    sample.add_argument("--sample-steps", type=_int, metavar="S", help="ddpm: steps of the reverse process")
+    _sample_options(sample)
 
     evaluate = sub.add_parser("evaluate", help="the bound's terms on fresh data, in nats")
     evaluate.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
@@ -81,6 +70,9 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     for option in options():
         kind, name = option.metadata["kind"], option.name
         text = option.metadata["help"]
+        if kind is bool:
+            train.add_argument(flag(name), dest=name, action="store_true", default=None, help=text)
+            continue
         train.add_argument(
             flag(name), dest=name, type=_int if kind is int else kind, metavar=kind.__name__.upper(), help=text
         )
@@ -89,6 +81,25 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--tensorboard", action="store_true", help="log to DIR/tensorboard too")
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+
+
+def _sample_options(sample: argparse.ArgumentParser) -> None:
+    sample.add_argument("dir", type=Path, metavar="DIR", help="the directory of a run")
+    sample.add_argument("--n", type=_int, required=True, help="number of samples")
+    sample.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy: float32 (n, 2), or images (n, height, width); .png: a picture of the images",
+    )
+    sample.add_argument("--seed", type=_seed, default=0)
+    sample.add_argument("--sampler", help=f"ddpm: {THE_SAMPLERS}")
+    sample.add_argument("--sample-steps", type=_int, metavar="S", help="ddpm: steps of the reverse process")
+    sample.add_argument("--label", type=_int, metavar="K", help="ddpm trained with --labels: samples of one label")
+    sample.add_argument("--guidance", type=float, metavar="W", help="with --label: weight, 1 is p(x|label); default 1")
+    sample.add_argument("--known", type=Path, metavar="FILE", help="ddpm: .npy of one point, NaN where it is drawn")
+    sample.add_argument("--method", help="with --known: replacement, repaint (default), reconstruction or particles")
 
 
 def _film_options(film: argparse.ArgumentParser) -> None:
@@ -159,8 +170,9 @@ def _sample(args: argparse.Namespace) -> None:
     import torch
 
     from . import data
+    from .ddpm import DDPM
     from .files import replacing
-    from .sampling import draw
+    from .sampling import draw, draw_known
     from .training import logs, runs
 
     if args.n < 1:
@@ -172,16 +184,65 @@ def _sample(args: argparse.Namespace) -> None:
     if config.model != "ddpm" and (args.sampler is not None or args.sample_steps is not None):
         raise ValueError(f"--sampler and --sample-steps are for ddpm; {args.dir} holds a {config.model}")
     source = data.DATA_SETS[config.data]
+    model, known = _steered(args, model, config), _known(args, config, source)
     if args.out.suffix == ".png" and not source.shape:
         raise ValueError(f"a .png is of images, and {config.data} has none: give a .npy file")
     generator = torch.Generator().manual_seed(args.seed)
-    x = draw(model, args.n, generator, args.sampler or "ancestral", args.sample_steps)
+    if known is not None and isinstance(model, DDPM):  # _known has refused the others
+        x = draw_known(model, known, args.n, generator, args.method or "repaint", args.sample_steps)
+    else:
+        x = draw(model, args.n, generator, args.sampler or "ancestral", args.sample_steps)
     x = source.to_images(x) if source.shape else x
     if args.out.suffix == ".png":
         logs.save_png(args.out, logs.picture(x))
         return
     with replacing(args.out) as new:
         np.save(new, x.numpy())
+
+
+def _steered(args: argparse.Namespace, model, config):
+    """The model, or with --label that of p(x|label) by guidance."""
+    import math
+
+    from .guidance import guided_model
+
+    if args.label is None:
+        if args.guidance is not None:
+            raise ValueError(f"--guidance is for a --label, got {args.guidance:g} and no label")
+        return model
+    if not config.labels:
+        raise ValueError(f"--label is for a ddpm that was trained with --labels; {args.dir} was not")
+    if args.guidance is not None and not math.isfinite(args.guidance):
+        raise ValueError(f"--guidance must be a finite number, got {args.guidance}")
+    return guided_model(model, args.label, 1.0 if args.guidance is None else args.guidance)
+
+
+def _known(args: argparse.Namespace, config, source):
+    """The point of --known as the model has it, (D,), NaN where it is to be drawn; None without that option."""
+    import numpy as np
+    import torch
+
+    from .conditioning import checked_known
+    from .sampling import check_method
+
+    if args.known is None:
+        if args.method is not None:
+            raise ValueError(f"--method is for a --known point, got {args.method} and none")
+        return None
+    if config.model != "ddpm" or args.sampler is not None:
+        raise ValueError("--known is for a ddpm, and has a --method in the place of a --sampler")
+    check_method(args.method or "repaint")
+    shape = source.shape or (2,)
+    try:
+        found = np.load(args.known, allow_pickle=False)
+        point = torch.from_numpy(np.asarray(found, dtype=np.float32))
+    except (OSError, ValueError, EOFError, TypeError) as e:
+        raise ValueError(f"--known must be a .npy file of {shape} numbers, got {args.known}: {e}") from e
+    if tuple(point.shape) != tuple(shape):
+        raise ValueError(f"--known must hold {shape} numbers for {config.data}, got {tuple(point.shape)}")
+    if source.shape and bool(((point < 0) | (point > 1)).any()):
+        raise ValueError("--known must hold grey levels from 0 to 1, as samples are written, and NaN")
+    return checked_known(point.flatten() * 2 - 1 if source.shape else point, point.numel())
 
 
 def _check_sampler(name: str | None) -> None:

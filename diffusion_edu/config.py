@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 EVERY = {"seed": 0, "shards": 1, "precision": "float32", "start": None}
-DIFFUSION = {"schedule": "cosine", "T": 1000, "beta_1": None, "beta_T": None, "loss": "simple"}
+DIFFUSION = {"schedule": "cosine", "T": 1000, "beta_1": None, "beta_T": None, "loss": "simple", "labels": False}
 DEFAULTS = {
     ("vae", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
     ("hvae", "swiss-roll"): {"steps": 5_500, "width": 128, "batch": 512},
@@ -54,6 +54,9 @@ class Config:
     loss: str | None = option(
         "ddpm: simple (default), bound, for bits, or min-snr, for pictures", str, one_of=("simple", "bound", "min-snr")
     )
+    labels: bool | None = option(
+        "ddpm: learn p(x|label) beside p(x); the labels are dropped in a tenth of a batch", bool
+    )
     width: int = option("of the networks, a multiple of 8; default depends on the model", least=8)
     mixing: int | None = option(least=0)  # features of the layers that see the whole picture; 0: no such layers
     batch: int = option("data points per step; default depends on the model", least=1)
@@ -96,6 +99,8 @@ class Config:
         if settings and self.schedule not in ("linear", "sigmoid"):
             raise ValueError(f"{', '.join(settings)}: for the schedules linear and sigmoid, not {self.schedule}")
         if self.schedule == "learned":
+            if self.labels:
+                raise ValueError("labels are not for the schedule learned, whose loss knows none")
             if self.loss == "min-snr":
                 raise ValueError("loss min-snr is not for the schedule learned, which has simple and bound")
             return before_learning(self.T)
@@ -104,7 +109,7 @@ class Config:
     def command(self, out: str) -> str:
         """The command that trains this run into `out`, every option stated, whatever the defaults become."""
         given = {f.name: v for f in options() if (v := getattr(self, f.name)) is not None}
-        words = [f"{flag(name)} {value}" for name, value in given.items()]
+        words = [flag(n) if v is True else f"{flag(n)} {v}" for n, v in given.items() if v is not False]
         return " ".join([f"diffusion-edu train {self.model} --data {self.data}", *words, f"--out {out}"])
 
 
@@ -130,7 +135,7 @@ def _check(name: str, value, help: str, kind: type, least: int | None, one_of: t
     if one_of and value not in one_of:
         raise ValueError(f"unknown {name} {value!r}; known: {', '.join(one_of)}")
     if type(value) is not kind and not (kind is float and type(value) is int):
-        what = {int: "an integer", float: "a number", str: "a name"}[kind]
+        what = {int: "an integer", float: "a number", str: "a name", bool: "true or false"}[kind]
         raise ValueError(f"{name} must be {what}, got {value!r}")
     if kind is int and value > MOST:
         raise ValueError(f"{name} must be at most {MOST:,}, got {value}")

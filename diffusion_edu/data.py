@@ -24,6 +24,10 @@ class Images(Protocol):
         """What training chooses its batches from, float32: n points, or all that there are if they are finite."""
         ...
 
+    def labelled_points(self, n: int, seed: int) -> Tensor:
+        """The same with the label, 0 … labels − 1, as one more column; BinaryMNIST has none."""
+        ...
+
     def sample(self, n: int, seed: int) -> Tensor:
         """n points of those a model is trained on."""
         ...
@@ -64,6 +68,7 @@ class SwissRoll(Mixture):
     """
 
     shape: None = None
+    labels = 3  # the thirds of the roll
 
     def __init__(self, noise: float = 0.5, nodes: int | None = None):
         if not noise > 0:
@@ -112,6 +117,11 @@ class SwissRoll(Mixture):
     def train_points(self, n: int, seed: int = 0) -> Tensor:
         """n points to train on, (n, 2), float32."""
         return self.sample(n, seed + 1).float()
+
+    def labelled_points(self, n: int, seed: int = 0) -> Tensor:
+        """The same with the third of the roll, 0, 1 or 2, that each was drawn from, (n, 3), float32."""
+        x, u = self.sample_with_u(n, seed + 1)
+        return torch.cat([x, (3 * u).floor().clamp(0, 2).unsqueeze(1)], dim=1).float()
 
     def sample_with_u(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         """n points (n, 2) and where along the roll each was drawn, u in [0, 1], (n,)."""

@@ -73,6 +73,17 @@ def sliced_wasserstein2(x: Tensor, y: Tensor, directions: int = 200, seed: int =
     return math.sqrt(difference.square().mean().item())
 
 
+def wasserstein1(x: Tensor, y: Tensor) -> float:
+    """∫ |F − G| between the distribution functions of numbers x (n,) and y (m,): how far, on average, probability has
+    to be moved along the line. Raises ValueError unless both are one-dimensional, finite and not empty."""
+    for name, values in (("x", x), ("y", y)):
+        if values.ndim != 1 or not len(values) or not bool(values.isfinite().all()):
+            raise ValueError(f"{name} must be (n,), finite and not empty, got shape {tuple(values.shape)}")
+    edges = torch.cat([x, y]).double().sort().values
+    F, G = (torch.searchsorted(v.double().sort().values, edges[:-1], right=True) / len(v) for v in (x, y))
+    return ((F - G).abs() * edges.diff()).sum().item()
+
+
 METRICS: dict[str, Metric] = {
     "energy distance": energy_distance,
     "MMD²": mmd2,

@@ -130,11 +130,13 @@ class TimeEmbedding(nn.Module):
 
 
 class Level(NamedTuple):
-    """How much noise is in each point, three ways, each (...): λ = log SNR, √ᾱ = √sigmoid(λ), √(1−ᾱ) = √sigmoid(−λ)."""
+    """How much noise is in each point, three ways, each (...): λ = log SNR, √ᾱ = √sigmoid(λ), √(1−ᾱ) = √sigmoid(−λ).
+    And, for a network that knows labels, the label of each point, integers (...); None: no label."""
 
     log_snr: Tensor
     signal: Tensor
     noise: Tensor
+    label: Tensor | None = None
 
 
 class NoiseNet(nn.Module):
@@ -143,14 +145,17 @@ class NoiseNet(nn.Module):
 
     A network's own output is v̂ (Salimans & Ho 2022). Where almost all of x_t is noise, ε̂ is then x_t almost
     for free; there the bound weighs an error in ε̂ by hundreds (notebook 04).
+
+    A network that knows `labels` K takes a label 0 … K − 1 for each point as well, or K, which is no label (notebook
+    09).
     """
 
     signal: Tensor
     noise: Tensor
 
-    def __init__(self, schedule: Schedule, embedding: int):
+    def __init__(self, schedule: Schedule, embedding: int, labels: int = 0):
         super().__init__()
-        self.embed = TimeEmbedding(schedule, embedding)
+        self.embed, self.labels = TimeEmbedding(schedule, embedding), labels
         self.register_buffer("signal", schedule.alpha_bar.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - schedule.alpha_bar).sqrt().float(), persistent=False)
 
@@ -175,8 +180,15 @@ class NoiseNet(nn.Module):
         """The noise at integers t (...), from the schedule."""
         return Level(self.embed.log_snr[t], self.signal[t], self.noise[t])
 
-    def forward(self, xt: Tensor, t: Tensor) -> Tensor:
-        return self.eps_hat_at(xt, self.level(t.to(xt.device)))
+    def told(self, level: Level) -> Tensor:
+        """What a network is told besides x_t, (..., embedding + 1 + labels): λ, and a one in the place of the label."""
+        at = self.embed.at(level.log_snr)
+        if level.label is None:
+            return torch.cat([at, at.new_zeros(*at.shape[:-1], self.labels)], dim=-1)
+        return torch.cat([at, nn.functional.one_hot(level.label, self.labels + 1)[..., :-1].to(at)], dim=-1)
+
+    def forward(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.eps_hat_at(xt, self.level(t.to(xt.device))._replace(label=label))
 
     def at(self, xt: Tensor, log_snr: float | Tensor) -> Tensor:
         """ε̂(x_t, λ), (..., D), for x_t (..., D) and λ = log SNR from λ_T to λ_1, a number or one for each point (...).
@@ -198,11 +210,27 @@ class NoiseNet(nn.Module):
 
 
 class EpsNet(NoiseNet):
-    """The NoiseNet of points: an MLP that sees x_t and the embedding of λ."""
+    """The NoiseNet of points: an MLP that sees x_t and what it is told."""
 
-    def __init__(self, dim: int, schedule: Schedule, width: int = 128, depth: int = 4, embedding: int = 16):
-        super().__init__(schedule, embedding)
-        self.net = mlp([dim + embedding + 1, *[width] * depth, dim])
+    def __init__(
+        self, dim: int, schedule: Schedule, width: int = 128, depth: int = 4, embedding: int = 16, labels: int = 0
+    ):
+        super().__init__(schedule, embedding, labels)
+        self.net = mlp([dim + embedding + 1 + labels, *[width] * depth, dim])
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
-        return self.net(like_weights(torch.cat([xt, self.embed.at(level.log_snr)], dim=-1), self.net))
+        return self.net(like_weights(torch.cat([xt, self.told(level)], dim=-1), self.net))
+
+
+class NoisyClassifier(nn.Module):
+    """(x_t, t) → log p(y|x_t) of K labels, (..., K): an MLP that sees x_t and the embedding of λ. Asked at t = 1 alone
+    it is an ordinary classifier."""
+
+    def __init__(self, dim: int, labels: int, schedule: Schedule, width: int = 128, depth: int = 3):
+        super().__init__()
+        self.schedule, self.embed = schedule, TimeEmbedding(schedule)
+        self.net = mlp([dim + 17, *[width] * depth, labels])
+
+    def forward(self, xt: Tensor, t: int | Tensor) -> Tensor:
+        at = self.embed(torch.as_tensor(t).expand(xt.shape[:-1]))
+        return self.net(like_weights(torch.cat([xt, at], dim=-1), self.net)).to(xt).log_softmax(-1)

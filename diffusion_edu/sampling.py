@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from .bound import Model
+from .conditioning import checked_known, guess, particles, repaint
 from .ddpm import DDPM
 from .diffusion import sigma2_beta_tilde
 from .evaluate import mean_and_error
+from .guidance import classifier_guided
 from .oracles import Denoiser
 from .samplers import ANCESTRAL, Step, ancestral, ddim, first_order, sample, second_order
 from .schedules import Schedule, from_log_snr
@@ -88,6 +90,59 @@ def draw(
     x_T = model.chain().prior().sample(generator, shape=(n,))
     denoiser, schedule, step, steps = backwards(model, sampler, steps)
     return sample(denoiser, schedule, x_T, step=step, steps=steps, generator=generator).cpu().float()
+
+
+def _stepped(rounds: int):
+    def run(model: DDPM, known: Tensor, x_T: Tensor, generator: torch.Generator, steps: int | None) -> Tensor:
+        step = repaint(known, rounds, generator)
+        return sample(model.x0_hat, model.schedule, x_T, step=step, steps=steps, generator=generator)
+
+    return run
+
+
+def _guess(model: DDPM, known: Tensor, miss: float):
+    """log N(known; x̂₀, 1 − ᾱ + miss²)."""
+    bar = model.schedule.alpha_bar.tolist()
+    return guess(model.x0_hat, known, lambda x, t: 1 - bar[t] + miss**2)
+
+
+def _reconstructed(model: DDPM, known: Tensor, x_T: Tensor, generator: torch.Generator, steps: int | None) -> Tensor:
+    denoiser = classifier_guided(model.x0_hat, _guess(model, known, 0), model.schedule.alpha_bar, 1.0)
+    return sample(denoiser, model.schedule, x_T, steps=steps, generator=generator)
+
+
+def _by_particles(model: DDPM, known: Tensor, x_T: Tensor, generator: torch.Generator, steps: int | None) -> Tensor:
+    """One of 16 particles of a run of its own for each point, asked to hit what is known to within 0.02."""
+    start = model.chain().prior().sample(generator, shape=(len(x_T), 16))
+    *_, (_, x) = particles(model.x0_hat, _guess(model, known, 0.02), model.schedule, start, generator, steps)
+    return x[torch.arange(len(x)), torch.randint(16, (len(x),), generator=generator)]
+
+
+METHODS = {  # of conditioning.py: what it costs in calls of the network per step
+    "replacement": (_stepped(1), 1),
+    "repaint": (_stepped(10), 10),
+    "reconstruction": (_reconstructed, 2),
+    "particles": (_by_particles, 32),
+}
+
+
+def check_method(name: str) -> None:
+    """Raises ValueError if there is no such method."""
+    if name not in METHODS:
+        known = ", ".join(f"{name} ({calls})" for name, (_, calls) in METHODS.items())
+        raise ValueError(f"unknown method {name!r}; known, with the calls of a step: {known}")
+
+
+def draw_known(
+    model: DDPM, known: Tensor, n: int, generator: torch.Generator, method: str = "repaint", steps: int | None = None
+) -> Tensor:
+    """n samples, (n, D), float32, on the CPU, with `known` (D,) where that is not NaN (METHODS). Raises ValueError on
+    an unknown method and if nothing is known, or all."""
+    check_method(method)
+    x_T = model.chain().prior().sample(generator, (n,))
+    known = checked_known(known, model.dim).to(x_T)
+    x = METHODS[method][0](model, known, x_T, generator, steps).cpu().float()
+    return torch.where(known.cpu().isnan(), x, known.cpu().float())
 
 
 Measured = dict[tuple[str, str, str], dict[int, tuple[tuple[float, float], ...]]]

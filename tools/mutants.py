@@ -793,6 +793,72 @@ MUTANTS = [
         ("a schedule that does not come back", "m.set_schedule(from_log_snr(noise_of(m)", "(from_log_snr(noise_of(m)"),
         tests=("test_learned_schedule.py",),
     ),
+    *_of(
+        "guidance",
+        ("the other convention of w", "x0 + weight * (given(xt, t) - x0)", "x0 + (1 + weight) * (given(xt, t) - x0)"),
+        ("w on the wrong term", "x0 + weight * (given(xt, t) - x0)", "given(xt, t) + weight * (x0 - given(xt, t))"),
+        ("a gradient with √(1−ᾱ)", "weight * (1 - bar) / bar**0.5", "weight * (1 - bar) ** 0.5 / bar**0.5"),
+        ("a gradient without 1/√ᾱ", "weight * (1 - bar) / bar**0.5 * gradient", "weight * (1 - bar) * gradient"),
+        ("labels of unequal shares", "-1).log_softmax(-1)", "-1)"),
+        ("kept with p(y|x) whatever w", ".log() < weight * log_p(x)", ".log() < log_p(x)"),
+        ("random numbers used twice", "manual_seed(seed + 500)", "manual_seed(seed)"),
+        ("a divergence without w", "spread + weight * (spread_y - spread)", "spread_y"),
+        (
+            "log p rises by the divergence",
+            "return end[:, :-1] / scale, start - end[:, -1]",
+            "return end[:, :-1] / scale, start + end[:, -1]",
+        ),
+        ("clean points not scaled back", "return end[:, :-1] / scale, start", "return end[:, :-1], start"),
+        ("σ² of an untrained model", "out.sigma2.copy_(model.sigma2)", "pass"),
+    ),
+    *_of(
+        "conditioning",
+        ("RePaint's misprint: 1 − ᾱ for √(1−ᾱ)", "(1 - alpha_bar) ** 0.5 * eps", "(1 - alpha_bar) * eps"),
+        ("known at t, not at t − 1", "at(schedule.alpha_bar, t - 1, xt)", "at(schedule.alpha_bar, t, xt)"),
+        ("known shrunk by ᾱ", "noisy = alpha_bar**0.5 * known", "noisy = alpha_bar * known"),
+        ("no noise added back", "q_step(schedule, t, xt).sample(generator) if turn else xt", "xt"),
+        (
+            "known and unknown swapped",
+            "torch.where(known.isnan(), xt, noisy.to(xt))",
+            "torch.where(known.isnan(), noisy.to(xt), xt)",
+        ),
+        ("a guess with a standard deviation", "-0.5 * (miss**2 / r2 +", "-0.5 * (miss**2 / r2**0.5 +"),
+        ("DPS uphill", "return new - zeta * push", "return new + zeta * push"),
+        ("DPS without |r|", "/ distance.sqrt().clamp(min=1e-12).unsqueeze(-1), None", ", None"),
+        ("weights without the proposal", "+ p.log_prob(x) - guided.log_prob(x)", ""),
+        ("weights without the last guess", "log_w = log_w + now - before", "log_w = log_w + now"),
+        ("particles guided twice", "(1 - bar) / bar**0.5 * push", "2 * (1 - bar) / bar**0.5 * push"),
+        ("one tick for all", "torch.arange(n) + torch.rand", "0 * torch.arange(n) + n * torch.rand"),
+        (
+            "σ read as √(1−ᾱ)",
+            "(schedule.log_snr[1:] + 2 * math.log(sigma)).abs()",
+            "((1 - schedule.alpha_bar[1:]).sqrt() - sigma).abs()",
+        ),
+        ("a noisy point not scaled", "return t, schedule.alpha_bar[t].sqrt().item()", "return t, 1.0"),
+    ),
+    *_of(
+        "evaluate",
+        (
+            "W₁ of densities of unequal size",
+            "right=True) / len(v) for v in (x, y)",
+            "right=True) / len(x) for v in (x, y)",
+        ),
+        ("W₁ from the left", "edges[:-1], right=True)", "edges[:-1])"),
+    ),
+    *_of(
+        "nets",
+        ("no label is the first label", "self.labels + 1)[..., :-1].to(at)", "self.labels + 1)[..., 1:].to(at)"),
+        tests=("test_guidance.py",),
+    ),
+    *_of(
+        "training/losses",
+        (
+            "labels kept where they are to be dropped",
+            "device=generator.device) < drop)",
+            "device=generator.device) >= drop)",
+        ),
+        tests=("test_guidance.py",),
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ from . import (
     n06_score,
     n07_sde_ode,
     n08_learned_noise,
+    n09_steering,
     record,
 )
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
@@ -27,6 +28,7 @@ from .n05_mnist import frechet, grey_log_prob, honest_bits, same_n, variance_tab
 from .n06_score import denoising_loss, mala_ratio, ula_step, walk_matrix
 from .n07_sde_ode import ddim, heun, log_prob, reverse_drift
 from .n08_learned_noise import entropy_from_errors, even_numbers, knots, price_from_cov, step_cost
+from .n09_steering import guided_eps, pushed_x0, put_in, start
 from .record import forget
 
 NOTEBOOKS = (
@@ -39,6 +41,7 @@ NOTEBOOKS = (
     n06_score,
     n07_sde_ode,
     n08_learned_noise,
+    n09_steering,
 )
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
 
@@ -65,6 +68,7 @@ __all__ = [
     "forget",
     "frechet",
     "grey_log_prob",
+    "guided_eps",
     "heun",
     "honest_bits",
     "information",
@@ -86,11 +90,14 @@ __all__ = [
     "posterior",
     "price_from_cov",
     "progress",
+    "pushed_x0",
+    "put_in",
     "quietest",
     "reverse_drift",
     "same_n",
     "simple_loss",
     "spoilt_gap",
+    "start",
     "step_cost",
     "steps_needed",
     "too_sure",

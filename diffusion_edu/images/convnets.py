@@ -225,14 +225,21 @@ class UNet(NoiseNet):
     periods = (4, 16, 64)  # grey levels
 
     def __init__(
-        self, dim: int, schedule: Schedule, width: int = 32, depth: int = 1, embedding: int = 32, mixing: int = 256
+        self,
+        dim: int,
+        schedule: Schedule,
+        width: int = 32,
+        depth: int = 1,
+        embedding: int = 32,
+        mixing: int = 256,
+        labels: int = 0,
     ):
-        super().__init__(schedule, embedding)
+        super().__init__(schedule, embedding, labels)
         _only_images("dim", dim)
         features, channels = 4 * width, 4 * (1 + 2 * len(self.periods))
         wide: list[nn.Module] = [Residual(2 * width, 2 * width, features) for _ in range(2 * depth)]
         wide[depth:depth] = mixing_layers(2 * width, mixing, features)
-        self.time = nn.Sequential(mlp([embedding + 1, features, features]), nn.SiLU())
+        self.time = nn.Sequential(mlp([embedding + 1 + labels, features, features]), nn.SiLU())
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.down = nn.ModuleList(Residual(width, width, features) for _ in range(depth))
         self.shrink = nn.Conv2d(width, 2 * width, 2, stride=2)
@@ -252,7 +259,7 @@ class UNet(NoiseNet):
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
         x, noise = like_weights(xt.reshape(-1, PIXELS), self.first), level.noise.reshape(-1)
-        e = self.time(self.embed.at(level.log_snr.reshape(-1)))
+        e = self.time(self.told(level).flatten(0, -2))
         h = self.first(torch.cat([to_maps(c) for c in (x, *self.fourier_features(x, noise))], dim=1))
         for block in self.down:
             h = block(h, e)

@@ -18,11 +18,12 @@ class Digits:
     Points are (n, 64) in [−1, 1]; the last 360 images are the test set.
     """
 
-    dim, levels, shape = 64, 17, (8, 8)
+    dim, levels, shape, labels = 64, 17, (8, 8), 10
 
     def __init__(self):
-        pixels = torch.from_numpy(load_digits(return_X_y=True)[0])
+        pixels, labels = map(torch.from_numpy, load_digits(return_X_y=True))
         self.train_pixels, self.test_pixels = pixels[:-360], pixels[-360:]
+        self.train_labels, self.test_labels = labels[:-360], labels[-360:]
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n training images with fresh uniform noise, (n, 64) in [−1, 1]: a random choice without repetition if
@@ -36,6 +37,11 @@ class Digits:
     def train_points(self, n: int, seed: int = 0) -> Tensor:
         """n points to train on, (n, 64), float32: the images over and over, each time with fresh noise."""
         return self.sample(n, seed + 1).float()
+
+    def labelled_points(self, n: int, seed: int = 0) -> Tensor:
+        """The same with the digit that each shows, (n, 65), float32."""
+        i = _choose(len(self.train_labels), n, torch.Generator().manual_seed(seed + 1))
+        return torch.cat([self.train_points(n, seed), self.train_labels[i].unsqueeze(1)], dim=1).float()
 
     def _draw(self, pixels: Tensor, n: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -61,7 +67,7 @@ class MNIST:
     raised if they cannot be obtained.
     """
 
-    dim, levels, shape = 784, 256, (28, 28)
+    dim, levels, shape, labels = 784, 256, (28, 28), 10
 
     def __init__(self):
         both = (mnist.load(train)[0] for train in (True, False))
@@ -84,6 +90,10 @@ class MNIST:
     def train_points(self, n: int = 60_000, seed: int = 0) -> Tensor:
         """The 60,000 training images, (60000, 784), whatever n and the seed are."""
         return self.train_pixels
+
+    def labelled_points(self, n: int = 60_000, seed: int = 0) -> Tensor:
+        """The same with the digit that each shows, (60000, 785)."""
+        return torch.cat([self.train_pixels, mnist.load()[1].unsqueeze(1).float()], dim=1)
 
     @staticmethod
     def to_images(x: Tensor) -> Tensor:

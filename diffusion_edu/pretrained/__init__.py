@@ -6,6 +6,8 @@
 
 - cosine: T = 1000, the course's own (Nichol & Dhariwal 2021);
 - linear: T = 1000, β from 1e-4 to 0.02 (Ho et al. 2020);
+- roll-labels: as cosine, and it knows the thirds of the roll as labels; digits-labels: of scikit-learn's digits, and
+  it knows which digit (notebook 09);
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
 Of MNIST with its grey levels, mnist-vae, mnist-hvae and mnist-ddpm; mnist-ddpm-min-snr, the same network trained by a
@@ -14,6 +16,7 @@ mnist-ddpm-global, which has one layer that sees the whole picture. Of binary pi
 mnist-binary-hvae.
 """
 
+import contextlib
 import csv
 from importlib.resources import files
 
@@ -23,12 +26,14 @@ import torch
 from .. import weights
 from ..config import Config
 from ..ddpm import DDPM
+from ..evaluate import mean_and_error
 from ..hvae import HVAE
 from ..samplers import sample
 from ..training.build import build
 from ..vae import VAE
 
 NAMES = ("cosine", "linear", "short")
+LABELLED = ("roll-labels", "digits-labels")
 GREY = (
     "mnist-vae",
     "mnist-hvae",
@@ -43,7 +48,8 @@ IMAGES = (*GREY, *BINARY)
 
 
 def load(name: str) -> DDPM | VAE | HVAE:
-    """The model called `name` (NAMES, IMAGES), on the CPU, in evaluation mode, its parameters without gradients.
+    """The model called `name` (NAMES, LABELLED, IMAGES), on the CPU, in evaluation mode, its parameters without
+    gradients.
 
     Raises ValueError for an unknown name and for weights that are not those of the card.
     """
@@ -52,6 +58,26 @@ def load(name: str) -> DDPM | VAE | HVAE:
         model = build(config)
     model.load_state_dict(weights.tensors(name))
     return model.eval().requires_grad_(False)
+
+
+def measured(table: str, *keys: str) -> dict[tuple[str, ...], dict[str, tuple[float, float]]]:
+    """The means and standard errors over sets of noise of a table of tools/bench/steering.py, "guidance" or
+    "inpainting", for each value of the columns `keys`. What was not measured is left out."""
+    text = files(__name__).joinpath(f"{table}.csv").read_text(encoding="utf-8")
+    sets: dict = {}
+    for row in csv.DictReader(text.splitlines()):
+        found = sets.setdefault(tuple(row[key] for key in keys), {})
+        for name, value in row.items():
+            if value and name not in (*keys, "seed") and _is_number(value):
+                found.setdefault(name, []).append(float(value))
+    mean = lambda values: mean_and_error(torch.tensor(values, dtype=torch.float64))  # noqa: E731
+    return {key: {name: mean(values) for name, values in found.items()} for key, found in sets.items()}
+
+
+def _is_number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return float(text) == float(text)
+    return False
 
 
 def roll_chain(levels: int, seed: int = 0) -> HVAE:
@@ -81,8 +107,8 @@ def card(name: str) -> dict:
     set, `scores` what quality.py says of samples, for each sampler, `seconds` the wall time on `device`. `config` is
     the run's configuration, `commands` make the files again.
     """
-    if name not in NAMES + IMAGES:
-        raise ValueError(f"unknown model {name!r}; known: {', '.join(NAMES + IMAGES)}")
+    if name not in NAMES + LABELLED + IMAGES:
+        raise ValueError(f"unknown model {name!r}; known: {', '.join(NAMES + LABELLED + IMAGES)}")
     return weights.card(name)
 
 

@@ -18,7 +18,8 @@ from .. import data, sampling, weights
 from ..bound import Model
 from ..config import Config
 from ..ddpm import DDPM
-from ..evaluate import report, score_chain
+from ..evaluate import gap, report, score_chain
+from ..guidance import guided_model
 from ..images import quality
 from ..training.build import trainer
 from ..training.runs import load
@@ -34,16 +35,19 @@ PROBE = {"mnist": data.MNIST.to_points, "mnist-binary": lambda images: (images.f
 def publish(out: Path, name: str, folder: Path, seconds: int = 0) -> dict:
     """Writes NAME.safetensors and NAME.json into `folder` from the finished run in `out`, and of MNIST NAME.csv and
     NAME-samples.npz; returns the card. Measuring takes most of the time. Raises ValueError unless the run is of MNIST
-    or of a ddpm on the swiss roll."""
+    or of a ddpm on the swiss roll or the digits."""
     model, config = load(out)
     known = {**training(config, name), "parameters": sum(p.numel() for p in model.parameters())}
     if isinstance(model, DDPM) and config.data == "swiss-roll":
-        known |= measured_on_roll(model)
+        known |= measured_on_roll(model) | ({"gaps": gaps_by_label(model)} if config.labels else {})
+    elif isinstance(model, DDPM) and config.data == "digits":
+        known |= {"test": _rounded(report(model.chain(), data.Digits(), 360))}
     elif config.data in PROBE:
         known |= {"seconds": seconds, **measured_on_mnist(model, config, folder / f"{name}-samples.npz")}
         shutil.copyfile(out / "metrics.csv", folder / f"{name}.csv")
     else:
-        raise ValueError(f"{out} holds a {config.model} on {config.data}: not on MNIST, nor a ddpm on swiss-roll")
+        wanted = "not on MNIST, nor a ddpm on swiss-roll or digits"
+        raise ValueError(f"{out} holds a {config.model} on {config.data}: {wanted}")
     return weights.write(folder, name, model.state_dict(), known)
 
 
@@ -75,6 +79,19 @@ def measured_on_roll(model: DDPM) -> dict:
         **{key: round(found[key], 5) for key in ("neg_elbo", "neg_elbo_se", "entropy", "gap", "gap_se")},
         "replay": {**REPLAY, "x0": [[round(v, 4) for v in row] for row in replay(model, **REPLAY).tolist()]},
     }
+
+
+def gaps_by_label(model: DDPM, n: int = 2000) -> dict[str, list[float]]:
+    """E[log p(x|y) − ELBO] of each third of the roll, and of the roll by the model without a label, in nats, with
+    standard errors. The σ_t² are those of all points together."""
+    roll, found = data.SwissRoll(), {}
+    laws = {"inner": roll.thirds()[0], "middle": roll.thirds()[1], "outer": roll.thirds()[2], "no label": roll}
+    for label, (name, law) in enumerate(laws.items()):
+        x = law.sample(n, 90 + label)
+        chain = guided_model(model, label).chain() if label < 3 else model.chain()
+        bound = score_chain(x.float(), chain, torch.Generator().manual_seed(label))
+        found[name] = [round(v, 5) for v in gap(bound, law.log_prob(x))]
+    return found
 
 
 def measured_on_mnist(model: Model, config: Config, samples: Path, n: int = 10_000, K: int = 1000) -> dict:

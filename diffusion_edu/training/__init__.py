@@ -3,7 +3,18 @@
 Notebooks need the names below alone; the command line goes through `runs`.
 """
 
-from .losses import Loss, binarised, elbo_loss, eps_loss, log_snr_t, min_snr, mixed_t, uniform_t
+from .losses import (
+    Loss,
+    binarised,
+    elbo_loss,
+    eps_loss,
+    label_error,
+    label_loss,
+    log_snr_t,
+    min_snr,
+    mixed_t,
+    uniform_t,
+)
 from .optimisers import adam, muon
 from .trainer import Trainer, check_shards, fit_image_sigma2, fit_sigma2, learning_rate, step_generator
 
@@ -17,6 +28,8 @@ __all__ = [
     "eps_loss",
     "fit_image_sigma2",
     "fit_sigma2",
+    "label_error",
+    "label_loss",
     "learning_rate",
     "log_snr_t",
     "min_snr",

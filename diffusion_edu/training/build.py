@@ -16,14 +16,14 @@ from ..vae import VAE
 from . import noise as learned_noise
 from . import optimisers
 from .captured import CapturedTrainer
-from .losses import binarised, elbo_loss, eps_loss, log_snr_t, min_snr, uniform_t
+from .losses import Loss, binarised, elbo_loss, eps_loss, label_loss, log_snr_t, min_snr, mixed_t, uniform_t
 from .parallel import ALONE, Processes
 from .trainer import Trainer
 
-LOSSES = {  # of a ddpm: "bound" for bits, "min-snr" for pictures, "simple" between them
-    "simple": eps_loss(),
-    "bound": eps_loss(log_snr_t),
-    "min-snr": eps_loss(uniform_t, min_snr),
+LOSSES = {  # of a ddpm, how t is drawn and weighed: "bound" for bits, "min-snr" for pictures, "simple" between them
+    "simple": (mixed_t, None),
+    "bound": (log_snr_t, None),
+    "min-snr": (uniform_t, min_snr),
 }
 LEARNED_LOSSES = {"simple": learned_noise.learned_loss(0.5), "bound": learned_noise.learned_loss(0.0)}
 TRAIN_POINTS = 200_000  # of data that can be drawn without end
@@ -43,7 +43,8 @@ def build(config: Config) -> Model:
     if config.model == "hvae":
         return HVAE(levels=3 if images else 5, dim=dim, latent=latent, width=config.width)
     schedule = config.noise_schedule()
-    return _with_noise(config, DDPM(EpsNet(dim, schedule, width=config.width), schedule, dim))
+    labels = datasets.DATA_SETS[config.data].labels if config.labels else 0
+    return _with_noise(config, DDPM(EpsNet(dim, schedule, width=config.width, labels=labels), schedule, dim))
 
 
 def _with_noise(config: Config, model: DDPM) -> DDPM:
@@ -55,7 +56,8 @@ def _convolutional(config: Config) -> Model:
     """The models of 28 × 28 images."""
     if config.model == "ddpm":
         schedule = config.noise_schedule()
-        net = UNet(784, schedule, config.width, mixing=config.mixing or 0)
+        labels = datasets.MNIST.labels if config.labels else 0
+        net = UNet(784, schedule, config.width, mixing=config.mixing or 0, labels=labels)
         return _with_noise(config, ImageDDPM(net, schedule, 784))
     nets = {
         "encode": ConvGaussianNet,
@@ -73,20 +75,25 @@ def trainer_class(device: str, processes: Processes) -> type[Trainer]:
     return CapturedTrainer if device.startswith("cuda") and processes.size == 1 else Trainer
 
 
+def loss_of(config: Config) -> Loss:
+    """What the run minimises."""
+    if config.schedule == "learned":
+        return LEARNED_LOSSES[config.loss or "simple"]
+    if config.loss:
+        return (label_loss if config.labels else eps_loss)(*LOSSES[config.loss])
+    return binarised(elbo_loss()) if config.data == "mnist-binary" else elbo_loss()
+
+
 def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer[Model]:
     """The run's trainer at step 0."""
     model, data = build(config).to(device), datasets.load(config.data)
-    points = data.train_points(TRAIN_POINTS, config.seed).to(device)
+    points = (data.labelled_points if config.labels else data.train_points)(TRAIN_POINTS, config.seed).to(device)
     if config.schedule == "learned":
         learned_noise.noise_of(model).square.copy_(points.square().mean())
-    losses = LEARNED_LOSSES if config.schedule == "learned" else LOSSES
-    loss = losses[config.loss] if config.loss else elbo_loss()
-    if config.data == "mnist-binary":
-        loss = binarised(loss)
     convolutional = "mnist" in config.data
     return trainer_class(device, processes)(
         model,
-        loss,
+        loss_of(config),
         points,
         config.steps,
         batch=config.batch,

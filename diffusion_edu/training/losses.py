@@ -1,13 +1,16 @@
 """What training minimises: the bound, or an error of the noise at random times, weighted."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ..bound import Chain, bound
 from ..ddpm import DDPM, squared_error
+from ..diffusion import q_marginal
 from ..gaussian import randn
+from ..nets import NoisyClassifier
 from ..schedules import Schedule
 
 # (model, batch (n, D), generator) → named terms in nats; "loss" is minimised
@@ -71,9 +74,38 @@ def eps_loss(draw_t: Callable = mixed_t, weight: Callable | None = None) -> Loss
     """The simple loss |ε − ε̂|² at the times that `draw_t` draws, each times `weight(schedule, t)` if one is given."""
 
     def loss(model: DDPM, x0: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        t = draw_t(model.schedule, len(x0), generator)
-        eps = randn(x0.shape, generator, like=x0)
-        error = squared_error(x0, t, eps, model.eps_net, model.schedule)
-        return {"loss": (error if weight is None else weight(model.schedule, t).to(error) * error).mean()}
+        return _noise_loss(model, model.eps_net, x0, generator, draw_t, weight)
+
+    return loss
+
+
+def _noise_loss(model: DDPM, eps_net: Callable, x0: Tensor, generator, draw_t: Callable, weight: Callable | None):
+    t = draw_t(model.schedule, len(x0), generator)
+    eps = randn(x0.shape, generator, like=x0)
+    error = squared_error(x0, t, eps, eps_net, model.schedule)
+    return {"loss": (error if weight is None else weight(model.schedule, t).to(error) * error).mean()}
+
+
+def label_loss(draw_t: Callable = mixed_t, weight: Callable | None = None, drop: float = 0.1) -> Loss:
+    """`eps_loss` for a network that knows labels: points (n, D + 1) whose last column is the label. In a share `drop`
+    of them the label is left out, so that the network learns p(x) beside p(x|y) (Ho & Salimans 2022, Algorithm 1)."""
+
+    def loss(model: DDPM, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        dropped = (torch.rand(len(x), generator=generator, device=generator.device) < drop).to(x.device)
+        label = torch.where(dropped, model.eps_net.labels, x[:, -1].long())
+        told = partial(model.eps_net, label=label)
+        return _noise_loss(model, told, x[:, :-1], generator, draw_t, weight)
+
+    return loss
+
+
+def label_error(draw_t: Callable = mixed_t) -> Loss:
+    """−log p(y|x_t) of a classifier, nats, at the times that `draw_t` draws, over points (n, D + 1) whose last column
+    is the label. On average it is at least H(y|x_t)."""
+
+    def loss(model: NoisyClassifier, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        t = draw_t(model.schedule, len(x), generator)
+        xt = q_marginal(model.schedule, t, x[:, :-1]).sample(generator)
+        return {"loss": -model(xt, t).gather(-1, x[:, -1:].long()).mean()}
 
     return loss

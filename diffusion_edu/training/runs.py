@@ -85,6 +85,7 @@ def read_config(out: Path) -> Config:
         raise ValueError(f"{out} holds no run: {path} does not exist")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = {"labels": None, **stored}  # runs of the first version have none
         return Config(**{f.name: stored[f.name] for f in fields(Config)})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
         raise ValueError(f"{path} is damaged: {e}") from e
@@ -298,9 +299,9 @@ def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], pictu
         if isinstance(t.ema, DDPM) and log.config.schedule == "learned":
             fit_schedule(t.ema)
         if isinstance(t.ema, ImageDDPM):
-            fit_image_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
+            fit_image_sigma2(t.ema, t.data[:, : t.ema.dim], seed=t.seed, progress=progress)
         elif isinstance(t.ema, DDPM):
-            fit_sigma2(t.ema, t.data, seed=t.seed, progress=progress)
+            fit_sigma2(t.ema, t.data[:, : t.ema.dim], seed=t.seed, progress=progress)
     if due(SAVE_EVERY):
         save(log.out / "checkpoint.pt", t.state_dict())
 

@@ -3,7 +3,9 @@
 from .bound_explorer import bound_explorer
 from .density_film import density_film
 from .forward_film import forward_film
+from .guidance_dial import guidance_dial
 from .hvae_ladder import hvae_ladder
+from .inpainting_line import inpainting_line
 from .knot_explorer import knot_explorer
 from .langevin_walk import langevin_walk
 from .latent_explorer import latent_explorer
@@ -16,7 +18,9 @@ __all__ = [
     "bound_explorer",
     "density_film",
     "forward_film",
+    "guidance_dial",
     "hvae_ladder",
+    "inpainting_line",
     "knot_explorer",
     "langevin_walk",
     "latent_explorer",

@@ -306,6 +306,37 @@ def test_other_ways_of_writing_it_are_correct(name):
 # --- what is wrong: the solution with one place changed, and a word of the sentence that must come ---
 
 SLIPS = {
+    "guided_eps": [
+        ("eps + weight", "eps_given + weight", "less 1"),
+        ("(eps_given - eps)", "eps_given", "difference of the two"),
+        ("eps + weight", "eps - weight", "towards the label"),
+        ("eps + weight * (eps_given - eps)", "weight * (eps_given - eps)", "is added to"),
+        ("eps + weight * (eps_given - eps)", "eps_given + weight * (eps - eps_given)", "swapped"),
+        ("eps + weight * (eps_given - eps)", "(eps + weight * eps_given) / (1 + weight)", "does not average"),
+    ],
+    "pushed_x0": [
+        ("(1 - alpha_bar) /", "(1 - alpha_bar) ** 0.5 /", "comes another"),
+        (" / alpha_bar**0.5", "", "not the shrunk one"),
+        ("alpha_bar**0.5", "alpha_bar", "divided once"),
+        ("x0_hat + weight", "x0_hat - weight", "so does the push"),
+        ("(1 - alpha_bar) / alpha_bar**0.5 * gradient", "gradient", "pushed by w"),
+        ("weight * ", "", "w is missing"),
+    ],
+    "put_in": [
+        ("(1 - alpha_bar) ** 0.5", "(1 - alpha_bar)", "misprint"),
+        ("alpha_bar**0.5 * x0", "alpha_bar * x0", "shrinks by √ᾱ"),
+        ("+ (1 - alpha_bar) ** 0.5 * eps", "", "noise is missing"),
+        ("noisy, xt)", "x0, xt)", "never seen"),
+        ("noisy, xt)", "xt, noisy)", "leaves what is not known"),
+        ("alpha_bar**0.5 * x0", "x0", "shrinks by √ᾱ"),
+    ],
+    "start": [
+        ("alpha_bar**0.5 * y", "y", "scale y"),
+        ("alpha_bar**0.5 * y", "alpha_bar * y", "not by ᾱ"),
+        ("1 + sigma**2", "1 + sigma", "is the variance"),
+        ("1 / (1 + sigma**2)", "1 - sigma**2 + 0 * y.sum()", "A correct answer"),
+        ("1 / (1 + sigma**2)", "1 / sigma**2", "has as much noise"),
+    ],
     "log_normal": [
         ("return -(square", "return (square", "falls with the distance"),
         (".sum(-1)", "", "sum over the last axis"),

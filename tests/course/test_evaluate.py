@@ -4,6 +4,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
+import scipy.stats
 import torch
 from shared import assert_mean, generator, randn
 from torch.testing import assert_close
@@ -224,3 +225,20 @@ def test_the_ode_report_of_grey_levels_is_a_bound():
     assert_close(found["nll_ode"], mean_over_q.sum(-1).mean().item(), rtol=3e-3, atol=0)
     assert bool((mean_over_q >= exact).all())
     assert found["ode_bits_per_dim"] == found["nll_ode"] / 5
+
+
+def test_wasserstein1_is_the_distance_that_probability_is_moved():
+    x = torch.randn(500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = torch.rand(300, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert evaluate.wasserstein1(x, x + 0.7) == pytest.approx(0.7)
+    assert evaluate.wasserstein1(x, y) == pytest.approx(scipy.stats.wasserstein_distance(x, y))
+    assert evaluate.wasserstein1(y, x) == pytest.approx(evaluate.wasserstein1(x, y))
+    assert evaluate.wasserstein1(x, x.flip(0)) == 0
+    equal = (x.sort().values[:300] - y.sort().values).abs().mean().item()
+    assert evaluate.wasserstein1(x.sort().values[:300], y) == pytest.approx(equal)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(0), torch.zeros(2, 2), torch.tensor([0.0, math.nan])])
+def test_wasserstein1_wants_numbers(x):
+    with pytest.raises(ValueError, match="must be"):
+        evaluate.wasserstein1(x, torch.zeros(3))

@@ -7,7 +7,8 @@ import re
 import pytest
 import torch
 
-from diffusion_edu import cli, data, diffusion, evaluate, oracles, pretrained, samplers, weights
+from diffusion_edu import cli, data, diffusion, evaluate, guidance, oracles, pretrained, samplers, sampling, weights
+from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.pretrained import publish
 from diffusion_edu.training import build, runs
 
@@ -172,3 +173,27 @@ def test_the_chains_of_the_roll_are_nine_trainings_and_nearer_to_the_truth_with_
 def test_a_chain_that_is_not_kept_is_refused(levels, seed):
     with pytest.raises(ValueError, match=f"no chain of {levels} levels and seed {seed}"):
         pretrained.roll_chain(levels, seed)
+
+
+def test_models_that_know_labels_are_near_the_entropy_of_each():
+    card = pretrained.card("roll-labels")
+    for name, (distance, error) in card["gaps"].items():
+        assert -4 * error < distance < 0.06, name
+    x = SwissRoll().thirds()[1].sample(300, 5)
+    model = guidance.guided_model(pretrained.load("roll-labels"), 1)
+    bound = evaluate.score_chain(x.float(), model.chain(), torch.Generator().manual_seed(0))
+    distance, error = evaluate.gap(bound, SwissRoll().thirds()[1].log_prob(x))
+    assert abs(distance - card["gaps"]["middle"][0]) < 4 * error
+
+
+def test_digits_of_a_label_are_that_digit():
+    """By the nearest of the real digits' means, of which chance would have one in ten right."""
+    digits, model = Digits(), pretrained.load("digits-labels")
+    means = torch.stack([digits.train_pixels[digits.train_labels == k].double().mean(0) for k in range(10)])
+    means = (means + 0.5) * (2 / 17) - 1
+    right = 0
+    for k in range(10):
+        guided = guidance.guided_model(model, k)
+        x = sampling.draw(guided, 20, torch.Generator().manual_seed(k), steps=50)
+        right += (torch.cdist(x.double(), means).argmin(1) == k).sum().item()
+    assert right > 150

@@ -8,9 +8,8 @@ from torch.utils._pytree import tree_leaves
 
 from diffusion_edu import gaussian
 from diffusion_edu.config import Config
-from diffusion_edu.training import build, captured, elbo_loss, runs
+from diffusion_edu.training import build, captured, runs
 from diffusion_edu.training.captured import CapturedTrainer
-from diffusion_edu.training.losses import binarised
 from diffusion_edu.training.optimisers import muon
 from diffusion_edu.training.parallel import ALONE, Processes
 from diffusion_edu.training.trainer import Trainer
@@ -19,6 +18,7 @@ STEPS = [
     Config("ddpm", "swiss-roll"),
     Config("ddpm", "swiss-roll", schedule="learned"),
     Config("ddpm", "mnist", width=16),
+    Config("ddpm", "mnist", width=16, labels=True),
     Config("ddpm", "mnist", width=16, loss="bound"),
     Config("ddpm", "mnist", width=16, loss="min-snr"),
     Config("vae", "mnist", width=8),
@@ -62,22 +62,18 @@ def no_numbers(monkeypatch):
 def step_on_meta(config, schedule_too=True):
     """One gradient step of the model on that device; the operations that would copy from the CPU."""
     model = build.build(config).to("meta")
-    losses = build.LEARNED_LOSSES if config.schedule == "learned" else build.LOSSES
-    loss = losses[config.loss] if config.loss else elbo_loss()
-    loss = binarised(loss) if config.data == "mnist-binary" else loss
     if hasattr(model, "schedule") and schedule_too:
         object.__setattr__(model.schedule, "beta", model.schedule.beta.to("meta"))  # its checks would read it
     optimiser, peak = muon(model, 0.1)[1]
     optimiser.param_groups[0]["lr"] = torch.tensor(peak, device="meta")
     with FromTheHost() as copies:
-        loss(model, torch.zeros(8, 784 if config.data != "swiss-roll" else 2, device="meta"), OnDevice())[
-            "loss"
-        ].backward()
+        batch = torch.zeros(8, (2 if config.data == "swiss-roll" else 784) + bool(config.labels), device="meta")
+        build.loss_of(config)(model, batch, OnDevice())["loss"].backward()
         optimiser.step()
     return copies.noted
 
 
-@pytest.mark.parametrize("config", STEPS, ids=lambda c: f"{c.model} {c.data} {c.schedule} {c.loss}")
+@pytest.mark.parametrize("config", STEPS, ids=lambda c: f"{c.model} {c.data} {c.schedule} {c.loss} {c.labels}")
 def test_a_step_neither_reads_the_device_nor_copies_to_it(no_numbers, config):
     assert step_on_meta(config) == []
 
