@@ -13,6 +13,8 @@ import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
 from course_parts import ROLES, Film, add_downloads
+from course_plain import Indices, with_indices
+from course_search import Sections
 from course_sheet import Sheet
 from PIL import Image
 from sphinx.highlighting import PygmentsBridge
@@ -82,6 +84,14 @@ REPAIRS = [
     (re.compile(r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"), ""),
     # the button reads "Search Ctrl+K": its name must contain that, and without a label of its own it does
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    # the site has its own search, see search.js, and only one page needs it
+    (re.compile(r'\s*<script defer src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'), ""),
+    (
+        re.compile(r'(?=<meta name="docsearch:language")(?=.*<div id="search-results">)', flags=re.S),
+        '<script defer src="_static/sections.js"></script>\n  <script defer src="_static/search.js"></script>\n  ',
+    ),
+    # what is folded has a true index in its title
+    (re.compile(r"(?<=<summary>)[^<]*_[^<]*(?=</summary>)"), lambda match: with_indices(match[0])),
     # the first page's address without a name, a language and an icon
     (
         re.compile(r'^<meta http-equiv="Refresh" content="0; url=intro.html" />\s*$'),
@@ -163,6 +173,8 @@ def setup(app) -> dict:
     bring_notebooks(Path(app.srcdir))
     app.course_linker = Linker(app)
     app.add_transform(Anchors)
+    app.add_transform(Indices)
+    sections = Sections()
     for name, role in ROLES.items():
         app.add_role(name, role())
     app.add_directive("film", Film)
@@ -174,8 +186,10 @@ def setup(app) -> dict:
     # a link may lead to what has changed on another page, so all pages are written anew
     app.connect("env-updated", lambda app, env: sorted(env.found_docs))
     app.connect("doctree-resolved", app.course_linker.link_page)
+    app.connect("doctree-resolved", sections.collect)
     app.connect("doctree-resolved", add_downloads)
     app.connect("html-page-context", flat_module_list)
+    app.connect("build-finished", sections.write)
     app.connect("build-finished", add_files)
     app.connect("build-finished", repair_pages)
     PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)

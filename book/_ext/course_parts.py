@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from course_links import Linker
 from course_notebooks import Notebook
+from course_plain import plain_text
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -57,7 +58,7 @@ class Slip(OfNotebook):
 
     def node(self, notebook, words):
         place, section, _ = only([s for s in notebook.slips() if words in s[2]], "paragraphs")
-        return self.link(notebook, place, f"notebook {notebook.number}, section “{section}”")
+        return self.link(notebook, place, f"notebook {notebook.number}, section “{plain_text(section)}”")
 
 
 class Minutes(OfNotebook):

@@ -1,0 +1,176 @@
+"""What a reader of the built website sees, in a real browser: `make site`. Formulas, films, search, paper."""
+
+import re
+
+import pytest
+from build_book import HTML, Page
+from site_tools import NARROW, OPEN, WIDE, loaded, nothing, served, site_pages, widgets_of
+
+NOTEBOOKS = [name for name in site_pages() if name.startswith("notebooks/")]
+FORMULAS = [name for name in site_pages() if "data-formulas" in (HTML / name).read_text(encoding="utf-8")]
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served(HTML) as address:
+        yield address
+
+
+# Parts of a formula, unless one can scroll to them, that end beyond the screen or before it.
+BEYOND = """() => [...document.querySelectorAll("article :is(mjx-math, mjx-math .piece)")].filter((e) => {
+  const { left, right, width } = e.getBoundingClientRect(), scroller = e.closest("mjx-container.scrolls");
+  return width && (right > innerWidth + 1 || left < 0) && !(scroller && scroller.tabIndex === 0 && scroller.scrollWidth > scroller.clientWidth);
+}).map((e) => e.closest(".math, table")?.textContent.slice(0, 100))"""
+SCROLLING = "[...document.querySelectorAll('div.math mjx-container')].filter((e) => e.scrollWidth > e.clientWidth + 1).length"
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_no_formula_is_out_of_reach_on_a_phone(tab, address, name):
+    tab.set_viewport_size(NARROW)
+    loaded(tab, address + name)
+    tab.evaluate(OPEN)
+    tab.wait_for_timeout(800)
+    assert tab.evaluate(BEYOND) == []
+    assert tab.evaluate(SCROLLING) == 0, "a displayed formula must be scrolled sideways"
+    rows = tab.locator(".in-rows .rows").count()
+    tab.set_viewport_size(WIDE)
+    tab.wait_for_timeout(800)
+    assert tab.locator(".in-rows .rows:visible").count() <= rows
+    assert tab.evaluate(BEYOND) == []
+    nothing(tab.log.take())
+
+
+def test_a_numbered_formula_keeps_its_number_when_it_is_broken(tab, address):
+    tab.set_viewport_size(NARROW)
+    loaded(tab, address + "notebooks/03_diffusion.html")
+    broken = "[...document.querySelectorAll('div.math.in-rows[id^=eq-]')].map((e) => [e.id, e.querySelector('.number')?.textContent])"
+    found = tab.evaluate(broken)
+    assert len(found) > 10
+    assert [row for row in found if row[1] != f"({row[0].removeprefix('eq-').replace('-', '.')})"] == []
+    tab.set_viewport_size({"width": 1600, "height": 900})
+    tab.wait_for_timeout(600)
+    assert len(tab.evaluate(broken)) < 5
+    assert tab.locator("#eq-3-13 mjx-container").first.is_visible()
+    assert tab.locator("#eq-3-13 .rows").is_hidden()
+
+
+FILMS = [name for name in site_pages() if any(tag == "video" for tag, _ in Page(HTML / name).tags)]
+# Whether a film shows a picture of many greys or colours, and what lies over its lower edge.
+PICTURE = """(film) => {
+  const canvas = document.createElement("canvas"), { left, bottom, width } = film.getBoundingClientRect();
+  canvas.width = canvas.height = 64;
+  const pen = canvas.getContext("2d");
+  pen.drawImage(film, 0, 0, 64, 64);
+  const data = pen.getImageData(0, 0, 64, 64).data, seen = new Set();
+  for (let i = 0; i < data.length; i += 4) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+  return { colours: seen.size, free: document.elementFromPoint(left + width / 2, bottom - 4) === film, controls: film.controls };
+}"""
+
+
+@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=lambda s: s["width"])
+def test_every_film_starts_and_shows_its_picture(tab, address, name, size):
+    tab.set_viewport_size(size)
+    loaded(tab, address + name, widgets_of(name))
+    for film in tab.query_selector_all("video"):
+        film.evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+        tab.wait_for_function("(e) => e.currentTime > 0.2 && !e.paused", arg=film)
+        seen = film.evaluate(PICTURE)
+        assert seen["colours"] > 20, seen
+        assert seen["free"], "something lies over the picture"
+        assert not seen["controls"]
+        bar = film.evaluate_handle("(e) => e.nextElementSibling")
+        bar.query_selector("button").click()
+        tab.wait_for_function("(e) => e.paused", arg=film)
+        bar.query_selector("input").fill("0.5")
+        tab.wait_for_function("(e) => Math.abs(e.currentTime / e.duration - 0.5) < 0.1", arg=film)
+    nothing(tab.log.take())
+
+
+# What a student types → the page and the title of the place that should come first.
+QUERIES = {
+    "reparameterization trick": ("glossary.html", "reparameterisation"),
+    "KL": ("glossary.html", "KL divergence"),
+    "score": ("glossary.html", "score"),
+    "ELBO": ("glossary.html", "ELBO"),
+    "evidence lower bound": ("glossary.html", "ELBO"),
+    "DDIM": ("glossary.html", "DDIM"),
+    "U-Net": ("notebooks/05_mnist.html", "network"),
+    "SNR": ("glossary.html", "signal-to-noise ratio"),
+    "posterior collapse": ("glossary.html", "posterior collapse"),
+    "Tweedie": ("glossary.html", "Tweedie"),
+    "probability flow ode": ("glossary.html", "probability flow"),
+    "importance weighted": ("glossary.html", "importance-weighted bound"),
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_search_finds_the_right_place_first(tab, address, query):
+    page, title = QUERIES[query]
+    tab.goto(f"{address}search.html?q={query}")
+    tab.wait_for_function("window.searched")
+    first = tab.locator("#search-results li").first
+    assert title in first.locator("a").inner_text()
+    assert page in first.locator("a").get_attribute("href")
+    for text in tab.locator("#search-results li").all_inner_texts():
+        assert not re.search(r"\\|\$|\{|\}", re.sub(r"`[^`]*`", "", text.partition("The library")[0])), text
+    first.locator("a").click()
+    tab.wait_for_url(f"**/{page}*")
+    nothing(tab.log.take())
+
+
+def test_the_search_says_that_it_found_nothing(tab, address):
+    tab.goto(address + "search.html?q=zzzyx")
+    tab.wait_for_function("window.searched")
+    assert "Nothing was found" in tab.locator("#search-results").inner_text()
+    assert tab.locator("#search-results li").count() == 0
+
+
+# On paper: code that is wider than its box, and what is folded.
+CUT = """() => [...document.querySelectorAll("article pre")].filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+  .map((e) => e.textContent.slice(0, 80))"""
+FOLDED = """() => [...document.querySelectorAll("article details > :not(summary)")].filter((e) => !e.getBoundingClientRect().height
+  && e.textContent.trim() && getComputedStyle(e).display !== "none").map((e) => e.textContent.slice(0, 60))"""
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS[::3])
+def test_paper_holds_every_line_of_code_and_every_solution(tab, address, name):
+    loaded(tab, address + name, widgets_of(name))
+    tab.evaluate("addEventListener('beforeprint', () => { window.printed = document.querySelectorAll('article details:not([open])').length; })")
+    closed = tab.locator("article details:not([open])").count()
+    assert closed > 5
+    tab.pdf()
+    assert tab.evaluate("window.printed") == 0
+    assert tab.locator("article details:not([open])").count() == closed, "it is folded again afterwards"
+    tab.set_viewport_size({"width": 680, "height": 1000})  # A4 without its margins
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate(CUT) == []
+    assert tab.evaluate(FOLDED) == []
+    tab.emulate_media(media="screen")
+
+
+def test_the_map_fills_its_first_page(tab, address):
+    loaded(tab, address + "map.html")
+    tab.set_viewport_size({"width": 680, "height": 1000})
+    tab.emulate_media(media="print")
+    picture = tab.evaluate("(() => { const [e] = [...document.querySelectorAll('svg.ideas')].filter((s) => s.getClientRects().length); const { top, bottom } = e.getBoundingClientRect(); return [top, bottom]; })()")
+    assert picture[1] - picture[0] < 950, "it does not fit on a page of paper and would leave the first one empty"
+    tab.emulate_media(media="screen")
+
+
+# What a reader sees as text outside of code.
+LABELS = """() => {
+  const found = [], walker = document.createTreeWalker(document.querySelector("main, article, body"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const parent = walker.currentNode.parentElement;
+    if (!parent.closest("code, pre, script, style, mjx-container, .math, .sig, .output, .cell_output, [hidden], a[href^='http']")) found.push(walker.currentNode.data);
+  }
+  return found.filter((text) => /[A-Za-z\\u0370-\\u03ff\\u1e00-\\u1eff][\\u0300-\\u036f]*_[A-Za-z0-9{]|\\\\\\(|\\$/.test(text));
+}"""
+
+
+@pytest.mark.parametrize("name", [n for n in site_pages() if not n.startswith(("api", "_modules", "genindex"))])
+def test_no_label_shows_raw_tex_or_an_underscore(tab, address, name):
+    loaded(tab, address + name)
+    assert tab.evaluate(LABELS) == []
