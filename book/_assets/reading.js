@@ -1,6 +1,7 @@
 // What helps a reader of the pages. Each part is a function that is called once the page is read.
 
 document.addEventListener("DOMContentLoaded", () => {
+  readingSwitch();
   films();
   tables();
   printing();
@@ -66,3 +67,20 @@ function tables() {
     table.classList.add("stacks");
   }
 }
+
+// With its code or as an essay: one choice for all notebooks, remembered in this browser.
+function readingSwitch() {
+  const place = document.querySelector(".reading-switch");
+  if (!place) return;
+  const buttons = [...place.querySelectorAll("button")];
+  const show = (way) => {
+    document.documentElement.dataset.reading = way;
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === way)));
+  };
+  buttons.forEach((button) => button.addEventListener("click", () => { show(button.value); keep("reading", button.value); }));
+  show(kept("reading") === "essay" ? "essay" : "code");
+}
+
+// What this browser remembers, and nobody else: nothing where it is not allowed to.
+function kept(name) { try { return localStorage.getItem("course-" + name); } catch { return null; } }
+function keep(name, value) { try { localStorage.setItem("course-" + name, value); } catch { /* a private window */ } }

@@ -9,6 +9,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import course_essay
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
@@ -63,7 +64,9 @@ def lean_code(highlight):
     plain = re.compile(r'<span class="(?:n|nn|nx|o|p|pm|w)">([^<]*)</span>')
 
     def highlighted(self, *args, **options) -> str:
-        return plain.sub(r"\1", highlight(self, *args, **options))
+        html = plain.sub(r"\1", highlight(self, *args, **options))
+        language = args[1] if len(args) > 1 else options.get("lang")
+        return course_essay.wrapped_lines(html) if language in ("python", "ipython3", "ipython") else html
 
     return highlighted
 
@@ -113,7 +116,8 @@ def repair_pages(app, error) -> None:
         old = new = page.read_text(encoding="utf-8")
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
-        new = share_code(SIZELESS.sub(partial(with_size, page.parent), new))
+        new = course_essay.dress_pictures(SIZELESS.sub(partial(with_size, page.parent), new), page.parent)
+        new = share_code(new)
         if new != old:
             page.write_text(new, encoding="utf-8")
 
@@ -174,6 +178,7 @@ def setup(app) -> dict:
     app.course_linker = Linker(app)
     app.add_transform(Anchors)
     app.add_transform(Indices)
+    app.add_transform(course_essay.Essay)
     sections = Sections()
     for name, role in ROLES.items():
         app.add_role(name, role())
@@ -187,6 +192,7 @@ def setup(app) -> dict:
     app.connect("env-updated", lambda app, env: sorted(env.found_docs))
     app.connect("doctree-resolved", app.course_linker.link_page)
     app.connect("doctree-resolved", sections.collect)
+    app.connect("doctree-resolved", course_essay.number_figures)
     app.connect("doctree-resolved", add_downloads)
     app.connect("html-page-context", flat_module_list)
     app.connect("build-finished", sections.write)

@@ -108,6 +108,13 @@ class Film(SphinxDirective):
         return [figure]
 
 
+SWITCH = (
+    '<div class="reading-switch" role="group" aria-label="How to show this notebook">'
+    '<button type="button" value="code" aria-pressed="true">With code</button>'
+    '<button type="button" value="essay" aria-pressed="false">Essay</button></div>'
+)
+
+
 def add_downloads(app, tree: nodes.document, docname: str) -> None:
     """Under the title of a notebook, links to its files; build_book copies them to _downloads."""
     if docname not in app.course_linker.pages:
@@ -116,7 +123,7 @@ def add_downloads(app, tree: nodes.document, docname: str) -> None:
     link = '<a class="download" download href="../_downloads/{0}">{1}</a>'
     files = link.format(f"{stem}.ipynb", "Download the notebook (.ipynb)") + link.format(f"{stem}.py", "its text (.py)")
     title = next(iter(tree.findall(nodes.title)))
-    line = f'<p class="downloads">{files}</p>'
+    line = f'<p class="downloads">{files}</p>{SWITCH}'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
 
 

@@ -38,7 +38,7 @@ def plain(tex: str) -> str:
     text = re.sub(r"\\tfrac\s*(\d)\s*(\d)", r"\1/\2", text)
     text = re.sub(r"\\sqrt\s*", "√", text)
     text = re.sub(r"\\([A-Za-z]+|\|)", lambda m: GREEK.get(m[1], SIGNS.get(m[1], "")), text)
-    text = re.sub(r"_\{?([^{}\s_^]|(?<=\{)[^{}]*)\}?", lambda m: lowered(m[1]), text)
+    text = re.sub(r"_(?:\{([^{}]*)\}|([^{}\s_^]))", lambda m: lowered(m[1] or m[2] or ""), text)
     text = re.sub(r"\^\{?2\}?", "²", text)
     text = re.sub(r"\^\{?\*\}?", "*", text)
     return " ".join(re.sub(r"[{}\\^_$]", "", text).replace("-", "−").split())
@@ -81,4 +81,4 @@ def parents(node):
 
 def with_indices(html: str) -> str:
     """The same for a piece of HTML: the summary of a folded block."""
-    return INDEX.sub(lambda m: f"{m[1]}<sub>{m[2].strip('{}')}</sub>", html)
+    return INDEX.sub(lambda m: f"{m[1]}<sub>{m[2].strip('{}').replace('-', '−')}</sub>", html)

@@ -174,3 +174,78 @@ LABELS = """() => {
 def test_no_label_shows_raw_tex_or_an_underscore(tab, address, name):
     loaded(tab, address + name)
     assert tab.evaluate(LABELS) == []
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=lambda s: s["width"])
+def test_titles_get_smaller_and_have_one_style_of_numbers(tab, address, size):
+    tab.set_viewport_size(size)
+    for name in NOTEBOOKS[::4]:
+        loaded(tab, address + name)
+        sizes = tab.evaluate("""() => ["h1", "h2", "h3", "p"].map((t) => document.querySelector("article " + t))
+          .filter(Boolean).map((e) => parseFloat(getComputedStyle(e).fontSize))""")
+        assert sizes == sorted(set(sizes), reverse=True)
+        titles = [t.strip() for t in tab.locator("article h2").all_inner_texts()]
+        numbered = [t for t in titles if not re.match("Quick questions|Project|Recap|References", t)]
+        found = [re.match(r"(\d+)\u2002\S", t) for t in numbered]
+        assert all(found), titles
+        assert [int(m[1]) for m in found] == list(range(1, len(numbered) + 1))
+        family = tab.evaluate("document.fonts.check('17px \"Source Sans\"')")
+        assert family
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_figure_has_a_number_and_a_caption_and_stands_in_the_middle(tab, address, name):
+    tab.set_viewport_size(WIDE)
+    loaded(tab, address + name)
+    figures = tab.evaluate("""() => [...document.querySelectorAll("figure.plot")].map((f) => {
+      const image = [...f.querySelectorAll("img")].find((i) => i.getClientRects().length), caption = f.querySelector("figcaption");
+      const a = image.getBoundingClientRect(), b = f.getBoundingClientRect();
+      return [caption.querySelector(".figure-number").textContent, caption.textContent.length, Math.abs(a.left + a.right - b.left - b.right)];
+    })""")
+    number = int(name.partition("/")[2][:2])
+    assert [f[0] for f in figures] == [f"Figure {number}.{i}" for i in range(1, len(figures) + 1)]
+    assert len(figures) >= 4
+    assert all(length > 40 and off < 3 for _, length, off in figures), figures
+    assert tab.locator(".cell_output img:not(figure img)").count() == 0
+
+
+def test_boxes_have_colours_of_their_own(tab, address):
+    loaded(tab, address + "notebooks/03_diffusion.html")
+    kinds = ["exercise", "predict", "slip"]
+    counts = {kind: tab.locator(f".box.{kind}").count() for kind in kinds}
+    assert all(counts.values()), counts
+    colours = tab.evaluate("(kinds) => kinds.map((k) => getComputedStyle(document.querySelector('.box.' + k)).borderLeftColor)", kinds)
+    assert len(set(colours)) == 3
+    text = (HTML / "notebooks" / "03_diffusion.html").read_text(encoding="utf-8")
+    assert counts["exercise"] == text.count("<strong>Exercise:")
+    for box in tab.query_selector_all(".box.exercise"):  # what to write, the stub, hints and the solution
+        assert box.query_selector(".cell")
+        assert len(box.query_selector_all("details")) >= 3
+
+
+def test_the_switch_hides_the_code_and_remembers(tab, address):
+    loaded(tab, address + "notebooks/03_diffusion.html")
+    cell = tab.locator("article .cell:not(.box *) > .cell_input").first
+    assert cell.is_visible()
+    tab.get_by_role("button", name="Essay").click()
+    assert cell.is_hidden()
+    assert tab.locator(".box.exercise .cell_input").first.is_visible(), "a stub belongs to its exercise"
+    loaded(tab, address + "notebooks/01_vae.html")
+    assert tab.locator("article .cell:not(.box *) > .cell_input").first.is_hidden()
+    assert tab.get_by_role("button", name="Essay").get_attribute("aria-pressed") == "true"
+    tab.get_by_role("button", name="With code").click()
+    tab.reload()
+    assert tab.locator("article .cell:not(.box *) > .cell_input").first.is_visible()
+    nothing(tab.log.take())
+
+
+def test_folded_code_is_whole_when_it_is_opened(tab, address):
+    loaded(tab, address + "notebooks/03_diffusion.html")
+    folded = tab.locator("details.folded")
+    assert folded.count() > 5
+    first = folded.first
+    assert re.match(r"Show the (plot|check).* \(\d+ lines\)", first.locator("summary").inner_text())
+    first.locator("summary").click()
+    assert first.locator("pre").is_visible()
+    lines = int(re.search(r"\((\d+) lines", first.locator("summary").inner_text())[1])
+    assert first.locator("pre .line").count() == lines
