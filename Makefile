@@ -75,7 +75,7 @@ site: book  ## check the built website and JupyterLab in a real browser
 	$(MAKE) --no-print-directory site-pages site-folder
 
 site-pages:
-	$(BIN)/python -m pytest tests/site/site_pages.py tests/site/site_reading.py
+	$(BIN)/python -m pytest tests/site/site_pages.py tests/site/site_reading.py tests/site/site_widgets.py
 
 site-folder:
 	$(BIN)/python -m pytest tests/site/site_folder.py tests/site/site_lab.py
