@@ -2,6 +2,8 @@
 
 document.addEventListener("DOMContentLoaded", () => {
   readingSwitch();
+  questions();
+  orderings();
   films();
   tables();
   printing();
@@ -51,10 +53,11 @@ function films() {
 function printing() {
   let opened = [];
   addEventListener("beforeprint", () => {
+    window.onPaper = true;
     opened = [...document.querySelectorAll("details:not([open])")];
     opened.forEach((part) => { part.open = true; });
   });
-  addEventListener("afterprint", () => { opened.forEach((part) => { part.open = false; }); opened = []; });
+  addEventListener("afterprint", () => { opened.forEach((part) => { part.open = false; }); opened = []; setTimeout(() => { window.onPaper = false; }); });
 }
 
 // A table that is wider than a phone becomes a list of its rows, each cell under the name of its column. Tables of numbers
@@ -84,3 +87,75 @@ function readingSwitch() {
 // What this browser remembers, and nobody else: nothing where it is not allowed to.
 function kept(name) { try { return localStorage.getItem("course-" + name); } catch { return null; } }
 function keep(name, value) { try { localStorage.setItem("course-" + name, value); } catch { /* a private window */ } }
+
+// Quick questions: the first choice that is opened is the answer. It is kept, with the score, in this browser only.
+function questions() {
+  const page = location.pathname.split("/").pop();
+  const asked = [...document.querySelectorAll("article p > strong:first-child")].filter((e) => /^Question\b/.test(e.textContent)).map((e) => e.parentElement);
+  if (!asked.length) return;
+  const score = document.createElement("p"), said = score.appendChild(document.createElement("span")), forget = score.appendChild(document.createElement("button"));
+  score.className = "score"; score.setAttribute("role", "status");
+  forget.type = "button"; forget.textContent = "Start again";
+  const all = asked.map((paragraph, number) => {
+    const choices = [];
+    for (let e = paragraph.nextElementSibling; e?.tagName === "DETAILS"; e = e.nextElementSibling) choices.push(e);
+    return { choices, name: `${page}-question-${number}` };
+  }).filter(({ choices }) => choices.length);
+  const isRight = (choice) => /^\s*Yes\b/.test(choice.querySelector(":scope > :not(summary)")?.textContent || "");
+  const show = () => {
+    let answered = 0, right = 0;
+    for (const { choices, name } of all) {
+      const answer = kept(name);
+      choices.forEach((choice, i) => {
+        choice.classList.add("choice");
+        choice.classList.toggle("right", answer !== null && isRight(choice));
+        choice.classList.toggle("wrong", answer === String(i) && !isRight(choice));
+      });
+      if (answer === null) continue;
+      answered += 1;
+      if (choices[answer] && isRight(choices[answer])) right += 1;
+    }
+    said.textContent = answered ? `${right} of ${all.length} right at the first try${answered < all.length ? `, ${all.length - answered} still open` : ""}. Only this browser knows. ` : "Choose an answer to each. ";
+    forget.hidden = !answered;
+  };
+  for (const { choices, name } of all)
+    choices.forEach((choice, i) => choice.addEventListener("toggle", () => { if (choice.open && kept(name) === null && !window.onPaper) { keep(name, String(i)); show(); } }));
+  forget.addEventListener("click", () => { for (const { choices, name } of all) { drop(name); choices.forEach((c) => { c.open = false; }); } show(); });
+  asked[0].before(score);
+  show();
+}
+
+// An exercise that asks for an order is answered by clicks. The right order is that of its solution.
+function orderings() {
+  document.querySelectorAll(".box.exercise").forEach((box) => {
+    const stub = box.querySelector(".cell_input"), name = /^\s*(my_\w+) = \[\.\.\.\]/m.exec(stub?.textContent || "")?.[1];
+    const solution = name && [...box.querySelectorAll("details pre")].map((pre) => new RegExp(`${name} = \\[([^\\]]*)\\]`).exec(pre.textContent)).find(Boolean);
+    if (!solution) return;
+    const right = [...solution[1].matchAll(/'([^']*)'|"([^"]*)"|([-\d.]+)/g)].map((m) => m[1] ?? m[2] ?? m[3]);
+    const place = document.createElement("div"), said = document.createElement("p");
+    place.className = "ordering"; place.setAttribute("role", "group"); place.setAttribute("aria-label", "Click in order");
+    said.setAttribute("role", "status");
+    let chosen = [];
+    const buttons = [...right].sort().map((item) => {
+      const button = place.appendChild(document.createElement("button"));
+      button.type = "button"; button.dataset.item = item;
+      button.addEventListener("click", () => { chosen = chosen.includes(item) ? chosen.slice(0, chosen.indexOf(item)) : [...chosen, item]; show(); });
+      return button;
+    });
+    function show() {
+      for (const button of buttons) {
+        const at = chosen.indexOf(button.dataset.item);
+        button.textContent = (at < 0 ? "" : `${at + 1}. `) + button.dataset.item;
+        button.setAttribute("aria-pressed", String(at >= 0));
+      }
+      const done = chosen.length === right.length, correct = done && chosen.every((item, i) => item === right[i]);
+      said.textContent = correct ? "Correct." : done ? "Not yet right. A click takes an item and those after it back; the hints are below." : chosen.length ? `${right.length - chosen.length} to go.` : "Click them in order, the first one first.";
+      if (correct) keep(`${location.pathname.split("/").pop()}-${name}`, "correct");
+    }
+    if (kept(`${location.pathname.split("/").pop()}-${name}`)) chosen = [...right];
+    stub.closest(".cell").before(place, said);
+    show();
+  });
+}
+
+function drop(name) { try { localStorage.removeItem("course-" + name); } catch { /* a private window */ } }

@@ -70,7 +70,7 @@ function unshare() {
 // From a folder (file://) a browser shows a linked notebook instead of saving it. A script beside it brings its text.
 function downloads() {
   if (location.protocol !== "file:") return;
-  document.querySelectorAll(".downloads a[download]").forEach((link) => link.addEventListener("click", (event) => {
+  document.querySelectorAll(".downloads a.download").forEach((link) => link.addEventListener("click", (event) => {
     event.preventDefault();
     const script = document.head.appendChild(document.createElement("script"));
     script.onload = () => {

@@ -6,14 +6,19 @@ The links between pages are in course_links.py, the roles and directives of the 
 import json
 import re
 import shutil
+import subprocess
+import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import course_essay
+import course_landing
+import course_lean
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
-from course_parts import ROLES, Film, add_downloads
+from course_parts import ROLES, Film, add_downloads, wheel_name
 from course_plain import Indices, with_indices
 from course_search import Sections
 from course_sheet import Sheet
@@ -77,6 +82,13 @@ REPAIRS = [
     (
         re.compile(r'<script defer="defer" src="([^"]*/tex-chtml\.js[^"]*)"></script>'),
         r'<link rel="preload" as="script" href="\1" data-formulas>',
+    ),
+    # and only where there is a formula
+    (re.compile(r'<link rel="preload" as="script" href="[^"]*" data-formulas>(?!.*class="math)', flags=re.S), ""),
+    # the first page's film
+    (
+        re.compile(r'</head>(?=.*class="landing-film)', flags=re.S),
+        '<script defer src="_static/landing-film.js"></script>\n  <script defer src="_static/landing.js"></script>\n</head>',
     ),
     # scripts run when the page is read, but for two short ones that others, or its first look, ask for
     (
@@ -156,6 +168,24 @@ def add_files(app, error) -> None:
             (out / "_downloads" / f"{file.name}.js").write_text(script, encoding="utf-8")
 
 
+def add_library(app, error) -> None:
+    """The library as one file to install, beside the notebooks that need it."""
+    if error or app.builder.format != "html":
+        return
+    root, target = Path(app.srcdir).parent, Path(app.outdir) / "_downloads" / wheel_name()
+    kept = Path(app.outdir).parent / wheel_name()
+    newest = max(path.stat().st_mtime for path in (root / "diffusion_edu").rglob("*") if path.suffix != ".pyc")
+    if not kept.exists() or kept.stat().st_mtime < newest:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder)
+            for name in ("pyproject.toml", "README.md", "LICENSE"):
+                shutil.copy(root / name, copy)
+            shutil.copytree(root / "diffusion_edu", copy / "diffusion_edu", ignore=shutil.ignore_patterns("__pycache__"))
+            pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+            subprocess.run([*pip, "--disable-pip-version-check", "--wheel-dir", kept.parent, copy], check=True)
+    shutil.copyfile(kept, target)
+
+
 def add_widgets_script(app) -> None:
     """Before the pages, which name it with its checksum."""
     vendor = Path(app.srcdir) / "_assets" / "vendor"
@@ -174,6 +204,7 @@ def flat_module_list(app, pagename, templatename, context, doctree) -> None:
 
 
 def setup(app) -> dict:
+    app.add_config_value("course_repository", "", "env")
     bring_notebooks(Path(app.srcdir))
     app.course_linker = Linker(app)
     app.add_transform(Anchors)
@@ -183,6 +214,7 @@ def setup(app) -> dict:
     for name, role in ROLES.items():
         app.add_role(name, role())
     app.add_directive("film", Film)
+    app.add_directive("landing-film", course_landing.LandingFilm)
     app.add_directive("sheet", Sheet)
     app.add_directive("ideas-map", IdeasMap)
     app.add_directive("ideas-list", IdeasList)
@@ -193,10 +225,14 @@ def setup(app) -> dict:
     app.connect("doctree-resolved", app.course_linker.link_page)
     app.connect("doctree-resolved", sections.collect)
     app.connect("doctree-resolved", course_essay.number_figures)
+    app.connect("doctree-resolved", course_landing.add_minutes)
     app.connect("doctree-resolved", add_downloads)
     app.connect("html-page-context", flat_module_list)
+    app.connect("build-finished", course_landing.write_film)
     app.connect("build-finished", sections.write)
     app.connect("build-finished", add_files)
+    app.connect("build-finished", add_library)
     app.connect("build-finished", repair_pages)
+    app.connect("build-finished", course_lean.lean_sheets)
     PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,7 @@
 """Parts that the pages are written with: roles that lead into a notebook or give its times; films; downloads."""
 
 import json
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+import diffusion_edu
 from diffusion_edu.films import video_html
 
 
@@ -116,15 +118,45 @@ SWITCH = (
 
 
 def add_downloads(app, tree: nodes.document, docname: str) -> None:
-    """Under the title of a notebook, links to its files; build_book copies them to _downloads."""
+    """Under the title of a notebook, links to its files, which `add_files` copies to _downloads, and the one line that
+    installs what it needs. With a repository in the settings also links to it, to Colab and to Binder."""
     if docname not in app.course_linker.pages:
         return
     stem = docname.rpartition("/")[2]
     link = '<a class="download" download href="../_downloads/{0}">{1}</a>'
     files = link.format(f"{stem}.ipynb", "Download the notebook (.ipynb)") + link.format(f"{stem}.py", "its text (.py)")
     title = next(iter(tree.findall(nodes.title)))
-    line = f'<p class="downloads">{files}</p>{SWITCH}'
+    files += "".join(f'<a href="{url}">{name}</a>' for name, url in elsewhere(app.config.course_repository, stem))
+    line = f'<p class="downloads">{files}</p>{RUN.format(stem=stem, wheel=wheel_name())}{SWITCH}'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
+
+
+RUN = (
+    '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
+    '<p>Save <a class="library" download href="../_downloads/{wheel}">the library</a> (36 MB, with the trained networks) '
+    "beside the notebook. With Python 3.11 or newer,</p><pre>pip install \"{wheel}[lab]\"</pre>"
+    "<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p></details>"
+)
+
+
+def wheel_name() -> str:
+    return f"diffusion_edu-{diffusion_edu.__version__}-py3-none-any.whl"
+
+
+def elsewhere(repository: str, stem: str) -> list[tuple[str, str]]:
+    """Name and address of where a notebook can be read and run, out of the repository's address on GitHub. Empty while
+    that is empty; ValueError if it is no such address."""
+    if not repository:
+        return []
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)/?", repository)
+    if not match:
+        raise ValueError(f"course_repository must be https://github.com/OWNER/NAME or empty, got {repository!r}")
+    path = f"notebooks/{stem}.ipynb"
+    return [
+        ("Repository", f"https://github.com/{match[1]}"),
+        ("Colab", f"https://colab.research.google.com/github/{match[1]}/blob/main/{path}"),
+        ("Binder", f"https://mybinder.org/v2/gh/{match[1]}/main?labpath={path}"),
+    ]
 
 
 ROLES = {"cell": Cell, "slip": Slip, "minutes": Minutes, "seconds": Seconds}

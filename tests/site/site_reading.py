@@ -249,3 +249,68 @@ def test_folded_code_is_whole_when_it_is_opened(tab, address):
     assert first.locator("pre").is_visible()
     lines = int(re.search(r"\((\d+) lines", first.locator("summary").inner_text())[1])
     assert first.locator("pre .line").count() == lines
+
+
+def test_quick_questions_keep_their_answer_and_a_score(tab, address):
+    page = address + "notebooks/03_diffusion.html"
+    loaded(tab, page)
+    score = tab.locator("p.score")
+    assert "Choose an answer" in score.inner_text()
+    choices = tab.locator("details.choice")
+    first = choices.nth(0)
+    first.locator("summary").click()
+    tab.wait_for_function("document.querySelector('p.score').textContent.includes('right at the first try')")
+    right = "right" in first.get_attribute("class").split()
+    assert score.inner_text().startswith(f"{int(right)} of ")
+    choices.nth(3).locator("summary").click()  # a second look changes nothing
+    before = score.inner_text()
+    loaded(tab, page)
+    assert tab.locator("p.score").inner_text() == before
+    tab.get_by_role("button", name="Start again").click()
+    assert "Choose an answer" in tab.locator("p.score").inner_text()
+    nothing(tab.log.take())
+
+
+@pytest.mark.parametrize("name", [n for n in NOTEBOOKS if "= [...]" in (HTML / n).read_text(encoding="utf-8")])
+def test_an_order_is_answered_by_clicks(tab, address, name):
+    loaded(tab, address + name)
+    for group in tab.query_selector_all(".ordering"):
+        said = group.evaluate_handle("(e) => e.nextElementSibling")
+        buttons = group.query_selector_all("button")
+        items = [b.get_attribute("data-item") for b in buttons]
+        solution = group.evaluate("(e) => [...e.closest('.box').querySelectorAll('details pre')].map((p) => p.textContent).join()")
+        right = sorted(items, key=lambda item: solution.index(item))
+        for item in reversed(right):
+            buttons[items.index(item)].click()
+        assert "Not yet right" in said.text_content()
+        buttons[items.index(right[-1])].click()
+        for item in right:
+            buttons[items.index(item)].click()
+        assert said.text_content() == "Correct."
+    assert tab.locator(".ordering").count() >= 1
+    tab.evaluate("localStorage.clear()")
+    nothing(tab.log.take())
+
+
+def test_the_first_page_can_be_touched_and_is_light(tab, address):
+    sizes = {}
+    tab.on("response", lambda r: sizes.update({r.url: len(r.body())}))
+    loaded(tab, address + "intro.html")
+    tab.wait_for_load_state("networkidle")
+    assert sum(sizes.values()) <= 700 * 1024, sorted(sizes.items(), key=lambda i: -i[1])[:8]
+    assert not [url for url in sizes if "mathjax" in url]
+    film, numbers = tab.locator(".landing-film"), "document.querySelector('.landing-film').drawn"
+    film.locator(".play").click()
+    film.locator("input").fill("0.5")
+    half = tab.evaluate(numbers)
+    assert 0 < half["t"] < 1000
+    film.get_by_role("button", name="exact").click()
+    film.locator("select").select_option("linear, too short")
+    now = tab.evaluate(numbers)
+    assert (now["who"], now["run"]) == ("exact", "short")
+    film.locator("input").fill("1")
+    assert "true points have −1.35" in film.locator(".said").inner_text()
+    rows = tab.locator("article table tbody tr").all_inner_texts()
+    assert len(rows) == len(NOTEBOOKS)
+    assert all(re.search(r"\d+\s*min", row) for row in rows)
+    nothing(tab.log.take())

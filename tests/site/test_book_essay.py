@@ -85,3 +85,27 @@ def test_the_typeface_is_small():
     faces = list((build_book.BOOK / "_assets" / "vendor" / "letters").glob("*.woff2"))
     assert faces
     assert sum(face.stat().st_size for face in faces) <= 120 * 1024
+
+
+def test_links_elsewhere_come_from_one_setting():
+    sys.path.insert(0, str(build_book.BOOK / "_ext"))
+    import course_parts
+
+    assert course_parts.elsewhere("", "03_diffusion") == []
+    links = dict(course_parts.elsewhere("https://github.com/someone/course", "03_diffusion"))
+    assert links == {
+        "Repository": "https://github.com/someone/course",
+        "Colab": "https://colab.research.google.com/github/someone/course/blob/main/notebooks/03_diffusion.ipynb",
+        "Binder": "https://mybinder.org/v2/gh/someone/course/main?labpath=notebooks/03_diffusion.ipynb",
+    }
+    with pytest.raises(ValueError, match="course_repository must be"):
+        course_parts.elsewhere("git@github.com:someone/course", "03_diffusion")
+
+
+def test_a_lean_sheet_keeps_what_can_be_used():
+    import course_lean
+
+    css = "@charset 'x';.used{a:b}.gone,.used .gone{c:d}.gone,p{e:f}@media print{.gone{g:h}.used{i:j}}@media x{.gone{k:l}}"
+    css += "p:not(.gone){m:n}@font-face{src:url(x)}.used:is(.gone,.used){o:p}"
+    expected = "@charset 'x';.used{a:b}p{e:f}@media print{.used{i:j}}p:not(.gone){m:n}@font-face{src:url(x)}"
+    assert course_lean.lean(css, {"used"}) == expected + ".used:is(.gone,.used){o:p}"
