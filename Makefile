@@ -97,5 +97,5 @@ pins: $(READY)  ## make constraints.txt anew from pyproject.toml (needs uv)
 	$(BIN)/python tools/pins.py
 
 clean:  ## remove .venv and everything built
-	rm -rf .venv book/_build book/notebooks .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv book/_build book/notebooks book/api .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

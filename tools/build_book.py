@@ -143,8 +143,9 @@ def problems() -> list[str]:
         found += of_notebook(text)
     for built in pages():
         found += of_page(built)
-    lost = {m for m in public_modules() if f"module-diffusion_edu.{m}" not in ids(HTML / "api.html")}
-    found += [f"api.html lacks the module {module}" for module in sorted(lost)]
+    documented = set().union(*(ids(path) for path in (HTML / "api").glob("*.html")))
+    lost = {m for m in public_modules() if f"module-diffusion_edu.{m}" not in documented}
+    found += [f"the reference lacks the module {module}" for module in sorted(lost)]
     rows = re.findall(r"<dt>.*?(?=<dt>|</dl>)", page(HTML / "errata.html").text, flags=re.S)
     found += [f"errata.html, row {i}: no cell" for i, row in enumerate(rows, 1) if not re.search(r'\.html#c\d+"', row)]
     return found + ([] if rows else ["errata.html has no rows"])

@@ -4,6 +4,7 @@ document.addEventListener("DOMContentLoaded", () => {
   readingSwitch();
   questions();
   orderings();
+  mapOfIdeas();
   films();
   tables();
   printing();
@@ -159,3 +160,24 @@ function orderings() {
 }
 
 function drop(name) { try { localStorage.removeItem("course-" + name); } catch { /* a private window */ } }
+
+// On the map: the formula of the card under the mouse or with the focus, as it stands in the list below.
+function mapOfIdeas() {
+  const formulas = document.querySelectorAll("ul.ideas > li"), shown = document.createElement("div");
+  if (!formulas.length) return;
+  shown.className = "idea-shown"; shown.hidden = true; shown.setAttribute("aria-hidden", "true");
+  document.body.append(shown);
+  document.querySelectorAll("svg.ideas").forEach((map) => [...map.querySelectorAll("a.idea")].forEach((card, i) => {
+    const show = () => {
+      const formula = formulas[i].querySelector(".idea-formula mjx-container"), box = card.getBoundingClientRect();
+      if (!formula) return;
+      shown.replaceChildren(formula.cloneNode(true));
+      shown.hidden = false;
+      const { width, height } = shown.getBoundingClientRect();
+      shown.style.left = `${Math.max(8, Math.min(innerWidth - width - 8, box.left + box.width / 2 - width / 2))}px`;
+      shown.style.top = `${box.bottom + height + 8 < innerHeight ? box.bottom + 6 : box.top - height - 6}px`;
+    };
+    for (const event of ["pointerenter", "focus"]) card.addEventListener(event, show);
+    for (const event of ["pointerleave", "blur"]) card.addEventListener(event, () => { shown.hidden = true; });
+  }));
+}

@@ -12,6 +12,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import course_api
 import course_essay
 import course_landing
 import course_lean
@@ -206,6 +207,7 @@ def flat_module_list(app, pagename, templatename, context, doctree) -> None:
 def setup(app) -> dict:
     app.add_config_value("course_repository", "", "env")
     bring_notebooks(Path(app.srcdir))
+    course_api.bring_api(Path(app.srcdir))
     app.course_linker = Linker(app)
     app.add_transform(Anchors)
     app.add_transform(Indices)
@@ -219,6 +221,7 @@ def setup(app) -> dict:
     app.add_directive("ideas-map", IdeasMap)
     app.add_directive("ideas-list", IdeasList)
     app.connect("builder-inited", add_widgets_script)
+    app.connect("source-read", course_api.list_modules)
     app.connect("autodoc-process-docstring", plain_docstring)
     # a link may lead to what has changed on another page, so all pages are written anew
     app.connect("env-updated", lambda app, env: sorted(env.found_docs))

@@ -45,6 +45,7 @@ class Sections:
     def collect(self, app, tree: nodes.document, docname: str) -> None:
         titles = [t for t in tree.findall(nodes.title)]
         page = words(titles[0]) if titles else docname
+        page = f"The library, {page}" if docname.startswith("api/") else page
         entries = self.found[docname] = []
         kind = "notebook" if docname.startswith("notebooks/") else "code" if docname.startswith("api") else "page"
         for section in tree.findall(nodes.section):
