@@ -26,9 +26,11 @@ $(READY): pyproject.toml constraints.txt notebooks/lab_settings.json
 	cp notebooks/lab_settings.json .venv/share/jupyter/lab/settings/overrides.json
 	touch $(READY)
 
-lab: $(READY)  ## open the course in JupyterLab
-	$(BIN)/python -m jupyter trust notebooks/*.ipynb
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
+lab: export JUPYTERLAB_WORKSPACES_DIR := $(CURDIR)/.venv/share/jupyter/lab/workspaces
+lab: $(READY)  ## open the course in JupyterLab, in a copy of your own, work/
+	$(BIN)/python tools/work_copy.py
+	$(BIN)/python -m jupyter trust work/*.ipynb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/workspaces/course/tree/work/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: lint browser  ## everything CI checks: style, library, notebooks, site
 	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 unit nbval
