@@ -87,6 +87,8 @@ def of_page(page: Page) -> list[str]:
             continue
         file, anchor = map(unquote, urldefrag(url))
         file = file.partition("?")[0]
+        if page.path.name == "404.html":  # its one link leads to the server's first page
+            continue
         target = (page.path.parent / file).resolve() if file else page.path
         if not target.exists():
             found.append(f"leads to {url}, which does not exist")

@@ -19,7 +19,7 @@ import course_lean
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
-from course_parts import ROLES, Film, add_downloads, wheel_name
+from course_parts import ROLES, Film, add_downloads, name_sources, wheel_name
 from course_plain import Indices, with_indices
 from course_search import Sections
 from course_sheet import Sheet
@@ -100,6 +100,8 @@ REPAIRS = [
     (re.compile(r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"), ""),
     # the button reads "Search Ctrl+K": its name must contain that, and without a label of its own it does
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    # said twice
+    (re.compile(r'(<meta name="viewport"[^>]*>)(.*?)\s*<meta name="viewport"[^>]*>', flags=re.S), r"\1\2"),
     # the site has its own search, see search.js, and only one page needs it
     (re.compile(r'\s*<script defer src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'), ""),
     (
@@ -169,6 +171,22 @@ def add_files(app, error) -> None:
             (out / "_downloads" / f"{file.name}.js").write_text(script, encoding="utf-8")
 
 
+def add_lost_page(app, error) -> None:
+    """What a server shows for an address that leads nowhere. It may be shown at any depth: nothing in it is loaded."""
+    if error or app.builder.format != "html":
+        return
+    home = app.config.html_baseurl or "/"
+    style = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1rem;color-scheme:light dark}"
+    page = (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>No such page: Diffusion, derived</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<style>{style}</style></head><body><main><h1>There is no such page</h1><p>Perhaps it has moved. "
+        f'<a href="{home}" data-home>The first page of the course</a> leads to all others.</p></main></body></html>\n'
+    )
+    (Path(app.outdir) / "404.html").write_text(page, encoding="utf-8")
+    shutil.copyfile(Path(app.srcdir) / "reverse.png", Path(app.outdir) / "_static" / "reverse.png")
+
+
 def add_library(app, error) -> None:
     """The library as one file to install, beside the notebooks that need it."""
     if error or app.builder.format != "html":
@@ -230,11 +248,14 @@ def setup(app) -> dict:
     app.connect("doctree-resolved", course_essay.number_figures)
     app.connect("doctree-resolved", course_landing.add_minutes)
     app.connect("doctree-resolved", add_downloads)
+    app.connect("doctree-resolved", name_sources)
     app.connect("html-page-context", flat_module_list)
+    app.connect("html-page-context", sections.describe)
     app.connect("build-finished", course_landing.write_film)
     app.connect("build-finished", sections.write)
     app.connect("build-finished", add_files)
     app.connect("build-finished", add_library)
+    app.connect("build-finished", add_lost_page)
     app.connect("build-finished", repair_pages)
     app.connect("build-finished", course_lean.lean_sheets)
     PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)

@@ -131,6 +131,18 @@ def add_downloads(app, tree: nodes.document, docname: str) -> None:
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
 
 
+SOURCES = {"000": "Li 2022", "001": "Lecture slides", "002": "Turner 2021", "003": "Pan 2024"}
+
+
+def name_sources(app, tree: nodes.document, docname: str) -> None:
+    """On the page of the errata a text's number is followed by its author."""
+    if docname != "errata":
+        return
+    for term in tree.findall(nodes.term):
+        if author := SOURCES.get(term.astext()):
+            term += nodes.inline("", f" · {author}")
+
+
 RUN = (
     '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
     '<p>Save <a class="library" download href="../_downloads/{wheel}">the library</a> (36 MB, with the trained networks) '

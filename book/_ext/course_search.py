@@ -6,6 +6,7 @@ ranks it. Code and displayed formulas are left out, formulas in the text are wri
 
 import json
 import re
+from html import escape
 from pathlib import Path
 
 from course_plain import plain
@@ -62,6 +63,18 @@ class Sections:
                 if isinstance(signature, addnodes.desc_signature) and signature.get("ids"):
                     text = short(words(entry[-1]))[:300]
                     entries.append([page, signature["ids"][0], signature["ids"][0].removeprefix("diffusion_edu."), text, "code"])
+
+    def describe(self, app, pagename: str, templatename: str, context: dict, doctree) -> None:
+        """What a search engine and a message show of a page: its first words, and the course's picture."""
+        found = self.found.get(pagename) or []
+        said = next((entry[3] for entry in found if len(entry[3]) > 40), "Diffusion models, derived, executed, and measured in nats.")
+        said = escape(said if len(said) <= 160 else said[:159].rpartition(" ")[0] + " …")
+        title = escape(found[0][0] if found else "Diffusion, derived")
+        base = app.config.html_baseurl or "../" * pagename.count("/")
+        tags = f'<meta name="description" content="{said}" />'
+        for name, content in {"title": title, "description": said, "type": "article", "image": f"{base}_static/reverse.png"}.items():
+            tags += f'\n<meta property="og:{name}" content="{content}" />'
+        context["metatags"] = re.sub(r"<meta [^>]*viewport[^>]*>", "", context.get("metatags", "")) + tags
 
     def write(self, app, error) -> None:
         if error or app.builder.format != "html":

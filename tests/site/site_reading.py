@@ -314,3 +314,42 @@ def test_the_first_page_can_be_touched_and_is_light(tab, address):
     assert len(rows) == len(NOTEBOOKS)
     assert all(re.search(r"\d+\s*min", row) for row in rows)
     nothing(tab.log.take())
+
+
+@pytest.mark.parametrize("name", [n for n in site_pages() if n not in ("index.html", "404.html")])
+def test_every_page_describes_itself(name):
+    tags = [a for tag, a in Page(HTML / name).tags if tag == "meta"]
+    (said,) = [a["content"] for a in tags if a.get("name") == "description"]
+    assert 40 < len(said) <= 165
+    assert "\\" not in said
+    (image,) = [a["content"] for a in tags if a.get("property") == "og:image"]
+    assert ((HTML / name).parent / image).exists()
+    assert len([a for a in tags if a.get("name") == "viewport"]) == 1
+    assert 'rel="canonical"' not in (HTML / name).read_text(encoding="utf-8"), "the site has no address in its settings"
+
+
+def test_a_card_of_the_map_shows_its_formula(tab, address):
+    tab.set_viewport_size(WIDE)
+    loaded(tab, address + "map.html")
+    card = tab.locator("svg.ideas.wide a.idea").nth(3)
+    shown = tab.locator(".idea-shown")
+    assert shown.is_hidden()
+    card.focus()
+    assert shown.is_visible()
+    assert shown.locator("mjx-container").count() == 1
+    box = shown.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= WIDE["width"]
+    colours = tab.evaluate("[...document.querySelectorAll('svg.ideas.wide a.idea')].map((a) => getComputedStyle(a.querySelector('rect')).stroke)")
+    assert len(set(colours)) >= 6
+    nothing(tab.log.take())
+
+
+def test_wrong_and_right_stand_side_by_side(tab, address):
+    tab.set_viewport_size(WIDE)
+    loaded(tab, address + "errata.html")
+    rows = tab.evaluate("""() => [...document.querySelectorAll("article dl > dt")].map((t) => [t.nextElementSibling, t.nextElementSibling.nextElementSibling]
+      .map((e) => { const { left, top } = e.getBoundingClientRect(); return [left, Math.round(top)]; }))""")
+    assert len(rows) > 20
+    assert all(wrong[1] == right[1] and wrong[0] < right[0] for wrong, right in rows)
+    assert "Turner 2021" in tab.locator("article").inner_text()
