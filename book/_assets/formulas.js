@@ -16,11 +16,15 @@ async function setFormulas() {
   let width = innerWidth, timer = 0;
   addEventListener("resize", () => {
     if (innerWidth === width) return;
-    width = innerWidth; clearTimeout(timer); timer = setTimeout(fitFormulas, 150);
+    width = innerWidth; clearTimeout(timer); timer = setTimeout(fit, 150);
   });
   // what is folded has no width: it is fitted when it opens
-  document.addEventListener("toggle", (event) => { if (event.target.open) fitFormulas(event.target); }, true);
+  document.addEventListener("toggle", (event) => { if (event.target.open) fit(event.target); }, true);
 }
+
+// One after the other: two at once would each measure what the other is changing.
+let fitting = Promise.resolve();
+const fit = (where = document) => { fitting = fitting.then(() => fitFormulas(where)); };
 
 async function fitFormulas(where = document) {
   const displays = [...where.querySelectorAll("div.math")].filter((e) => e.clientWidth);
@@ -39,6 +43,7 @@ async function fitFormulas(where = document) {
     const column = inline.closest("p, li, td, th, dd, dt, summary, h1, h2, h3, h4, figcaption, div");
     if (column?.clientWidth) squeeze(inline, column);
   }
+  for (const output of document.querySelectorAll("article pre")) output.tabIndex = isWide(output) ? 0 : -1; // as the theme does, once all is in place
 }
 
 const isWide = (element) => element && element.scrollWidth > element.clientWidth + 1;

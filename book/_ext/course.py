@@ -89,7 +89,8 @@ REPAIRS = [
     # the first page's film
     (
         re.compile(r'</head>(?=.*class="landing-film)', flags=re.S),
-        '<script defer src="_static/landing-film.js"></script>\n  <script defer src="_static/landing.js"></script>\n</head>',
+        '<script defer src="_static/landing-film.js"></script>\n  '
+        '<script defer src="_static/landing.js"></script>\n</head>',
     ),
     # scripts run when the page is read, but for two short ones that others, or its first look, ask for
     (
@@ -100,6 +101,8 @@ REPAIRS = [
     (re.compile(r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"), ""),
     # the button reads "Search Ctrl+K": its name must contain that, and without a label of its own it does
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    # what folds the list of modules has a name
+    (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="The modules">'),
     # said twice
     (re.compile(r'(<meta name="viewport"[^>]*>)(.*?)\s*<meta name="viewport"[^>]*>', flags=re.S), r"\1\2"),
     # the site has its own search, see search.js, and only one page needs it
@@ -176,7 +179,7 @@ def add_lost_page(app, error) -> None:
     if error or app.builder.format != "html":
         return
     home = app.config.html_baseurl or "/"
-    style = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1rem;color-scheme:light dark}"
+    style = "html{color-scheme:light dark}body{font:1.1em sans-serif;max-width:34rem;margin:15vh auto;padding:0 1em}"
     page = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>No such page: Diffusion, derived</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
@@ -199,7 +202,9 @@ def add_library(app, error) -> None:
             copy = Path(folder)
             for name in ("pyproject.toml", "README.md", "LICENSE"):
                 shutil.copy(root / name, copy)
-            shutil.copytree(root / "diffusion_edu", copy / "diffusion_edu", ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                root / "diffusion_edu", copy / "diffusion_edu", ignore=shutil.ignore_patterns("__pycache__")
+            )
             pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
             subprocess.run([*pip, "--disable-pip-version-check", "--wheel-dir", kept.parent, copy], check=True)
     shutil.copyfile(kept, target)

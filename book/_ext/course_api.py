@@ -1,5 +1,5 @@
-"""The reference, a page for each module. It is written in one file, api.md: a part for each «## group», in it one for each
-«### module», which becomes a page of its own in api/, and on the page «The library» a line with a link."""
+"""The reference, a page for each module. It is written in one file, api.md: a part for each «## group», in it one for
+each «### module», which becomes a page of its own in api/, and on the page «The library» a line with a link."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""An essay over the notebook: numbered figures with captions, boxes, folded plotting and checking, one style of numbers.
+"""An essay over the notebook: numbered figures with captions, boxes, folded plots and checks, one style of numbers.
 
 All of it is made from the notebook's own cells, by their code and by how a paragraph begins, so that no notebook has to
 be executed for it. A tag `show-code` on a cell keeps its code unfolded, `hide-code` folds all of it.
@@ -24,7 +24,7 @@ CHECKS = re.compile(r"^(?:assert\b|torch\.testing\.assert_close\()")
 
 
 def kind_of(statement: ast.stmt, source: str) -> str:
-    """"check" for an assertion, "plot" for a statement that draws, else "work"."""
+    """ "check" for an assertion, "plot" for a statement that draws, else "work"."""
     text = ast.get_source_segment(source, statement) or ""
     if CHECKS.match(text):
         return "check"
@@ -248,7 +248,7 @@ def halves(path: Path) -> list[str]:
         near = [(a, b) for a, b in runs if 0.3 * wide < (a + b) / 2 < 0.7 * wide]
         if not near:
             return []
-        a, b = max(near, key=lambda run: (run[1] - run[0]) - abs(sum(run) - wide) / 20)
+        _, b = max(near, key=lambda run: (run[1] - run[0]) - abs(sum(run) - wide) / 20)
         names = []
         for part, box in (("a", (0, 0, b, high)), ("b", (b, 0, wide, high))):
             target = path.with_name(f"{path.stem}-{part}.png")

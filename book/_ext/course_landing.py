@@ -1,4 +1,4 @@
-"""The first page: the coloured reverse film to drag, out of the runs that notebook 04 stores, and minutes in the table."""
+"""The first page: the coloured reverse film to drag, out of the runs that notebook 04 stores, and minutes."""
 
 import base64
 import json
@@ -58,12 +58,13 @@ class LandingFilm(SphinxDirective):
     def run(self):
         box = nodes.container(classes=["landing-film"])
         html = (
-            '<canvas role="img" aria-label="Points in the plane, coloured by the place on a spiral where they end."></canvas>'
+            '<canvas role="img" aria-label="Points in the plane, coloured by the place on a spiral where they end.">'
+            "</canvas>"
             '<div class="landing-controls">'
             '<button type="button" class="play">Play</button>'
             '<label class="time"><span>noise <output>t = 1000</output></span>'
             '<input type="range" min="0" max="1" step="0.002" value="0" aria-label="From noise to data"></label>'
-            '<label>schedule <select></select></label>'
+            "<label>schedule <select></select></label>"
             '<div role="group" aria-label="Who removes the noise" class="who">'
             '<button type="button" value="learned" aria-pressed="true">learned</button>'
             '<button type="button" value="exact" aria-pressed="false">exact</button></div></div>'

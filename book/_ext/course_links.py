@@ -200,7 +200,8 @@ class Linker:
         return self.resolve(before + code if code.startswith(".") else code, modules)
 
     def uses(self, docname: str) -> dict[str, list[nodes.reference]]:
-        """Full name → a link, from the page `docname`, for each notebook that uses it in a cell or names it in its closing table."""
+        """Full name → a link, from the page `docname`, for each notebook that uses it in a cell or names it in its
+        closing table."""
         found: dict[str, list[nodes.reference]] = {}
         for notebook in self.notebooks:
             cells = {self.documented(name): cell for name, cell in reversed(notebook.uses().items())}

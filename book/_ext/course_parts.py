@@ -145,9 +145,10 @@ def name_sources(app, tree: nodes.document, docname: str) -> None:
 
 RUN = (
     '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
-    '<p>Save <a class="library" download href="../_downloads/{wheel}">the library</a> (36 MB, with the trained networks) '
-    "beside the notebook. With Python 3.11 or newer,</p><pre>pip install \"{wheel}[lab]\"</pre>"
-    "<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p></details>"
+    '<p>Save <a class="library" download href="../_downloads/{wheel}">the library</a> (36 MB, with the trained '
+    'networks) beside the notebook. With Python 3.11 or newer,</p><pre>pip install "{wheel}[lab]"</pre>'
+    "<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p>"
+    "</details>"
 )
 
 

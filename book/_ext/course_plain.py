@@ -1,4 +1,4 @@
-"""Formulas where none can be set: in links, in the search, in labels. And indices that were written with an underscore."""
+"""Formulas where none can be set: in links, in the search, in labels. And indices written with an underscore."""
 
 import re
 
@@ -7,14 +7,15 @@ from sphinx.transforms import SphinxTransform
 
 GREEK = dict(
     zip(
-        "alpha beta gamma delta varepsilon epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi varphi chi psi "
-        "omega Delta Gamma Lambda Omega Phi Pi Psi Sigma Theta ell nabla partial infty sum prod int".split(),
+        "alpha beta gamma delta varepsilon epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi varphi "
+        "chi psi omega Delta Gamma Lambda Omega Phi Pi Psi Sigma Theta ell nabla partial infty sum prod int".split(),
         "αβγδεεζηθκλμνξπρστφφχψωΔΓΛΩΦΠΨΣΘℓ∇∂∞ΣΠ∫",
         strict=True,
     )
 )
 SIGNS = {
-    "le": "≤", "ge": "≥", "leq": "≤", "geq": "≥", "neq": "≠", "ne": "≠", "approx": "≈", "sim": "∼", "propto": "∝", "to": "→",
+    "le": "≤", "ge": "≥", "leq": "≤", "geq": "≥", "neq": "≠", "ne": "≠", "approx": "≈", "sim": "∼",
+    "propto": "∝", "to": "→",
     "times": "×", "cdot": "·", "pm": "±", "mid": "|", "|": "‖", "dots": "…", "cdots": "…", "ldots": "…", "quad": " ",
     "qquad": " ", "in": "∈", "log": "log ", "exp": "exp ", "max": "max ", "min": "min ", "arg": "arg ", "mathsf": "",
     "left": "", "right": "", "big": "", "Big": "", "bigl": "", "bigr": "", "bigg": "", "Bigg": "", "displaystyle": "",
@@ -25,7 +26,10 @@ MARKS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303", "dot": "\u0307"}
 LOWER = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
 LOWER["−"] = "₋"
 # one letter, perhaps with a bar, a hat or a tilde, and its index: x_t, ᾱ_T, x_{t−1}; no name of code has this form
-INDEX = re.compile(r"(?<![\w./\\])([A-Za-z\u0370-\u03ff\u1e00-\u1eff\u1f00-\u1fff][\u0300-\u036f]*)_(\{[^{}]{1,8}\}|[A-Za-z0-9]{1,2})(?![\w_])")
+INDEX = re.compile(
+    r"(?<![\w./\\])([A-Za-z\u0370-\u03ff\u1e00-\u1eff\u1f00-\u1fff][\u0300-\u036f]*)"
+    r"_(\{[^{}]{1,8}\}|[A-Za-z0-9]{1,2})(?![\w_])"
+)
 
 
 def plain(tex: str) -> str:

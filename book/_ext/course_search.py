@@ -1,7 +1,7 @@
 """What the site's search looks through: every section, every word of the glossary, every function, in plain words.
 
-It goes into `_static/sections.js`, a script, because a page that is opened from a folder may not fetch a file; search.js
-ranks it. Code and displayed formulas are left out, formulas in the text are written in Unicode.
+It goes into `_static/sections.js`, a script, because a page that is opened from a folder may not fetch a file.
+search.js ranks it. Code and displayed formulas are left out, formulas in the text are written in Unicode.
 """
 
 import json
@@ -51,7 +51,8 @@ class Sections:
         kind = "notebook" if docname.startswith("notebooks/") else "code" if docname.startswith("api") else "page"
         for section in tree.findall(nodes.section):
             title = next((words(t) for t in section.children if isinstance(t, nodes.title)), "")
-            text = " ".join(words(child) for child in section.children if not isinstance(child, nodes.title | nodes.section))
+            own = [child for child in section.children if not isinstance(child, nodes.title | nodes.section)]
+            text = " ".join(map(words, own))
             entries.append([page, section["ids"][0] if section["ids"] else "", title, short(text), kind])
         for item in tree.findall(nodes.definition_list_item):
             for term in item.findall(nodes.term):
@@ -61,18 +62,20 @@ class Sections:
         for entry in tree.findall(addnodes.desc):
             for signature in entry.children:
                 if isinstance(signature, addnodes.desc_signature) and signature.get("ids"):
-                    text = short(words(entry[-1]))[:300]
-                    entries.append([page, signature["ids"][0], signature["ids"][0].removeprefix("diffusion_edu."), text, "code"])
+                    text, name = short(words(entry[-1]))[:300], signature["ids"][0]
+                    entries.append([page, name, name.removeprefix("diffusion_edu."), text, "code"])
 
     def describe(self, app, pagename: str, templatename: str, context: dict, doctree) -> None:
         """What a search engine and a message show of a page: its first words, and the course's picture."""
         found = self.found.get(pagename) or []
-        said = next((entry[3] for entry in found if len(entry[3]) > 40), "Diffusion models, derived, executed, and measured in nats.")
+        usual = "Diffusion models, derived, executed, and measured in nats."
+        said = next((entry[3] for entry in found if len(entry[3]) > 40), usual)
         said = escape(said if len(said) <= 160 else said[:159].rpartition(" ")[0] + " …")
         title = escape(found[0][0] if found else "Diffusion, derived")
         base = app.config.html_baseurl or "../" * pagename.count("/")
         tags = f'<meta name="description" content="{said}" />'
-        for name, content in {"title": title, "description": said, "type": "article", "image": f"{base}_static/reverse.png"}.items():
+        picture = f"{base}_static/reverse.png"
+        for name, content in [("title", title), ("description", said), ("type", "article"), ("image", picture)]:
             tags += f'\n<meta property="og:{name}" content="{content}" />'
         context["metatags"] = re.sub(r"<meta [^>]*viewport[^>]*>", "", context.get("metatags", "")) + tags
 
