@@ -48,7 +48,7 @@ def test_over_http_without_errors_and_accessible(tab, address, name):
     found = tab.log.take() + [f"no alternative text: {src}" for src in tab.evaluate(WITHOUT_ALT)]
     tab.evaluate(OPEN)
     tab.set_viewport_size(NARROW)
-    tab.wait_for_timeout(1500)  # once formulas are set anew; the theme waits 0.3 s before it makes what scrolls now reachable by keyboard
+    tab.wait_for_timeout(1500)  # formulas are fitted anew, and the theme makes what scrolls reachable by keyboard
     if (wide := tab.evaluate("document.documentElement.scrollWidth")) > NARROW["width"]:
         found.append(f"{wide} px wide on a screen of {NARROW['width']}: {tab.evaluate(WIDER)}")
     found += [f"another shape than its file: {alt}" for alt in tab.evaluate(SQUEEZED)]
