@@ -26,9 +26,11 @@ $(READY): pyproject.toml constraints.txt notebooks/lab_settings.json
 	cp notebooks/lab_settings.json .venv/share/jupyter/lab/settings/overrides.json
 	touch $(READY)
 
-lab: $(READY)  ## open the course in JupyterLab
-	$(BIN)/python -m jupyter trust notebooks/*.ipynb
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
+lab: export JUPYTERLAB_WORKSPACES_DIR := $(CURDIR)/.venv/share/jupyter/lab/workspaces
+lab: $(READY)  ## open the course in JupyterLab, in a copy of your own, work/
+	$(BIN)/python tools/work_copy.py
+	$(BIN)/python -m jupyter trust work/*.ipynb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/workspaces/course/tree/work/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: lint browser  ## everything CI checks: style, library, notebooks, site
 	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 unit nbval
@@ -75,7 +77,7 @@ site: book  ## check the built website and JupyterLab in a real browser
 	$(MAKE) --no-print-directory site-pages site-folder
 
 site-pages:
-	$(BIN)/python -m pytest tests/site/site_pages.py
+	$(BIN)/python -m pytest tests/site/site_pages.py tests/site/site_reading.py tests/site/site_widgets.py
 
 site-folder:
 	$(BIN)/python -m pytest tests/site/site_folder.py tests/site/site_lab.py
@@ -97,5 +99,5 @@ pins: $(READY)  ## make constraints.txt anew from pyproject.toml (needs uv)
 	$(BIN)/python tools/pins.py
 
 clean:  ## remove .venv and everything built
-	rm -rf .venv book/_build book/notebooks .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv book/_build book/notebooks book/api .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,10 +23,13 @@ PINS = {
     "@jupyter-widgets/html-manager": ("1.0.15", "BSD-3-Clause"),
     "@fortawesome/fontawesome-free": ("5.15.4", "OFL-1.1, CC-BY-4.0, MIT"),  # the fonts inside html-manager
     "mathjax": ("3.2.2", "Apache-2.0"),
+    "@fontsource/source-sans-3": ("5.3.1", "OFL-1.1"),
     "axe-core": ("4.14.1", "MPL-2.0"),
 }
 FONTS = ["1551f4f60c37af51121f.woff2", "7a3337626410ca2f4071.woff2", "d878b0a6a1144760244f.woff2"]
-WIDGETS, MATHJAX = "@jupyter-widgets/html-manager", "mathjax"
+WIDGETS, MATHJAX, LETTERS = "@jupyter-widgets/html-manager", "mathjax", "@fontsource/source-sans-3"
+# the site's typeface: what English and the names of symbols need of it
+FACES = ["latin-400-normal", "latin-400-italic", "latin-600-normal", "greek-400-normal", "greek-600-normal"]
 # (folder, package, path in the package, path in the folder); a folder is copied with what lies in it
 FILES = [
     (SITE, "requirejs", "require.js", "require.js"),
@@ -40,6 +43,8 @@ FILES = [
     (SITE, MATHJAX, "es5/output/chtml/fonts/woff-v2", "mathjax/output/chtml/fonts/woff-v2"),
     (SITE, MATHJAX, "es5/input/tex/extensions", "mathjax/input/tex/extensions"),
     (SITE, MATHJAX, "LICENSE", "licences/mathjax.txt"),
+    *[(SITE, LETTERS, f"files/source-sans-3-{face}.woff2", f"letters/{face}.woff2") for face in FACES],
+    (SITE, LETTERS, "LICENSE", "licences/source-sans-3.txt"),
     (CHECKS, "axe-core", "axe.min.js", "axe.min.js"),
     (CHECKS, "axe-core", "LICENSE", "licences/axe-core.txt"),
     (CHECKS, "axe-core", "LICENSE-3RD-PARTY.txt", "licences/axe-core-bundle.txt"),

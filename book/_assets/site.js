@@ -15,15 +15,11 @@ for (const target of [window, document]) {
   EventTarget.prototype.addEventListener.call(window, "load", () => { delete target.addEventListener; });
 }
 
-// From a folder (file://) a page may not fetch another: the search then shows titles without extracts.
-if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
-
-// Formulas are set in turns, those in view first, so that the page answers and its figures come alive in between.
-// The menu would make each formula a stop of the Tab key.
+// formulas.js sets the formulas. The menu would make each formula a stop of the Tab key.
 window.MathJax = {
   options: { enableMenu: false },
   startup: {
-    pageReady: setFormulas,
+    pageReady: () => setFormulas(),
     ready() { MathJax.Hub = hub; MathJax.startup.defaultReady(); mathjaxReady(); },
   },
 };
@@ -36,19 +32,6 @@ const hub = MathJax.Hub = {
     if (what === "Typeset" && /\\\(|\\\[|\$/.test(element.textContent)) whenReady.then(() => MathJax.typesetPromise([element]));
   },
 };
-
-async function setFormulas() {
-  const soon = (element) => { const { top, bottom } = element.getBoundingClientRect(); return bottom > 0 && top < innerHeight; };
-  const all = [...document.querySelectorAll(".math")];
-  const turns = [all.filter(soon)], rest = all.filter((element) => !turns[0].includes(element));
-  while (rest.length) turns.push(rest.splice(0, 20));
-  for (const turn of turns) {
-    if (turn.length) await MathJax.typesetPromise(turn);
-    await new Promise((next) => setTimeout(next));
-  }
-  scrollingFormulas();
-  window.formulasSet = true; // for tests
-}
 
 // Resolves when the page's widgets are drawn, at once if it has none, after five seconds in any case.
 function figuresAlive() {
@@ -74,7 +57,6 @@ async function loadFormulas() {
 document.addEventListener("DOMContentLoaded", () => {
   loadFormulas();
   downloads();
-  films();
 });
 
 // The build keeps only one copy of the code with which all widgets of a page start. start_widgets.js asks for it.
@@ -85,53 +67,10 @@ function unshare() {
   });
 }
 
-// A formula wider than the page scrolls sideways. The keyboard can only scroll what it can reach.
-function scrollingFormulas() {
-  const number = (formula) => { const tag = /\(\d+\.\d+\w?\)/.exec((formula.closest(".equation") || formula).textContent); return tag ? " " + tag[0] : ""; };
-  const look = (formula) => {
-    const wide = formula.scrollWidth > formula.clientWidth + 1;
-    if (wide === formula.hasAttribute("tabindex")) return;
-    if (wide) {
-      formula.tabIndex = 0;
-      formula.setAttribute("role", "group");
-      formula.setAttribute("aria-label", "Equation" + number(formula) + ", wider than the page: arrow keys scroll it");
-    } else for (const name of ["tabindex", "role", "aria-label"]) formula.removeAttribute(name);
-  };
-  const sizes = new ResizeObserver((changes) => changes.forEach((change) => look(change.target)));
-  document.querySelectorAll('mjx-container[display="true"]').forEach((formula) => sizes.observe(formula));
-}
-
-// Films start by themselves only while they are in view, and only for those who have not asked for less motion.
-function films() {
-  const still = matchMedia("(prefers-reduced-motion: reduce)");
-  const seen = new IntersectionObserver((changes) => {
-    for (const { target, isIntersecting } of changes) {
-      if (!isIntersecting) target.pause();
-      else if (!still.matches && !target.dataset.stopped) target.play().catch(() => {});
-    }
-  }, { threshold: 0.5 });
-  document.querySelectorAll("video.film").forEach((film) => {
-    // while it plays, its controls would cover it: they come with the mouse, the finger or the Tab key
-    film.tabIndex = 0;
-    const show = () => { film.controls = film.paused || film.matches(":hover, :focus"); };
-    for (const event of ["play", "pause", "pointerenter", "pointerleave", "focus", "blur"]) film.addEventListener(event, show);
-    // who pauses a film that is in view has paused it for good
-    film.addEventListener("pause", () => { if (isInView(film)) film.dataset.stopped = "yes"; });
-    film.addEventListener("play", () => { delete film.dataset.stopped; });
-    seen.observe(film);
-  });
-  still.addEventListener("change", () => { if (still.matches) document.querySelectorAll("video.film").forEach((film) => film.pause()); });
-}
-
-function isInView(element) {
-  const { top, bottom, height } = element.getBoundingClientRect();
-  return Math.min(bottom, innerHeight) - Math.max(top, 0) >= height / 2;
-}
-
 // From a folder (file://) a browser shows a linked notebook instead of saving it. A script beside it brings its text.
 function downloads() {
   if (location.protocol !== "file:") return;
-  document.querySelectorAll(".downloads a[download]").forEach((link) => link.addEventListener("click", (event) => {
+  document.querySelectorAll(".downloads a.download").forEach((link) => link.addEventListener("click", (event) => {
     event.preventDefault();
     const script = document.head.appendChild(document.createElement("script"));
     script.onload = () => {

@@ -6,13 +6,22 @@ The links between pages are in course_links.py, the roles and directives of the 
 import json
 import re
 import shutil
+import subprocess
+import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
+import course_api
+import course_essay
+import course_landing
+import course_lean
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
-from course_parts import ROLES, Film, add_downloads
+from course_parts import ROLES, Film, add_downloads, name_sources, wheel_name
+from course_plain import Indices, with_indices
+from course_search import Sections
 from course_sheet import Sheet
 from PIL import Image
 from sphinx.highlighting import PygmentsBridge
@@ -61,7 +70,9 @@ def lean_code(highlight):
     plain = re.compile(r'<span class="(?:n|nn|nx|o|p|pm|w)">([^<]*)</span>')
 
     def highlighted(self, *args, **options) -> str:
-        return plain.sub(r"\1", highlight(self, *args, **options))
+        html = plain.sub(r"\1", highlight(self, *args, **options))
+        language = args[1] if len(args) > 1 else options.get("lang")
+        return course_essay.wrapped_lines(html) if language in ("python", "ipython3", "ipython") else html
 
     return highlighted
 
@@ -73,6 +84,14 @@ REPAIRS = [
         re.compile(r'<script defer="defer" src="([^"]*/tex-chtml\.js[^"]*)"></script>'),
         r'<link rel="preload" as="script" href="\1" data-formulas>',
     ),
+    # and only where there is a formula
+    (re.compile(r'<link rel="preload" as="script" href="[^"]*" data-formulas>(?!.*class="math)', flags=re.S), ""),
+    # the first page's film
+    (
+        re.compile(r'</head>(?=.*class="landing-film)', flags=re.S),
+        '<script defer src="_static/landing-film.js"></script>\n  '
+        '<script defer src="_static/landing.js"></script>\n</head>',
+    ),
     # scripts run when the page is read, but for two short ones that others, or its first look, ask for
     (
         re.compile(r'<script (?![^>]*defer)(?=[^>]*src="[^"]*\.js)(?![^>]*(?:documentation_options|site)\.js)'),
@@ -82,6 +101,18 @@ REPAIRS = [
     (re.compile(r"\s*<!-- So that users[^>]*-->\s*<script[^>]*fontawesome\.js[^>]*></script>"), ""),
     # the button reads "Search Ctrl+K": its name must contain that, and without a label of its own it does
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
+    # what folds the list of modules has a name
+    (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="The modules">'),
+    # said twice
+    (re.compile(r'(<meta name="viewport"[^>]*>)(.*?)\s*<meta name="viewport"[^>]*>', flags=re.S), r"\1\2"),
+    # the site has its own search, see search.js, and only one page needs it
+    (re.compile(r'\s*<script defer src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'), ""),
+    (
+        re.compile(r'(?=<meta name="docsearch:language")(?=.*<div id="search-results">)', flags=re.S),
+        '<script defer src="_static/sections.js"></script>\n  <script defer src="_static/search.js"></script>\n  ',
+    ),
+    # what is folded has a true index in its title
+    (re.compile(r"(?<=<summary>)[^<]*_[^<]*(?=</summary>)"), lambda match: with_indices(match[0])),
     # the first page's address without a name, a language and an icon
     (
         re.compile(r'^<meta http-equiv="Refresh" content="0; url=intro.html" />\s*$'),
@@ -103,7 +134,8 @@ def repair_pages(app, error) -> None:
         old = new = page.read_text(encoding="utf-8")
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
-        new = share_code(SIZELESS.sub(partial(with_size, page.parent), new))
+        new = course_essay.dress_pictures(SIZELESS.sub(partial(with_size, page.parent), new), page.parent)
+        new = share_code(new)
         if new != old:
             page.write_text(new, encoding="utf-8")
 
@@ -142,6 +174,42 @@ def add_files(app, error) -> None:
             (out / "_downloads" / f"{file.name}.js").write_text(script, encoding="utf-8")
 
 
+def add_lost_page(app, error) -> None:
+    """What a server shows for an address that leads nowhere. It may be shown at any depth: nothing in it is loaded."""
+    if error or app.builder.format != "html":
+        return
+    home = app.config.html_baseurl or "/"
+    style = "html{color-scheme:light dark}body{font:1.1em sans-serif;max-width:34rem;margin:15vh auto;padding:0 1em}"
+    page = (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>No such page: Diffusion, derived</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<style>{style}</style></head><body><main><h1>There is no such page</h1><p>Perhaps it has moved. "
+        f'<a href="{home}" data-home>The first page of the course</a> leads to all others.</p></main></body></html>\n'
+    )
+    (Path(app.outdir) / "404.html").write_text(page, encoding="utf-8")
+    shutil.copyfile(Path(app.srcdir) / "reverse.png", Path(app.outdir) / "_static" / "reverse.png")
+
+
+def add_library(app, error) -> None:
+    """The library as one file to install, beside the notebooks that need it."""
+    if error or app.builder.format != "html":
+        return
+    root, target = Path(app.srcdir).parent, Path(app.outdir) / "_downloads" / wheel_name()
+    kept = Path(app.outdir).parent / wheel_name()
+    newest = max(path.stat().st_mtime for path in (root / "diffusion_edu").rglob("*") if path.suffix != ".pyc")
+    if not kept.exists() or kept.stat().st_mtime < newest:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder)
+            for name in ("pyproject.toml", "README.md", "LICENSE"):
+                shutil.copy(root / name, copy)
+            shutil.copytree(
+                root / "diffusion_edu", copy / "diffusion_edu", ignore=shutil.ignore_patterns("__pycache__")
+            )
+            pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+            subprocess.run([*pip, "--disable-pip-version-check", "--wheel-dir", kept.parent, copy], check=True)
+    shutil.copyfile(kept, target)
+
+
 def add_widgets_script(app) -> None:
     """Before the pages, which name it with its checksum."""
     vendor = Path(app.srcdir) / "_assets" / "vendor"
@@ -160,23 +228,40 @@ def flat_module_list(app, pagename, templatename, context, doctree) -> None:
 
 
 def setup(app) -> dict:
+    app.add_config_value("course_repository", "", "env")
     bring_notebooks(Path(app.srcdir))
+    course_api.bring_api(Path(app.srcdir))
     app.course_linker = Linker(app)
     app.add_transform(Anchors)
+    app.add_transform(Indices)
+    app.add_transform(course_essay.Essay)
+    sections = Sections()
     for name, role in ROLES.items():
         app.add_role(name, role())
     app.add_directive("film", Film)
+    app.add_directive("landing-film", course_landing.LandingFilm)
     app.add_directive("sheet", Sheet)
     app.add_directive("ideas-map", IdeasMap)
     app.add_directive("ideas-list", IdeasList)
     app.connect("builder-inited", add_widgets_script)
+    app.connect("source-read", course_api.list_modules)
     app.connect("autodoc-process-docstring", plain_docstring)
     # a link may lead to what has changed on another page, so all pages are written anew
     app.connect("env-updated", lambda app, env: sorted(env.found_docs))
     app.connect("doctree-resolved", app.course_linker.link_page)
+    app.connect("doctree-resolved", sections.collect)
+    app.connect("doctree-resolved", course_essay.number_figures)
+    app.connect("doctree-resolved", course_landing.add_minutes)
     app.connect("doctree-resolved", add_downloads)
+    app.connect("doctree-resolved", name_sources)
     app.connect("html-page-context", flat_module_list)
+    app.connect("html-page-context", sections.describe)
+    app.connect("build-finished", course_landing.write_film)
+    app.connect("build-finished", sections.write)
     app.connect("build-finished", add_files)
+    app.connect("build-finished", add_library)
+    app.connect("build-finished", add_lost_page)
     app.connect("build-finished", repair_pages)
+    app.connect("build-finished", course_lean.lean_sheets)
     PygmentsBridge.highlight_block = lean_code(PygmentsBridge.highlight_block)
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

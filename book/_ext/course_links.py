@@ -86,8 +86,8 @@ class Linker:
     def link_page(self, app, tree: nodes.document, docname: str) -> None:
         self.link_equations(tree, docname)
         self.link_code(tree, docname)
-        if docname == API:
-            self.link_back(tree)
+        if docname.startswith(f"{API}/"):
+            self.link_back(tree, docname)
 
     def link_equations(self, tree: nodes.document, docname: str) -> None:
         for text in list(tree.findall(nodes.Text)):
@@ -199,8 +199,9 @@ class Linker:
             return full if full in self.objects else None
         return self.resolve(before + code if code.startswith(".") else code, modules)
 
-    def uses(self) -> dict[str, list[nodes.reference]]:
-        """Full name → a link for each notebook that uses it in a cell or names it in its closing table."""
+    def uses(self, docname: str) -> dict[str, list[nodes.reference]]:
+        """Full name → a link, from the page `docname`, for each notebook that uses it in a cell or names it in its
+        closing table."""
         found: dict[str, list[nodes.reference]] = {}
         for notebook in self.notebooks:
             cells = {self.documented(name): cell for name, cell in reversed(notebook.uses().items())}
@@ -215,13 +216,13 @@ class Linker:
                 if full:
                     place, count = cells.get(full, ("recap", None))
                     text = f"{notebook.number}, cell [{count}]" if count else f"{notebook.number}, recap"
-                    link = self.reference(API, notebook.docname, place, nodes.Text(text))
+                    link = self.reference(docname, notebook.docname, place, nodes.Text(text))
                     found.setdefault(full, []).append(link)
         return found
 
-    def link_back(self, tree: nodes.document) -> None:
+    def link_back(self, tree: nodes.document, docname: str) -> None:
         """Under each entry of the reference, the notebooks that use it."""
-        uses = self.uses()
+        uses = self.uses(docname)
         for entry in list(tree.findall(addnodes.desc)):
             name = entry[0]["ids"][0] if entry[0].get("ids") else ""
             if name not in uses or not isinstance(entry[-1], addnodes.desc_content):

@@ -11,6 +11,7 @@ from html import escape
 import course_ideas
 from course_ideas import IDEAS, STEPS, Idea, Step
 from course_links import Linker, anchor
+from course_sheet import short
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
@@ -38,7 +39,7 @@ def title(idea: Idea, most: int) -> list[str]:
 
 
 def card(idea: Idea, x: float, y: float, size: Point, content: str, address: Callable[[str], str]) -> str:
-    kind = "idea goal" if idea.goal else "idea"
+    kind = f"idea nb-{idea.tag.partition('.')[0]}" + (" goal" if idea.goal else "")
     box = f'<rect x="{x:g}" y="{y:g}" width="{size[0]:g}" height="{size[1]:g}" rx="6"/>'
     return f'<a class="{kind}" href="{escape(address(idea.tag))}">{box}{content}</a>'
 
@@ -171,13 +172,17 @@ class IdeasMap(SphinxDirective):
 
 
 class IdeasList(SphinxDirective):
-    """The same in words. The numbers become links, as in every text."""
+    """The same in words, with the formulas. The numbers become links, as in every text."""
 
     def run(self):
-        found = nodes.bullet_list()
+        found = nodes.bullet_list(classes=["ideas"])
+        notebooks = self.env.app.course_linker.notebooks
+        latexes = {tag: latex for notebook in notebooks for tag, latex in notebook.formulas().items()}
         for idea in IDEAS:
             steps = "; ".join(f"from ({step.start}): {step.what}" for step in into(idea))
             line = nodes.paragraph("", "", nodes.strong("", idea.name), nodes.Text(f" ({idea.tag})"))
             line += nodes.Text(f", {steps}." if steps else ", a start.")
-            found += nodes.list_item("", line)
+            latex = rf"\[{short(latexes[idea.tag])}\]"
+            formula = nodes.math_block(latex, latex, nowrap=True, number=None, label=None)
+            found += nodes.list_item("", line, nodes.container("", formula, classes=["idea-formula"]))
         return [found]

@@ -1,15 +1,18 @@
 """Parts that the pages are written with: roles that lead into a notebook or give its times; films; downloads."""
 
 import json
+import re
 from pathlib import Path
 from typing import ClassVar
 
 from course_links import Linker
 from course_notebooks import Notebook
+from course_plain import plain_text
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+import diffusion_edu
 from diffusion_edu.films import video_html
 
 
@@ -57,7 +60,7 @@ class Slip(OfNotebook):
 
     def node(self, notebook, words):
         place, section, _ = only([s for s in notebook.slips() if words in s[2]], "paragraphs")
-        return self.link(notebook, place, f"notebook {notebook.number}, section “{section}”")
+        return self.link(notebook, place, f"notebook {notebook.number}, section “{plain_text(section)}”")
 
 
 class Minutes(OfNotebook):
@@ -107,16 +110,66 @@ class Film(SphinxDirective):
         return [figure]
 
 
+SWITCH = (
+    '<div class="reading-switch" role="group" aria-label="How to show this notebook">'
+    '<button type="button" value="code" aria-pressed="true">With code</button>'
+    '<button type="button" value="essay" aria-pressed="false">Essay</button></div>'
+)
+
+
 def add_downloads(app, tree: nodes.document, docname: str) -> None:
-    """Under the title of a notebook, links to its files; build_book copies them to _downloads."""
+    """Under the title of a notebook, links to its files, which `add_files` copies to _downloads, and the one line that
+    installs what it needs. With a repository in the settings also links to it, to Colab and to Binder."""
     if docname not in app.course_linker.pages:
         return
     stem = docname.rpartition("/")[2]
     link = '<a class="download" download href="../_downloads/{0}">{1}</a>'
     files = link.format(f"{stem}.ipynb", "Download the notebook (.ipynb)") + link.format(f"{stem}.py", "its text (.py)")
     title = next(iter(tree.findall(nodes.title)))
-    line = f'<p class="downloads">{files}</p>'
+    files += "".join(f'<a href="{url}">{name}</a>' for name, url in elsewhere(app.config.course_repository, stem))
+    line = f'<p class="downloads">{files}</p>{RUN.format(stem=stem, wheel=wheel_name())}{SWITCH}'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
+
+
+SOURCES = {"000": "Li 2022", "001": "Lecture slides", "002": "Turner 2021", "003": "Pan 2024"}
+
+
+def name_sources(app, tree: nodes.document, docname: str) -> None:
+    """On the page of the errata a text's number is followed by its author."""
+    if docname != "errata":
+        return
+    for term in tree.findall(nodes.term):
+        if author := SOURCES.get(term.astext()):
+            term += nodes.inline("", f" · {author}")
+
+
+RUN = (
+    '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
+    '<p>Save <a class="library" download href="../_downloads/{wheel}">the library</a> (36 MB, with the trained '
+    'networks) beside the notebook. With Python 3.11 or newer,</p><pre>pip install "{wheel}[lab]"</pre>'
+    "<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p>"
+    "</details>"
+)
+
+
+def wheel_name() -> str:
+    return f"diffusion_edu-{diffusion_edu.__version__}-py3-none-any.whl"
+
+
+def elsewhere(repository: str, stem: str) -> list[tuple[str, str]]:
+    """Name and address of where a notebook can be read and run, out of the repository's address on GitHub. Empty while
+    that is empty; ValueError if it is no such address."""
+    if not repository:
+        return []
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)/?", repository)
+    if not match:
+        raise ValueError(f"course_repository must be https://github.com/OWNER/NAME or empty, got {repository!r}")
+    path = f"notebooks/{stem}.ipynb"
+    return [
+        ("Repository", f"https://github.com/{match[1]}"),
+        ("Colab", f"https://colab.research.google.com/github/{match[1]}/blob/main/{path}"),
+        ("Binder", f"https://mybinder.org/v2/gh/{match[1]}/main?labpath={path}"),
+    ]
 
 
 ROLES = {"cell": Cell, "slip": Slip, "minutes": Minutes, "seconds": Seconds}

@@ -3,6 +3,8 @@
 const SIGMAS = ["best", "β", "β̃"], FINE = 5; // above log SNR 5 the noise is fainter than the roll is thick
 const NAMES = ["cosine", "linear, β ∝ 1/T", "sigmoid, β ∝ 1/T", "linear with the β of Ho et al."];
 const LENGTHS = [10, 13, 16, 21, 25, 30, 40, 50, 65, 80, 100, 130, 160, 200, 250, 320, 400, 500, 650, 800, 1000];
+// the slider is logarithmic, in steps of a tenth of a decade: the nearest of these
+const lengthNear = (T) => LENGTHS.reduce((best, n) => (Math.abs(Math.log(n / T)) < Math.abs(Math.log(best / T)) ? n : best));
 
 // null where β would not be below 1
 function build(schedule, T) {
@@ -44,7 +46,7 @@ function render(context) {
   }
 
   function compute() {
-    const schedule = model.get("schedule"), sigma = SIGMAS[model.get("sigma")], T = model.get("T"), all = againstT(schedule);
+    const schedule = model.get("schedule"), sigma = SIGMAS[model.get("sigma")], T = lengthNear(model.get("T")), all = againstT(schedule);
     const now = terms(schedule, T, sigma), saved = now && now.gap - (sigma === "best" ? now : terms(schedule, T, "best")).gap;
     return { schedule, sigma, T, now, saved, entropy, prices: now && prices(now), stack: all[model.get("sigma")], curves: all.map((rows) => rows.map((r) => r.gap)) };
   }
@@ -73,9 +75,10 @@ const T_AXIS = { lim: [10, 1000], log: true, ticks: [10, 100, 1000], label: "T" 
 
 function drawStack(pen, { stack, T, entropy }) {
   const { ctx, width: w, height: h, ink, model, error } = pen;
-  const a = axes(pen, [44, 24, w - 20, h - 38], T_AXIS, { lim: [-8, 5], ticks: [-8, -4, 0, 4], label: "nats: from L₀ up to −ELBO" });
   const edges = stack.map(({ L_0, L_T, bands: [fine, middle, coarse] }) => [L_0, L_0 + fine, L_0 + fine + middle, L_0 + fine + middle + coarse, L_0 + fine + middle + coarse + L_T]);
-  const layers = [[model, 0.85, "KLs, log SNR > 5"], [model, 0.5, "0 to 5"], [model, 0.22, "below 0"], [error, 0.8, "L_T"]];
+  const layers = [[model, 0.85, "KLs, log SNR > 5"], [model, 0.5, "KLs, 0 to 5"], [model, 0.22, "KLs, below 0"], [error, 0.8, "L_T"]];
+  const highest = Math.max(...edges.map((e) => e[4])), top = highest < 5 ? 5 : Math.ceil(highest / 4) * 4;
+  const a = axes(pen, [44, 24, w - 20, h - 38], T_AXIS, { lim: [-8, top], ticks: [-8, -4, 0, 4, 8, 12, 16, 20].filter((v) => v <= top), label: "nats: from L₀ up to −ELBO" });
   ctx.save(); ctx.beginPath(); ctx.rect(44, 24, w - 64, h - 62); ctx.clip();
   layers.forEach(([colour, alpha], k) => {
     ctx.fillStyle = colour; ctx.globalAlpha = alpha; ctx.beginPath();
@@ -92,10 +95,11 @@ function drawStack(pen, { stack, T, entropy }) {
   layers.forEach(([, , name], k) => {
     const right = k === 3 ? Math.min(9, stack.length - 1) : stack.length - 1, i = Math.max(right - 3, 0); // L_T is large on the left
     const [low, high] = [edges[i][k], edges[i][k + 1]].map(a.Y);
-    if (low - high > 14 && low + high > 80) ctx.fillText(name, a.X(stack[right].T) - 6, (low + high) / 2);
+    if (low - high > 12 && low + high > 80) plate(pen, name, a.X(stack[right].T) - 6, (low + high) / 2);
   });
-  ctx.textBaseline = "top"; ctx.fillText("L₀", a.X(stack.at(-6).T), a.Y(edges.at(-6)[0]) + 6);
-  ctx.textBaseline = "bottom"; ctx.textAlign = "left"; ctx.fillText("H", a.X(10) + 5, a.Y(entropy) - 3);
+  plate(pen, "L₀", a.X(stack.at(-6).T), Math.min(a.Y(edges.at(-6)[0]) + 12, h - 50));
+  ctx.textAlign = T > 300 ? "right" : "left"; plate(pen, `T = ${T}`, a.X(T) + (T > 300 ? -6 : 6), h - 50);
+  ctx.textAlign = "left"; plate(pen, "H", a.X(10) + 6, a.Y(entropy) - 11);
 }
 
 function drawRate(pen, { now, T }, rate) {
@@ -133,13 +137,14 @@ function drawGaps(pen, { T, now, curves, stack, sigma }) {
 function words({ schedule, sigma, T, now, saved, entropy, prices }) {
   if (!now) return `${NAMES[schedule]}, T = ${T}: β_T = 20/T is not below 1. This schedule needs T above 20.`;
   const sum = now.bands.reduce((a, b) => a + b, 0), H = say(entropy, 4);
-  const head = `${NAMES[schedule]}, T = ${T}, σ² ${sigma === "best" ? "the best" : "= " + sigma}: L₀ ${say(now.L_0)}, Σ Lₜ₋₁ ${say(sum)}, L_T ${say(now.L_T)}; −ELBO = ${say(now.neg_elbo, 4)} nats, ${say(now.gap)} above H = ${H}.`;
+  const head = `${say(now.gap)} nats above H = ${H}.`, how = sigma === "best" ? "the best" : "= " + sigma;
+  const rest = ` ${NAMES[schedule]}, T = ${T}, σ² ${how}: L₀ ${say(now.L_0)}, Σ Lₜ₋₁ ${say(sum)}, L_T ${say(now.L_T)}; −ELBO = ${say(now.neg_elbo, 4)} nats.`;
   const places = ["where log SNR > 5 and in the decoder", "at log SNR 0 to 5", "at log SNR below 0", "because x_T is not N(0, I)"];
   const most = prices.indexOf(Math.max(...prices));
   const more = [` Of the gap, ${say(Math.min(prices[most], now.gap))} are paid ${places[most]}.`];
   if (sigma === "β̃") more.push(` The best σ² would save ${say(saved)} nats.`);
-  if (now.L_T > 0.05) more.push(` Warning: ᾱ_T = ${say(now.alpha_bar_T)}, x_T is not yet noise. Of L_T, ${say(Math.max(prices[3], 0), 2)} nats are lost; the rest is what x_T still knows of x₀.`);
-  return head + more.join("");
+  if (now.L_T > 0.05) more.unshift(` Warning: ᾱ_T = ${say(now.alpha_bar_T)}, x_T is not yet noise. Of L_T, ${say(Math.max(prices[3], 0), 2)} nats are lost; the rest is what x_T still knows of x₀.`);
+  return head + more.join("") + rest;
 }
 
 export default { render };

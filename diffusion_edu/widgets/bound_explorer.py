@@ -21,7 +21,7 @@ class BoundCanvas(Canvas):
     entropy = traitlets.Float().tag(sync=True)
     schedule = traitlets.Int(0).tag(sync=True)
     sigma = traitlets.Int(0).tag(sync=True)
-    T = traitlets.Int(100).tag(sync=True)
+    T = traitlets.Float(100).tag(sync=True)  # the browser takes the nearest of its LENGTHS
 
 
 def bound_explorer(data: Mixture, schedule: str = "cosine", T: int = 100, sigma: str = "best") -> Linked:
@@ -48,6 +48,6 @@ def bound_explorer(data: Mixture, schedule: str = "cosine", T: int = 100, sigma:
     controls = {
         "schedule": choice("schedule", SCHEDULES, SCHEDULES.index(schedule)),
         "sigma": choice("σₜ²", SIGMAS, SIGMAS.index(sigma)),
-        "T": slider("T", T, *STEPS, step=10),
+        "T": slider("T", T, *STEPS, step=0.1, log=True, digits=0),
     }
     return Linked(canvas, controls, "Explorer of the bound's terms")

@@ -21,7 +21,16 @@ function say(x, digits = 3) {
     .replace(/-/g, "−");
 }
 
-// Colours have the meaning of plots.py, lightened where the page is dark.
+// x_T in a text is an index: cut into pieces, every second of which is one.
+const indices = (text) => text.split(/(?<=[\p{L}\u0300-\u036f\]])_(\p{L}|\d)(?![\p{L}\d])/u);
+function put(element, text) {
+  if (element.said === text) return;
+  element.said = text;
+  element.replaceChildren(...indices(text).map((piece, i) => { if (i % 2 === 0) return piece; const sub = document.createElement("sub"); sub.textContent = piece; return sub; }));
+}
+
+// Colours have the meaning of plots.py, lightened where the page is dark. Letters in one of them are darker on a light page.
+const LETTERS = { "#767676": "#5c5c5c", "#e69f00": "#8a5a00", "#d55e00": "#a84a00", "#009e73": "#00704f" };
 function palette(el) {
   const ink = getComputedStyle(el).color;
   const [r, g, b] = (ink.match(/[\d.]+/g) || [0, 0, 0]).map(Number);
@@ -29,6 +38,37 @@ function palette(el) {
   return dark
     ? { dark, ink, faint: "rgba(255,255,255,0.25)", data: "#b0b0b0", q: "#56b4e9", model: "#f0b429", error: "#ff8a4c", extra: "#3ddbb0" }
     : { dark, ink, faint: "rgba(0,0,0,0.18)", data: "#767676", q: "#0072b2", model: "#e69f00", error: "#d55e00", extra: "#009e73" };
+}
+
+// A pen whose letters have true indices and enough contrast.
+function lettered(ctx) {
+  const fill = ctx.fillText, size = ctx.measureText;
+  const each = (text, act) => {
+    const pieces = indices(String(text)), font = ctx.font, small = font.replace(/[\d.]+px/, (px) => 0.75 * parseFloat(px) + "px");
+    let at = 0;
+    pieces.forEach((piece, i) => { ctx.font = i % 2 ? small : font; act(piece, at, i % 2 ? 3 : 0); at += size.call(ctx, piece).width; });
+    ctx.font = font;
+    return at;
+  };
+  ctx.measureText = (text) => ({ width: each(text, () => {}) });
+  ctx.fillText = (text, x, y) => {
+    const colour = ctx.fillStyle, align = ctx.textAlign, width = ctx.measureText(text).width;
+    ctx.fillStyle = (ctx.light && LETTERS[colour]) || colour;
+    ctx.textAlign = "left";
+    each(text, (piece, at, down) => fill.call(ctx, piece, x + at - (align === "right" ? width : align === "center" ? width / 2 : 0), y + down));
+    ctx.textAlign = align; ctx.fillStyle = colour;
+  };
+  return ctx;
+}
+
+// Letters on a plate of the page's own ground, which are read on any colour.
+function plate({ ctx, dark, ink }, text, x, y) {
+  const width = ctx.measureText(text).width, left = x - (ctx.textAlign === "right" ? width : ctx.textAlign === "center" ? width / 2 : 0);
+  ctx.save();
+  ctx.globalAlpha = 1; ctx.fillStyle = dark ? "rgba(18, 18, 18, 0.86)" : "rgba(255, 255, 255, 0.86)";
+  ctx.fillRect(left - 3, y - 8, width + 6, 16);
+  ctx.restore();
+  ctx.fillStyle = ink; ctx.textBaseline = "middle"; ctx.fillText(text, x, y);
 }
 
 // mount: builds the widget's part of the page and keeps it up to date.
@@ -41,7 +81,9 @@ function palette(el) {
 //   words(numbers) → text                             what is seen, in words and numbers
 //   play:   { trait, from, to, seconds, grid } or absent    (from, to: functions of the model; grid: the trait's step, 1)
 //   buttons: [{ text, trait }] toggles of boolean traits, or [{ text, press(model) }]
-function mount({ model, el }, { panels, reads, compute, words, play, buttons = [], setup }) {
+//   idle(numbers) → the names of the controls that do nothing now, which are put out of use
+const FIRST = new WeakMap(); // what each model was when it was shown first: Reset goes back there
+function mount({ model, el }, { panels, reads, compute, words, play, buttons = [], idle, setup }) {
   const make = (tag, cls, parent) => { const e = document.createElement(tag); e.className = cls; parent.appendChild(e); return e; };
   const root = make("div", "dedu", el), row = make("div", "dedu-panels", root), bar = make("div", "dedu-bar", root);
   const line = make("p", "dedu-words", root);
@@ -52,7 +94,7 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", panel.label);
     if (panel.size) box.style.flexBasis = panel.size + "px";
-    return { ...panel, box, canvas, ctx: canvas.getContext("2d"), grips: (panel.grips || []).map((g) => grip(model, box, g)) };
+    return { ...panel, box, canvas, ctx: lettered(canvas.getContext("2d")), grips: (panel.grips || []).map((g) => grip(model, box, g)) };
   });
   const state = { colours: palette(el), frames: 0 };
 
@@ -69,6 +111,7 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
   }
   function recolour() {
     state.colours = palette(el);
+    for (const v of views) v.ctx.light = !state.colours.dark;
     for (const v of views) {
       if (!v.ground || !v.width) continue;
       v.ctx.clearRect(0, 0, v.width, v.height);
@@ -90,14 +133,15 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
       for (const place of v.grips) place(numbers);
     }
     const text = words(numbers);
-    if (line.textContent !== text) line.textContent = text;
+    put(line, text);
+    if (idle) putOut(el.closest(".dedu-box"), idle(numbers));
     root.drawn = { count: (state.frames += 1), at: performance.now(), ms: performance.now() - start };
   }
 
   const stop = play ? player(model, make("button", "dedu-play", bar), line, play) : () => {};
   for (const { text, trait, press } of buttons) {
     const button = make("button", "", bar);
-    button.type = "button"; button.textContent = text;
+    button.type = "button"; put(button, text);
     const show = () => trait && button.setAttribute("aria-pressed", String(model.get(trait)));
     button.addEventListener("click", () => {
       if (press) press(model); else model.set(trait, !model.get(trait));
@@ -106,13 +150,17 @@ function mount({ model, el }, { panels, reads, compute, words, play, buttons = [
     if (trait) model.on("change:" + trait, show);
     show();
   }
-  if (!bar.children.length) bar.remove();
+  const own = [...new Set([...reads, ...buttons.map((b) => b.trait).filter(Boolean), ...(play ? [play.trait] : [])])];
+  if (!FIRST.has(model)) FIRST.set(model, Object.fromEntries(own.map((name) => [name, model.get(name)])));
+  const reset = make("button", "dedu-reset", bar);
+  reset.type = "button"; reset.textContent = "Reset";
+  reset.addEventListener("click", () => { stop(); model.set(FIRST.get(model)); model.save_changes(); });
   for (const name of reads) model.on("change:" + name, draw);
   const size = new ResizeObserver(fit), theme = new MutationObserver(recolour);
   views.forEach((v) => size.observe(v.box));
   for (const e of [document.documentElement, document.body])
     theme.observe(e, { attributes: true, attributeFilter: ["data-theme", "data-mode", "data-jp-theme-light", "data-jp-theme-name", "class"] });
-  const unname = nameControls(el);
+  const unname = nameControls(el, () => idle && root.numbers && putOut(el.closest(".dedu-box"), idle(root.numbers)));
   if (setup) setup({ model, root, views, draw });
   fit();
   setTimeout(recolour, 0); // the theme's style may come with the page, after this element
@@ -181,8 +229,16 @@ function player(model, button, line, { trait, from, to, seconds, grid = 1 }) {
   return halt;
 }
 
+// Controls that do nothing under the present choice cannot be used, and look it.
+function putOut(box, names) {
+  for (const control of box?.querySelectorAll(".widget-inline-hbox") || []) {
+    const name = control.querySelector(".widget-label")?.said;
+    if (name) control.toggleAttribute("inert", names.includes(name));
+  }
+}
+
 // ipywidgets' sliders have no accessible names of their own: give them their visible label. Lists keep their keys.
-function nameControls(el) {
+function nameControls(el, named) {
   let box = null;
   const name = () => {
     box = box || el.closest(".dedu-box");
@@ -192,6 +248,7 @@ function nameControls(el) {
     for (const control of box.querySelectorAll(".widget-inline-hbox")) {
       const label = control.querySelector(".widget-label"), text = label && label.textContent.trim();
       if (!text) continue;
+      if (text !== label.said?.replace(/_(.)/g, "$1")) put(label, text);
       for (const handle of control.querySelectorAll(".noUi-handle"))
         if (handle.getAttribute("aria-label") !== text) handle.setAttribute("aria-label", text);
       for (const out of control.querySelectorAll(".widget-readout"))
@@ -199,7 +256,7 @@ function nameControls(el) {
     }
   };
   const observer = new MutationObserver(name);
-  const timer = setInterval(() => { if (!el.isConnected) return; clearInterval(timer); name(); const b = el.closest(".dedu-box"); if (b) observer.observe(b, { childList: true, subtree: true }); }, 50);
+  const timer = setInterval(() => { if (!el.isConnected) return; clearInterval(timer); name(); named(); const b = el.closest(".dedu-box"); if (b) observer.observe(b, { childList: true, subtree: true }); }, 50);
   return () => { clearInterval(timer); observer.disconnect(); };
 }
 
@@ -216,8 +273,9 @@ function plane(pen, limit) {
     X, Y, scale,
     points(xy, colour, size = 2.4, alpha = 0.65) {
       ctx.fillStyle = colour; ctx.globalAlpha = alpha;
-      for (let i = 0; i < xy.length; i += 2) ctx.fillRect(X(xy[i]) - size / 2, Y(xy[i + 1]) - size / 2, size, size);
-      ctx.globalAlpha = 1;
+      ctx.beginPath();
+      for (let i = 0; i < xy.length; i += 2) { const x = X(xy[i]), y = Y(xy[i + 1]); ctx.moveTo(x + size / 2, y); ctx.arc(x, y, size / 2, 0, 6.3); }
+      ctx.fill(); ctx.globalAlpha = 1;
     },
     title(text) { ctx.fillStyle = ink; ctx.textAlign = "left"; ctx.textBaseline = "top"; ctx.fillText(text, 8, 7); },
     // the ellipse `times` standard deviations around the mean of a diagonal Gaussian
@@ -226,10 +284,11 @@ function plane(pen, limit) {
       ctx.ellipse(X(x), Y(y), times * sx * scale, times * sy * scale, 0, 0, 2 * Math.PI);
       ctx.stroke(); ctx.setLineDash([]);
     },
-    // a dot with a rim that stands out from points of its own colour
+    // a dot with a rim that stands out from points of its own colour; one that is outside stays whole, at the edge
     dot([x, y], colour, size = 6) {
+      const near = (v, end) => Math.min(Math.max(v, size + 1), end - size - 1);
       ctx.fillStyle = colour; ctx.strokeStyle = ink; ctx.lineWidth = 2;
-      ctx.beginPath(); ctx.arc(X(x), Y(y), size, 0, 7); ctx.fill(); ctx.stroke();
+      ctx.beginPath(); ctx.arc(near(X(x), width), near(Y(y), height), size, 0, 7); ctx.fill(); ctx.stroke();
     },
   };
 }
@@ -267,8 +326,9 @@ function axes(pen, [left, top, right, bottom], xs, ys) {
       }
       ctx.stroke(); ctx.restore();
     },
-    mark(x, y, colour, size = 4.5) {
+    mark(x, y, colour, size = 4.5) { // none where the curve has left the axes
       const v = Math.min(Math.max(y, low), high);
+      if (Math.abs(Y(y) - Y(v)) > 1) return;
       ctx.fillStyle = colour; ctx.beginPath(); ctx.arc(X(x), Y(v), size, 0, 7); ctx.fill();
     },
     upright(x, colour) { ctx.strokeStyle = colour; ctx.lineWidth = 1; stroke(ctx, [[X(x), top], [X(x), bottom]]); },

@@ -53,11 +53,12 @@ def _handle(control: ipywidgets.Widget) -> str:
 
 def slider(name: str, value: float, low: float, high: float, step: float = 1, log: bool = False, digits: int = 2):
     """A slider called `name`: of integers if all its numbers are, of powers of ten if `log` (value, low and high are
-    then still plain numbers), else of decimals."""
+    then still plain numbers; with no digits the canvas says the number), else of decimals."""
     style = {"description": name, "style": {"description_width": "initial"}, "layout": {"width": "300px"}}
     if log:
         ends = {"min": float(np.log10(low)), "max": float(np.log10(high))}
-        return ipywidgets.FloatLogSlider(value=value, **ends, step=step, readout_format=f".{digits}g", **style)
+        style |= {"readout": digits > 0, "readout_format": f".{max(digits, 1)}g"}
+        return ipywidgets.FloatLogSlider(value=value, **ends, step=step, **style)
     if all(isinstance(number, int) for number in (value, low, high, step)):
         return ipywidgets.IntSlider(value=value, min=low, max=high, step=step, **style)
     return ipywidgets.FloatSlider(value=value, min=low, max=high, step=step, readout_format=f".{digits}f", **style)

@@ -46,6 +46,7 @@ function render(context) {
 }
 
 const nearness = (nats) =>
-  nats > 1 ? "x₀ can still be read off." : nats > 0.05 ? "x₀ still shows through." : nats > 0.001 ? "almost noise." : "noise, for every purpose.";
+  nats > 3 ? "x₀ can still be read off." : nats > 0.3 ? "x₀ still shows through." : nats > 0.05 ? "a trace of x₀ is left."
+    : nats > 0.001 ? "almost noise." : "noise, for every purpose.";
 
 export default { render };

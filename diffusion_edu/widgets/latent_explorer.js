@@ -23,13 +23,14 @@ function render(context) {
       };
     },
     words: ({ z, mean, std, log_prior, log_aggregate, near, expected, log_p }) =>
+      (log_p === null ? "" : log_p < off ? "Off the data: 999 of 1,000 true points have more than " : "On the data: ") +
+      (log_p === null ? "" : `log p(x) = ${say(log_p)} nats${log_p < off ? "." : ", exactly."} `) +
       `z = (${say(z[0])}, ${say(z[1])}): log p(z) = ${say(log_prior)}, log q(z) = ${say(log_aggregate)} nats, ` +
       `${population(log_aggregate - log_prior)} Within ${radius} of z: the codes of ${near.length} of ` +
       `${n.toLocaleString("en")} data points; of as many draws from the prior about ${say(expected, 2)} would be there. ` +
       (pictures
         ? `The decoder's mean is the picture; its pixels have a standard deviation of ${say(average(std), 2)} on average.`
-        : `Decoder: x = (${say(mean[0], 2)}, ${say(mean[1], 2)}), standard deviations ${say(std[0], 2)} and ${say(std[1], 2)}.`) +
-      (log_p === null ? "" : ` There the data's exact log p(x) is ${say(log_p)} nats: ${log_p < off ? "off the data, 999 of 1,000 true points have more." : "on the data."}`),
+        : `Decoder: x = (${say(mean[0], 2)}, ${say(mean[1], 2)}), standard deviations ${say(std[0], 2)} and ${say(std[1], 2)}.`),
     panels: [
       {
         label: "The latent plane. Orange circles: one and two standard deviations of the prior. Blue: draws from q for the data points, their codes. A dot marks z.", ratio: 1,

@@ -6,8 +6,9 @@ function tables(model, name, length) {
   return (number) => Float32Array.from(values.subarray(number * length, (number + 1) * length), (v) => v * scales[number]);
 }
 
-// Which frame a run shows at a level of the clock: the last that is not above it; x₀ at the clock's end.
-function frameAt(logSnr, level, last) {
+// Which frame a run shows at a level of the clock: x_T at its start, x₀ at its end, else the last that is not above it.
+function frameAt(logSnr, level, first, last) {
+  if (level <= first) return 0;
   if (level >= last) return logSnr.length;
   let k = 0;
   while (k + 1 < logSnr.length && logSnr[k + 1] <= level) k++;
@@ -42,7 +43,14 @@ function mixtureEps(parts, alphaBar, xy) {
   return out;
 }
 
-const LIMIT = 3.2, TRAILS = 16; // half the width of the picture; how many points leave a trail
+// Along the roll from inside to outside, blue over green to orange (films/draw.py): colour number 0 … n − 1 of n.
+function alongRoll({ q, extra, model }, i, n) {
+  const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)), stops = [q, extra, model].map(rgb);
+  const u = (2 * i) / (n - 1), k = Math.min(Math.floor(u), 1);
+  return `rgb(${stops[k].map((c, j) => Math.round(c + (u - k) * (stops[k + 1][j] - c))).join(", ")})`;
+}
+
+const LIMIT = 3.2, TRAILS = 16, SHADES = 12; // half the width of the picture; how many points leave a trail
 
 function render(context) {
   const { model } = context;
@@ -54,15 +62,25 @@ function render(context) {
     if (!curve.length || Math.hypot(parts[k + 1] - curve.at(-2), parts[k + 2] - curve.at(-1)) > 0.04) curve.push(parts[k + 1], parts[k + 2]);
   const kept = new Map();
   const keep = (key, make) => kept.get(key) || (kept.set(key, make()), kept.get(key));
+  // Which of the SHADES each point has: by the place on the curve that is nearest to where it ends.
+  const shadesOf = (xy) => Array.from({ length: xy.length / 2 }, (_, i) => {
+    let best = 0, near = Infinity;
+    for (let k = 0; k < curve.length; k += 2) {
+      const d = (curve[k] - xy[2 * i]) ** 2 + (curve[k + 1] - xy[2 * i + 1]) ** 2;
+      if (d < near) { near = d; best = k; }
+    }
+    return Math.floor((best / curve.length) * SHADES);
+  });
   const percent = (share) => say(100 * share, 2) + " %";
 
   function compute() {
     const at = { schedule: model.get("schedule"), steps: model.get("steps"), level: model.get("level") };
-    const film = films[at.schedule][at.steps], k = frameAt(film.log_snr, at.level, about.last);
+    const film = films[at.schedule][at.steps], k = frameAt(film.log_snr, at.level, about.first, about.last);
     const now = { ...at, film, k, name: about.names[at.schedule], t: film.t[k], done: film.done[k], apart: film.apart[k] };
     now.trails = model.get("trails"); now.field = model.get("field");
     for (const side of ["learned", "exact"])
       now[side] = film[side].slice(0, k + 1).map((number) => keep("s" + number, () => state(number)));
+    now.shades = Object.fromEntries(["learned", "exact"].map((side) => [side, keep("c" + film[side].at(-1), () => shadesOf(state(film[side].at(-1))))]));
     if (now.field) {
       const j = Math.min(k, film.field.length - 1); // at t = 0 the field of the last step
       now.learnedField = keep("l" + film.field[j], () => learnedField(film.field[j]));
@@ -73,8 +91,8 @@ function render(context) {
   }
 
   function words(now) {
-    const arrows = now.field ? ` Arrows: ε̂ and E[ε|x_t], which a step goes against. At the learned points they are ${say(now.epsApart, 2)} apart (root mean square).` : "";
-    return story(now) + arrows;
+    const arrows = now.field ? `At the learned points ε̂ and E[ε|x_t], the arrows, are ${say(now.epsApart, 2)} apart (root mean square). A step goes against them. ` : "";
+    return arrows + story(now);
   }
   function story({ film, name, k, t, done, level, apart }) {
     const head = `Schedule ${name}, ${film.steps} steps (T = ${film.T}). `;
@@ -85,10 +103,10 @@ function render(context) {
     if (t > 0)
       return head + `After step ${done}: t = ${t}, log SNR ${say(film.log_snr[k], 2)}. The learned points are ${say(apart, 2)} away from the exact ones (root mean square).`;
     const { mean_log_p: p, outlier_share: off } = film, exact = -about.entropy - p.exact, learned = p.exact - p.learned;
-    return head + `Done. Learned: mean log p(x₀) = ${say(p.learned)} nats, ${percent(off.learned)} off the roll; ` +
-      `exact: ${say(p.exact)} nats, ${percent(off.exact)}; true points: ${say(-about.entropy)} nats, 0.1 %. ` +
-      (off.exact > 0.02 ? "Even the exact denoiser misses the roll: the steps are too long, the network is not to blame."
-        : off.learned > 0.01 ? "Most of what is lost is the network's." : "Both ends look like the data.");
+    const verdict = off.exact > 0.02 ? "Even the exact denoiser misses the roll: the steps are too long, the network is not to blame. "
+      : off.learned > 0.01 ? "Most of what is lost is the network's. " : "Both ends look like the data. ";
+    return verdict + head + `Done. Learned: mean log p(x₀) = ${say(p.learned)} nats, ${percent(off.learned)} off the roll; ` +
+      `exact: ${say(p.exact)} nats, ${percent(off.exact)}; true points: ${say(-about.entropy)} nats, 0.1 %.`;
   }
 
   function side(key, label) {
@@ -104,8 +122,13 @@ function render(context) {
             for (let k = 0; k < xs.length; k++) ctx[k ? "lineTo" : "moveTo"](p.X(xs[k][i]), p.Y(xs[k][i + 1]));
           ctx.stroke(); ctx.globalAlpha = 1;
         }
-        p.points(xs[xs.length - 1], colour, 3, 0.8);
-        if (now.trails) p.points(xs[xs.length - 1].subarray(0, 2 * TRAILS), colour, 6, 1);
+        const last = xs[xs.length - 1], shades = now.shades[key];
+        for (let shade = 0; shade < SHADES; shade++) {
+          const own = [], large = [];
+          shades.forEach((s, i) => s === shade && (now.trails && i < TRAILS ? large : own).push(last[2 * i], last[2 * i + 1]));
+          p.points(own, alongRoll(pen, shade, SHADES), 3.6, 0.9);
+          p.points(large, alongRoll(pen, shade, SHADES), 6.5, 1);
+        }
         p.title(`${key}, t = ${now.t}`);
       },
     };

@@ -25,6 +25,7 @@ function render(context) {
   return mount(context, {
     reads: ["kind", "T", "beta_1", "beta_T", "fraction", "tenth"],
     compute, words,
+    idle: ({ kind }) => (kind === "cosine" ? ["β₁", "β_T"] : kind === "constant" ? ["β₁"] : []),
     play: { trait: "fraction", from: () => 0, to: () => 1, seconds: 6, grid: 0.005 },
     buttons: [
       ...Object.entries(PRESETS).map(([text, traits]) => ({ text, press: (m) => m.set(traits) })),
@@ -71,13 +72,14 @@ function drawPoints(pen, { t, xt }) {
 function words({ kind, T, t, tenth, beta_1, beta_T, alpha_bar, log_snr, L_T, mismatch }) {
   const end = alpha_bar[T], some = (nats) => (nats < 1e-6 ? "under 10⁻⁶" : say(nats));
   const ends = kind === "linear" || kind === "sigmoid", about = [];
-  if (kind === "cosine") about.push("The cosine schedule computes its own β: the sliders β₁ and β_T do nothing.");
-  if (kind === "constant") about.push("Constant: every β is β_T, the slider β₁ does nothing.");
+  if (kind === "cosine") about.push("The cosine schedule computes its own β.");
+  if (kind === "constant") about.push("Constant: every β is β_T.");
   if (ends && beta_1 > beta_T) about.push("β₁ is above β_T: β falls along the chain. That is a valid chain, but its first steps, where the fine detail goes, are its largest.");
   if (ends && beta_1 === beta_T) about.push("β₁ equals β_T: this is the constant schedule.");
   const shown = t === 0 ? " Shown: the data." : t < T ? ` Shown: t = ${t}, ᾱ = ${say(alpha_bar[t])}, log SNR = ${say(log_snr[t])}.` : "";
-  const numbers = `${kind}, T = ${T}: ᾱ_T = ${say(end)}, E[L_T] = ${some(L_T)} nats. `;
-  return numbers + verdict(end, L_T, mismatch, tenth, some) + (about.length ? " " + about.join(" ") : "") + shown;
+  const left = end < 1e-12 ? "ᾱ_T is below 10⁻¹²" : `ᾱ_T = ${say(end)}`;
+  const numbers = ` ${kind}, T = ${T}: ${left}, E[L_T] = ${some(L_T)} nats.`;
+  return verdict(end, L_T, mismatch, tenth, some) + numbers + (about.length ? " " + about.join(" ") : "") + shown;
 }
 
 function verdict(end, L_T, mismatch, tenth, some) {

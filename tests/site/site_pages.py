@@ -48,7 +48,7 @@ def test_over_http_without_errors_and_accessible(tab, address, name):
     found = tab.log.take() + [f"no alternative text: {src}" for src in tab.evaluate(WITHOUT_ALT)]
     tab.evaluate(OPEN)
     tab.set_viewport_size(NARROW)
-    tab.wait_for_timeout(600)  # the theme waits 0.3 s before it makes what scrolls now reachable by keyboard
+    tab.wait_for_timeout(1500)  # formulas are fitted anew, and the theme makes what scrolls reachable by keyboard
     if (wide := tab.evaluate("document.documentElement.scrollWidth")) > NARROW["width"]:
         found.append(f"{wide} px wide on a screen of {NARROW['width']}: {tab.evaluate(WIDER)}")
     found += [f"another shape than its file: {alt}" for alt in tab.evaluate(SQUEEZED)]
@@ -177,12 +177,12 @@ CUT = """() => [...document.querySelectorAll(".equation, .equation :is(p, .math,
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_summary_is_four_pages_of_paper_and_nothing_is_cut(tab, address, theme):
+def test_the_summary_is_at_most_four_pages_of_paper_and_nothing_is_cut(tab, address, theme):
     loaded(tab, address + "summary.html")
     tab.evaluate(THEME, theme)
     pdf = tab.pdf(prefer_css_page_size=True)
     sheets = re.findall(rb"/Type /Page\b.*?/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf, flags=re.S)
-    assert len(re.findall(rb"/Type /Page\b", pdf)) == len(sheets) == 4
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == len(sheets) in (3, 4)
     width, height = map(float, sheets[0])
     assert (round(width / 72 * 25.4), round(height / 72 * 25.4)) == (210, 297)
     printed = re.findall(rb"/Rect \[([-\d. ]+)\]\s*/A <<.*?/URI \((.*?)\)", pdf, flags=re.S)

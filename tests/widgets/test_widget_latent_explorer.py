@@ -53,7 +53,7 @@ def test_numbers_are_the_librarys(explorer, z):
     aggregate = Mixture(torch.ones(len(X)), q.mean, q.var)
     assert got["log_aggregate"] == pytest.approx(aggregate.log_prob(at).item(), rel=1e-6)
     assert got["log_p"] == pytest.approx(ROLL.log_prob(decoder.mean).item(), rel=1e-6)
-    on = "on the data" in explorer.locator(".dedu-words").inner_text()
+    on = "On the data" in explorer.locator(".dedu-words").inner_text()
     assert on == (got["log_p"] >= off_threshold(ROLL))
     codes = q.at(torch.randn(X.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).float())
     assert got["near"] == ((codes - at).norm(dim=1) < 0.25).nonzero().flatten().tolist()

@@ -96,17 +96,19 @@ def test_the_roll_as_toy_models_scale_it(explorer):
 
 def test_words_warn(explorer):
     words = explorer.locator(".dedu-words")
-    assert "x_T is noise" in words.inner_text()
+    assert "xT is noise" in words.inner_text()
     explorer.get_by_role("button", name="the same β").click()
     assert numbers(explorer)["T"] == 100
-    assert "Warning: x_T is not yet noise, 36 %" in words.inner_text()
+    assert "Warning: xT is not yet noise, 36 %" in words.inner_text()
     set_traits(explorer, beta_1=0.1)
-    assert "β₁ is above β_T" in words.inner_text()
+    assert "β₁ is above βT" in words.inner_text()
     set_traits(explorer, kind=2)
-    assert "β₁ and β_T do nothing" in words.inner_text()
+    assert "computes its own β" in words.inner_text()
+    assert explorer.locator(".widget-inline-hbox[inert]").count() == 2  # β₁ and β_T do nothing, and cannot be used
     assert "Warning" not in words.inner_text()
     set_traits(explorer, kind=0)
-    assert "β₁ does nothing" in words.inner_text()
+    assert "every β is βT" in words.inner_text()
+    assert explorer.locator(".widget-inline-hbox[inert]").count() == 1
     assert "Shown" not in words.inner_text()
     set_traits(explorer, kind=1, T=1000, beta_1=1e-4, beta_T=0.02, fraction=0.5)
     assert "Shown: t = 500, ᾱ = 0.0786, log SNR = −2.46." in words.inner_text()

@@ -1,0 +1,149 @@
+"""The widgets of the built website as a reader sees them: `make site`. Contrast, measured from the pixels of every
+canvas; thumbs for thumbs; a text line that does not move the page; Reset; controls in view on a phone."""
+
+import pytest
+from build_book import HTML
+from site_tools import NARROW, WIDE, WIDGETS, loaded, nothing, served, site_pages, widgets_of
+
+PAGES = [name for name in site_pages() if widgets_of(name)]
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served(HTML) as address:
+        yield address
+
+
+# Before and after each piece of text is drawn its place is read. The pixel that changed most has the colour of the
+# letters, the pixels that changed were their ground: the contrast of the two, as WCAG 2 computes it, where it is worst
+# but for a tenth.
+MEASURE = """
+window.letters = [];
+const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  const m = CanvasRenderingContext2D.prototype.measureText.call(this, text);
+  const t = this.getTransform(), left = Math.floor((x - m.actualBoundingBoxLeft) * t.a),
+    top = Math.floor((y - m.actualBoundingBoxAscent) * t.d);
+  const w = Math.ceil((m.actualBoundingBoxLeft + m.actualBoundingBoxRight) * t.a) + 1,
+    h = Math.ceil((m.actualBoundingBoxAscent + m.actualBoundingBoxDescent) * t.d) + 1;
+  if (!window.measuring || w < 3 || h < 3 || !text.trim()) return fill.call(this, text, x, y);
+  let ground = [255, 255, 255];
+  for (let e = this.canvas; e; e = e.parentElement) {
+    const c = getComputedStyle(e).backgroundColor.match(/[\\d.]+/g).map(Number);
+    if (c.length < 4 || c[3] > 0.5) { ground = c; break; }
+  }
+  const read = () => {
+    const d = this.getImageData(left, top, w, h).data, out = [];
+    for (let i = 0; i < d.length; i += 4) { const a = d[i + 3] / 255; out.push([0, 1, 2].map((k) =>
+      a * d[i + k] + (1 - a) * ground[k])); }
+    return out;
+  };
+  const linear = (v) => (v <= 10.3 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const before = read();
+  fill.call(this, text, x, y);
+  const after = read(), change = after.map((c, i) => Math.abs(light(c) - light(before[i]))), most = Math.max(...change);
+  const ink = after[change.indexOf(most)]; // the pixel that a letter covers most
+  const ratios = before.filter((_, i) => change[i] > 0.4 * most)
+    .map((b) => [ink, b]).map(([c, b]) => { const [hi, lo] = [light(c), light(b)].sort((p, q) => q - p);
+      return (hi + 0.05) / (lo + 0.05); }).sort((a, b) => a - b);
+  window.letters.push([text, Math.round(100 * ratios[Math.floor(ratios.length / 10)]) / 100,
+    this.canvas.getAttribute("aria-label").slice(0, 40)]);
+};
+"""
+REDRAW = """(t) => { window.letters = []; window.measuring = true;
+  Object.assign(document.documentElement.dataset, { theme: t, mode: t });
+  return new Promise((done) => setTimeout(() => { window.measuring = false; done(window.letters); }, 1500)); }"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_letters_in_a_canvas_have_enough_contrast_in_light_and_dark(tab, address, name):
+    tab.add_init_script(MEASURE)
+    loaded(tab, address + name, widgets_of(name))
+    found = []
+    for theme in ("dark", "light"):
+        letters = tab.evaluate(REDRAW, theme)
+        assert len(letters) > widgets_of(name)
+        found += [f"{theme}: “{text}” {ratio} : 1, {where}" for text, ratio, where in letters if ratio < 4.5]
+        assert not [text for text, _, _ in letters if "_" in text]
+    nothing(found)
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=lambda s: s["width"])
+def test_thumbs_sliders_labels_and_the_line_of_text(tab, address, name, size):
+    tab.set_viewport_size(size)
+    loaded(tab, address + name, widgets_of(name))
+    tab.wait_for_timeout(300)
+    found = []
+    for number, box in enumerate(tab.query_selector_all(WIDGETS)):
+        seen = box.evaluate("""(box) => {
+          const size = (e) => { const { width, height, left } = e.getBoundingClientRect(); return { width, height,
+            left }; };
+          return { width: size(box).width, thumbs: [...box.querySelectorAll(".noUi-handle")].map(size),
+            sliders: [...box.querySelectorAll(".widget-inline-hbox")].map(size),
+              buttons: [...box.querySelectorAll("button")].map(size),
+            texts: [...box.querySelectorAll(".widget-label, button, .dedu-words")].map((e) => e.innerText),
+            words: box.querySelector(".dedu-words").getBoundingClientRect().height };
+        }""")
+        found += [f"{number}: a thumb of {t}" for t in seen["thumbs"] if min(t["width"], t["height"]) < 24]
+        found += [f"{number}: a button of {b}" for b in seen["buttons"] if min(b["width"], b["height"]) < 24]
+        found += [f"{number}: an underscore in “{text}”" for text in seen["texts"] if "_" in text or "\\(" in text]
+        if size == NARROW:
+            narrow = [s for s in seen["sliders"] if s["width"] < 0.9 * seen["width"]]
+            found += [f"{number}: a slider of {s} in {seen['width']}" for s in narrow]
+        lefts = {round(s["left"]) for s in seen["sliders"]}
+        if len(lefts) > 3:
+            found.append(f"{number}: controls begin at {sorted(lefts)}")
+        for handle in box.query_selector_all(".noUi-handle"):
+            for key in ("Home", "End", "ArrowLeft"):
+                if handle.evaluate("(e) => !e.closest('[inert]')"):
+                    handle.press(key)
+                    tab.wait_for_timeout(40)
+                    now = box.query_selector(".dedu-words").evaluate("(e) => e.getBoundingClientRect().height")
+                    if now != seen["words"]:
+                        found.append(f"{number}: the line of text is {now} px high, was {seen['words']}")
+    nothing(list(dict.fromkeys(found)) + tab.log.take())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_reset_leads_back(tab, address, name):
+    loaded(tab, address + name, widgets_of(name))
+    for box in tab.query_selector_all(WIDGETS):
+        numbers = "(box) => JSON.stringify(box.querySelector('.dedu').numbers)"
+        first = box.evaluate(numbers)
+        handle = box.query_selector(".noUi-handle")
+        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+            if handle and box.evaluate(numbers) == first:
+                handle.press(key)
+        if not handle:
+            box.query_selector("button").click()
+        assert box.evaluate(numbers) != first
+        reset = box.query_selector(".dedu-reset")
+        assert reset.inner_text() == "Reset"
+        reset.click()
+        tab.wait_for_timeout(60)
+        assert box.evaluate(numbers) == first
+    nothing(tab.log.take())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_on_a_phone_control_and_effect_are_on_one_screen(tab, address, name):
+    tab.set_viewport_size(NARROW)
+    loaded(tab, address + name, widgets_of(name))
+    found = []
+    for number, box in enumerate(tab.query_selector_all(WIDGETS)):
+        for k, canvas in enumerate(box.query_selector_all("canvas")):
+            canvas.evaluate("(e) => e.scrollIntoView({ block: 'end' })")
+            tab.wait_for_timeout(50)
+            seen = box.evaluate(
+                """(box, canvas) => {
+              const controls = box.querySelector(".widget-hbox")?.getBoundingClientRect(), { top, bottom,
+                height } = canvas.getBoundingClientRect();
+              return controls && [controls.top, controls.bottom, top, height];
+            }""",
+                canvas,
+            )
+            if seen and not (seen[0] >= 0 and seen[1] <= NARROW["height"] and seen[1] - seen[2] < 0.15 * seen[3]):
+                found.append(f"widget {number}, picture {k}: top and bottom of the controls, top and height: {seen}")
+    nothing(found)

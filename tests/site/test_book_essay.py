@@ -1,0 +1,112 @@
+"""What the builder makes of a notebook's cells: what it folds, how it writes formulas where none can be set."""
+
+import sys
+
+import build_book
+import pytest
+
+sys.path.insert(0, str(build_book.BOOK / "_ext"))
+import course_essay
+import course_plain
+from PIL import Image, ImageDraw
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "what"),
+    [
+        ("x = f()\nassert x > 0", 0, ""),  # a single line is not worth folding
+        ("x = f()\nassert x > 0\ntorch.testing.assert_close(x, y)", 1, "the check"),
+        ("x = f()\n# drawn\nax = plots.curve(x, y)\n_ = ax.legend()", 1, "the plot"),
+        ("ax = plots.curve(x, y)\n_ = ax.legend()", 0, "the plot"),
+        ("x = f()\nfor a in plots.row(2):\n    plots.points(a, ax)\nassert x", 1, "the plot and the check"),
+        ("assert a\nassert b\nx = f()", 0, ""),  # only the end of a cell
+        ("ax = g()\nprint(f'{ax}')", 0, ""),  # what is printed is said
+        ("def plot_it():\n    plots.points(x)\n    return 1", 0, ""),
+        ("for x in xs:\n    assert x > 0\n    assert x < 1", 0, "the check"),
+        ("not python (", 0, ""),
+    ],
+)
+def test_what_is_folded(source, line, what):
+    assert course_essay.tail_of(source) == (line, what)
+
+
+def test_lines_of_code_are_elements_and_no_letter_is_lost():
+    block = '<div class="highlight"><pre><span></span>a <span class="s">"""b\nc"""</span>\n\nd\n</pre></div>\n'
+    lines = course_essay.wrapped_lines(block)
+    assert lines.count('<span class="line">') == 4
+    assert lines.count("<span") == lines.count("</span>")
+    strip = lambda text: course_essay.re.sub("<[^>]*>", "", text)  # noqa: E731
+    assert strip(lines) == strip(block)
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        (r"\bar\alpha_t", "α\u0304ₜ"),
+        (r"x_{t-1}", "xₜ₋₁"),
+        (r"\mathrm{KL}(q(z_T \mid x) \,\|\, p)", "KL(q(zT | x) ‖ p)"),
+        (r"\sqrt{\beta_t}", "√βₜ"),
+        (r"|x|^2 \approx \tfrac12", "|x|² ≈ 1/2"),
+    ],
+)
+def test_formulas_in_plain_letters(tex, text):
+    assert course_plain.plain(tex) == text
+    assert not set(course_plain.plain(tex)) & set("\\{}$_")
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("the end x_T, of", "the end x<sub>T</sub>, of"),
+        ("ᾱ_T and β_1", "ᾱ<sub>T</sub> and β<sub>1</sub>"),
+        ("x_{t-1} given", "x<sub>t−1</sub> given"),
+        ("log_p, q_step and my_x_t stay", "log_p, q_step and my_x_t stay"),
+    ],
+)
+def test_indices(text, html):
+    assert course_plain.with_indices(text) == html
+
+
+def test_a_wide_picture_is_cut_where_it_is_empty(tmp_path):
+    image = Image.new("RGB", (900, 200), "white")
+    pen = ImageDraw.Draw(image)
+    for left in (20, 320, 620):  # three panels: the gap nearest the middle is at 290 or at 590
+        pen.rectangle((left, 20, left + 240, 180), fill="black")
+    image.save(tmp_path / "wide.png")
+    names = course_essay.halves(tmp_path / "wide.png")
+    sizes = [Image.open(tmp_path / name).size for name in names]
+    assert len(sizes) == 2
+    assert {260 <= width <= 640 for width, _ in sizes} == {True}
+    Image.new("RGB", (900, 800), "white").save(tmp_path / "high.png")
+    assert course_essay.halves(tmp_path / "high.png") == []
+
+
+def test_the_typeface_is_small():
+    faces = list((build_book.BOOK / "_assets" / "vendor" / "letters").glob("*.woff2"))
+    assert faces
+    assert sum(face.stat().st_size for face in faces) <= 120 * 1024
+
+
+def test_links_elsewhere_come_from_one_setting():
+    sys.path.insert(0, str(build_book.BOOK / "_ext"))
+    import course_parts
+
+    assert course_parts.elsewhere("", "03_diffusion") == []
+    links = dict(course_parts.elsewhere("https://github.com/someone/course", "03_diffusion"))
+    assert links == {
+        "Repository": "https://github.com/someone/course",
+        "Colab": "https://colab.research.google.com/github/someone/course/blob/main/notebooks/03_diffusion.ipynb",
+        "Binder": "https://mybinder.org/v2/gh/someone/course/main?labpath=notebooks/03_diffusion.ipynb",
+    }
+    with pytest.raises(ValueError, match="course_repository must be"):
+        course_parts.elsewhere("git@github.com:someone/course", "03_diffusion")
+
+
+def test_a_lean_sheet_keeps_what_can_be_used():
+    import course_lean
+
+    css = "@charset 'x';.used{a:b}.gone,.used .gone{c:d}.gone,p{e:f}@media print{.gone{g:h}.used{i:j}}"
+    css += "@media x{.gone{k:l}}"
+    css += "p:not(.gone){m:n}@font-face{src:url(x)}.used:is(.gone,.used){o:p}"
+    expected = "@charset 'x';.used{a:b}p{e:f}@media print{.used{i:j}}p:not(.gone){m:n}@font-face{src:url(x)}"
+    assert course_lean.lean(css, {"used"}) == expected + ".used:is(.gone,.used){o:p}"
