@@ -11,6 +11,7 @@ PARTS = {
     "Score": ("score", "langevin", "fokker_planck"),
     "Differential equations": ("sde", "likelihood"),
     "Steering": ("guidance", "conditioning"),
+    "Flow matching": ("flow",),
     "Images": ("files", "weights", "images"),
     "The ruler": ("data", "exact", "evaluate", "sampling"),
     "Learned noise": ("learned_noise",),

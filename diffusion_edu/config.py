@@ -10,18 +10,22 @@ from typing import Any
 
 EVERY = {"seed": 0, "shards": 1, "precision": "float32", "start": None}
 DIFFUSION = {"schedule": "cosine", "T": 1000, "beta_1": None, "beta_T": None, "loss": "simple", "labels": False}
+DIFFUSIONS = {"ddpm": DIFFUSION, "flow": {"T": 1000}}
 DEFAULTS = {
     ("vae", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
     ("hvae", "swiss-roll"): {"steps": 5_500, "width": 128, "batch": 512},
     ("ddpm", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
+    ("flow", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
     # There are 1,437 digits: more steps only overfit.
     ("vae", "digits"): {"steps": 1_500, "width": 256, "batch": 512},
     ("hvae", "digits"): {"steps": 1_000, "width": 256, "batch": 512},
     ("ddpm", "digits"): {"steps": 4_000, "width": 512, "batch": 512},
+    ("flow", "digits"): {"steps": 4_000, "width": 512, "batch": 512},
     # An hour of one CPU core. With a GPU take a width of 64 or 96 and batches of 512.
     ("vae", "mnist"): {"steps": 12_000, "width": 24, "batch": 128},
     ("hvae", "mnist"): {"steps": 12_000, "width": 24, "batch": 128, "mixing": 64},
     ("ddpm", "mnist"): {"steps": 14_000, "width": 32, "batch": 128, "mixing": 256},
+    ("flow", "mnist"): {"steps": 14_000, "width": 32, "batch": 128, "mixing": 256},
     ("vae", "mnist-binary"): {"steps": 12_000, "width": 24, "batch": 128},
     ("hvae", "mnist-binary"): {"steps": 12_000, "width": 24, "batch": 128, "mixing": 64},
 }
@@ -48,7 +52,7 @@ class Config:
     seed: int = option("default 0", least=0)
     steps: int = option("gradient steps; default depends on the model", least=1)
     schedule: str | None = option("ddpm: cosine (default), linear, sigmoid, constant or learned", str)
-    T: int | None = option("ddpm: number of noise levels; default 1000")
+    T: int | None = option("ddpm, flow: number of noise levels; default 1000")
     beta_1: float | None = option("linear, sigmoid: the first β", float)
     beta_T: float | None = option("linear, sigmoid: the last β", float)
     loss: str | None = option(
@@ -86,13 +90,18 @@ class Config:
             raise ValueError(f"seed must be at most {2**32 - 2}, got {self.seed}")
         if self.batch % self.shards:
             raise ValueError(f"a batch of {self.batch} cannot be made of {self.shards} equal shards")
-        if self.model == "ddpm":
+        if self.model in DIFFUSIONS:
             self.noise_schedule()
 
     def noise_schedule(self):
-        """The schedule of a ddpm; of a learned one the grid from which it starts. ValueError if there is none."""
+        """The schedule of a ddpm or a flow; of a learned one the grid from which it starts. ValueError if there is
+        none."""
         from .schedules import before_learning, make_schedule
 
+        if self.model == "flow" and self.T is not None:
+            from .flow import even_tau
+
+            return even_tau(self.T)
         if self.schedule is None or self.T is None:
             raise ValueError(f"a {self.model} has no noise schedule")
         settings = {n: v for n in ("beta_1", "beta_T") if (v := getattr(self, n)) is not None}
@@ -118,7 +127,7 @@ def defaults(model: str, data: str) -> dict:
     if (model, data) not in DEFAULTS:
         known = ", ".join(m for m, d in DEFAULTS if d == data)
         raise ValueError(f"{data} has {known}, not {model}: its pixels are binary")
-    return EVERY | (DIFFUSION if model == "ddpm" else {}) | DEFAULTS[model, data]
+    return EVERY | DIFFUSIONS.get(model, {}) | DEFAULTS[model, data]
 
 
 def options() -> list:

@@ -16,6 +16,7 @@ from . import (
     n07_sde_ode,
     n08_learned_noise,
     n09_steering,
+    n10_flow,
     record,
 )
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
@@ -29,6 +30,7 @@ from .n06_score import denoising_loss, mala_ratio, ula_step, walk_matrix
 from .n07_sde_ode import ddim, heun, log_prob, reverse_drift
 from .n08_learned_noise import entropy_from_errors, even_numbers, knots, price_from_cov, step_cost
 from .n09_steering import guided_eps, pushed_x0, put_in, start
+from .n10_flow import flow_step, loss_weight, pairs, velocity
 from .record import forget
 
 NOTEBOOKS = (
@@ -42,6 +44,7 @@ NOTEBOOKS = (
     n07_sde_ode,
     n08_learned_noise,
     n09_steering,
+    n10_flow,
 )
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
 
@@ -65,6 +68,7 @@ __all__ = [
     "entropy_from_errors",
     "even_numbers",
     "five_steps",
+    "flow_step",
     "forget",
     "frechet",
     "grey_log_prob",
@@ -80,12 +84,14 @@ __all__ = [
     "log_normal",
     "log_prob",
     "lopsided",
+    "loss_weight",
     "mala_ratio",
     "middle",
     "noise_guess",
     "noise_weight",
     "noisy_log_prob",
     "paired_gap",
+    "pairs",
     "pathwise_gradient",
     "posterior",
     "price_from_cov",
@@ -103,6 +109,7 @@ __all__ = [
     "too_sure",
     "ula_step",
     "variance_table",
+    "velocity",
     "walk_matrix",
     "x0_from_v",
 ]

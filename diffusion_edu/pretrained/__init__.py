@@ -8,6 +8,7 @@
 - linear: T = 1000, β from 1e-4 to 0.02 (Ho et al. 2020);
 - roll-labels: as cosine, and it knows the thirds of the roll as labels; digits-labels: of scikit-learn's digits, and
   it knows which digit (notebook 09);
+- flow: trained by flow matching, on the schedule that is even in τ (notebook 10);
 - short: sigmoid, T = 100, β from 1e-5 to 1e-2, as many public toy models have it: ᾱ_T = 0.6, so x_T is not yet noise.
 
 Of MNIST with its grey levels, mnist-vae, mnist-hvae and mnist-ddpm; mnist-ddpm-min-snr, the same network trained by a
@@ -32,7 +33,7 @@ from ..samplers import sample
 from ..training.build import build
 from ..vae import VAE
 
-NAMES = ("cosine", "linear", "short")
+NAMES = ("cosine", "linear", "short", "flow")
 LABELLED = ("roll-labels", "digits-labels")
 GREY = (
     "mnist-vae",
@@ -94,7 +95,7 @@ def roll_chain(levels: int, seed: int = 0) -> HVAE:
 
 
 def table(name: str) -> list[dict[str, str]]:
-    """The rows of a table that was measured beforehand, as written: learned_noise or learned_schedules."""
+    """The rows of a table that was measured beforehand, as written."""
     text = files("diffusion_edu.pretrained").joinpath(f"{name}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 

@@ -6,7 +6,7 @@ import torch
 
 from .. import data as datasets
 from ..bound import Model
-from ..config import Config
+from ..config import DIFFUSIONS, Config
 from ..ddpm import DDPM
 from ..hvae import HVAE
 from ..images.convnets import ConvBernoulliNet, ConvGaussianNet, ConvLogisticNet, ConvStepNet, UNet
@@ -16,7 +16,7 @@ from ..vae import VAE
 from . import noise as learned_noise
 from . import optimisers
 from .captured import CapturedTrainer
-from .losses import Loss, binarised, elbo_loss, eps_loss, label_loss, log_snr_t, min_snr, mixed_t, uniform_t
+from .losses import Loss, binarised, elbo_loss, eps_loss, flow_loss, label_loss, log_snr_t, min_snr, mixed_t, uniform_t
 from .parallel import ALONE, Processes
 from .trainer import Trainer
 
@@ -54,7 +54,7 @@ def _with_noise(config: Config, model: DDPM) -> DDPM:
 
 def _convolutional(config: Config) -> Model:
     """The models of 28 × 28 images."""
-    if config.model == "ddpm":
+    if config.model in DIFFUSIONS:
         schedule = config.noise_schedule()
         labels = datasets.MNIST.labels if config.labels else 0
         net = UNet(784, schedule, config.width, mixing=config.mixing or 0, labels=labels)
@@ -81,6 +81,8 @@ def loss_of(config: Config) -> Loss:
         return LEARNED_LOSSES[config.loss or "simple"]
     if config.loss:
         return (label_loss if config.labels else eps_loss)(*LOSSES[config.loss])
+    if config.model == "flow":
+        return flow_loss()
     return binarised(elbo_loss()) if config.data == "mnist-binary" else elbo_loss()
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..bound import Chain, bound
 from ..ddpm import DDPM, squared_error
 from ..diffusion import q_marginal
+from ..flow import interpolate, scale, u_from_eps
 from ..gaussian import randn
 from ..nets import NoisyClassifier
 from ..schedules import Schedule
@@ -107,5 +108,25 @@ def label_error(draw_t: Callable = mixed_t) -> Loss:
         t = draw_t(model.schedule, len(x), generator)
         xt = q_marginal(model.schedule, t, x[:, :-1]).sample(generator)
         return {"loss": -model(xt, t).gather(-1, x[:, -1:].long()).mean()}
+
+    return loss
+
+
+def flow_loss(pair: Callable[[Tensor, Tensor], Tensor] | None = None) -> Loss:
+    """|û − (ε − x₀)|² at τ uniform over 0 … 1, within the model's schedule (Lipman et al. 2023, eq. 23, without a
+    smallest noise). `pair(x₀, ε)` puts the ε of a batch in another order; a batch (n, 2D) holds pairs (x₀, ε)."""
+
+    def loss(model: DDPM, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        if batch.shape[-1] == 2 * model.dim:
+            x0, eps = batch.chunk(2, dim=-1)
+        else:
+            x0, eps = batch, randn(batch.shape, generator, like=batch)
+        eps = eps if pair is None else pair(x0, eps)
+        tau = torch.rand(len(x0), generator=generator, dtype=torch.float64, device=generator.device).to(x0.device)
+        tau = tau.clamp(1 / (model.schedule.T + 1), model.schedule.T / (model.schedule.T + 1))
+        log_snr, part = 2 * ((1 - tau).log() - tau.log()), tau.unsqueeze(-1).to(x0)
+        x = interpolate(x0, eps, part)
+        u_hat = u_from_eps(x, model.eps_net.at(x / scale(part), log_snr), part)
+        return {"loss": (u_hat - (eps - x0)).square().sum(-1).mean()}
 
     return loss

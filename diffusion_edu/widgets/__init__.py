@@ -2,6 +2,7 @@
 
 from .bound_explorer import bound_explorer
 from .density_film import density_film
+from .flow_steps import flow_steps
 from .forward_film import forward_film
 from .guidance_dial import guidance_dial
 from .hvae_ladder import hvae_ladder
@@ -17,6 +18,7 @@ from .schedule_explorer import schedule_explorer
 __all__ = [
     "bound_explorer",
     "density_film",
+    "flow_steps",
     "forward_film",
     "guidance_dial",
     "hvae_ladder",

@@ -748,6 +748,39 @@ SLIPS = {
         ("torch.arange(n) / n", "(torch.arange(n) + 1) / n", "i runs from 0"),
         ("u + torch.arange(n) / n", "u * torch.arange(n) / n", "does not stretch"),
     ],
+    "velocity": [
+        ("tau = noise / (signal + noise)", "tau = noise", "add up to 1"),
+        ("tau = noise / (signal + noise)", "tau = 1 - alpha_bar", "share of the variance"),
+        ("tau = noise / (signal + noise)", "tau = signal / (signal + noise)", "and τ = 1 is noise"),
+        ("((1 - tau) ** 2 + tau**2) ** 0.5 * x_t", "x_t", "c times x_t"),
+        ("((1 - tau) ** 2 + tau**2) ** 0.5 * x_t", "x_t / ((1 - tau) ** 2 + tau**2) ** 0.5", "other way round"),
+        ("(eps_hat - x) / (1 - tau)", "(eps_hat - x) / tau", "distance 1 − τ"),
+        ("(eps_hat - x) / (1 - tau)", "(x - eps_hat) / (1 - tau)", "from the data to the noise"),
+        ("(eps_hat - x) / (1 - tau)", "eps_hat - x", "time that is left"),
+    ],
+    "flow_step": [
+        ("(tau_next - tau)", "(tau - tau_next)", "is negative"),
+        ("u(tau, x)", "u(tau_next, x)", "where he stands"),
+        ("(tau_next - tau)", "-tau", "The step stops at τ′"),
+        ("(tau_next - tau) * ", "", "multiplied by the step"),
+        ("(tau_next - tau)", "tau_next", "from where x is"),
+    ],
+    "loss_weight": [
+        (" * tau / (1 - tau)", "", "not the same clock"),
+        ("density * ", "", "density of τ counts"),
+        ("tau / (1 - tau)", "(1 - tau) / tau", "Upside down"),
+        ("tau / (1 - tau)", "tau * (1 - tau)", "from û to ε̂ is still missing"),
+        ("density * tau", "0.5 * density * tau", "in the integrand"),
+        ("tau / (1 - tau)", "(tau / (1 - tau)) ** 2", "its root"),
+    ],
+    "pairs": [
+        ("x0.argsort().argsort()", "x0.argsort()", "argsort twice"),
+        ("[x0.argsort().argsort()]", "", "belongs to the data"),
+        ("eps.sort().values", "eps.sort(descending=True).values", "most expensive"),
+        ("eps.sort().values", "eps", "Sort the noise first"),
+        ("eps.sort().values[x0.argsort().argsort()]", "eps", "No order was chosen"),
+        ("eps.sort().values[x0.argsort().argsort()]", "eps[(x0[:, None] - eps).abs().argmin(1)]", "once only"),
+    ],
 }  # fmt: skip
 CASES = [(getattr(checks, name), *slip) for name, slips in SLIPS.items() for slip in slips]
 
