@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from .config import DATA, MODELS, MOST, Config, flag, options
+from .config import DATA, DIFFUSIONS, MODELS, MOST, Config, flag, options
 
 THE_SAMPLERS = "how the chain is run backwards, see docs/cli.md; default ancestral"
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.add_argument("--n", type=_int, default=10_000, help="number of fresh data points")
     evaluate.add_argument("--seed", type=_seed, default=1_000_000)
-    evaluate.add_argument("--ode", action="store_true", help="ddpm: −log p by the probability flow too; takes longer")
+    evaluate.add_argument("--ode", action="store_true", help="ddpm, flow: −log p by the ODE too; takes longer")
     evaluate.add_argument("--K", type=_int, default=0, help="images, vae and hvae: importance samples for −log P")
     evaluate.add_argument("--samples", type=_int, default=0, metavar="N", help="mnist: score N samples, 100 to 10,000")
     evaluate.add_argument("--sampler", help=f"ddpm, with --samples: {THE_SAMPLERS}")
@@ -181,8 +181,8 @@ def _sample(args: argparse.Namespace) -> None:
     if args.out.suffix not in (".npy", ".png") or not args.out.parent.is_dir() or args.out.is_dir():
         raise ValueError(f"--out must name a .npy or .png file in an existing directory, got {args.out}")
     model, config = runs.load(args.dir, _device(args.device))
-    if config.model != "ddpm" and (args.sampler is not None or args.sample_steps is not None):
-        raise ValueError(f"--sampler and --sample-steps are for ddpm; {args.dir} holds a {config.model}")
+    if config.model not in DIFFUSIONS and (args.sampler is not None or args.sample_steps is not None):
+        raise ValueError(f"--sampler and --sample-steps are for ddpm and flow; {args.dir} holds a {config.model}")
     source = data.DATA_SETS[config.data]
     model, known = _steered(args, model, config), _known(args, config, source)
     if args.out.suffix == ".png" and not source.shape:
@@ -191,7 +191,7 @@ def _sample(args: argparse.Namespace) -> None:
     if known is not None and isinstance(model, DDPM):  # _known has refused the others
         x = draw_known(model, known, args.n, generator, args.method or "repaint", args.sample_steps)
     else:
-        x = draw(model, args.n, generator, args.sampler or "ancestral", args.sample_steps)
+        x = draw(model, args.n, generator, args.sampler or _usual(config), args.sample_steps)
     x = source.to_images(x) if source.shape else x
     if args.out.suffix == ".png":
         logs.save_png(args.out, logs.picture(x))
@@ -229,8 +229,8 @@ def _known(args: argparse.Namespace, config, source):
         if args.method is not None:
             raise ValueError(f"--method is for a --known point, got {args.method} and none")
         return None
-    if config.model != "ddpm" or args.sampler is not None:
-        raise ValueError("--known is for a ddpm, and has a --method in the place of a --sampler")
+    if config.model not in DIFFUSIONS or args.sampler is not None:
+        raise ValueError("--known is for a ddpm or a flow, and has a --method in the place of a --sampler")
     check_method(args.method or "repaint")
     shape = source.shape or (2,)
     try:
@@ -243,6 +243,11 @@ def _known(args: argparse.Namespace, config, source):
     if source.shape and bool(((point < 0) | (point > 1)).any()):
         raise ValueError("--known must hold grey levels from 0 to 1, as samples are written, and NaN")
     return checked_known(point.flatten() * 2 - 1 if source.shape else point, point.numel())
+
+
+def _usual(config) -> str:
+    """The sampler where none is named. Of a flow it is DDIM, which on its schedule is Euler's method."""
+    return "ddim" if config.model == "flow" else "ancestral"
 
 
 def _check_sampler(name: str | None) -> None:
@@ -281,17 +286,17 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _check_scores(args: argparse.Namespace, config) -> None:
-    if args.K < 0 or (args.K and (config.model == "ddpm" or config.data == "swiss-roll")):
+    if args.K < 0 or (args.K and (config.model in DIFFUSIONS or config.data == "swiss-roll")):
         raise ValueError(
             f"--K must be 0 or more, for vae and hvae on images; got {args.K} for {config.model} on {config.data}"
         )
     if args.samples and (config.data != "mnist" or not 100 <= args.samples <= 10_000):
         raise ValueError(f"--samples must be 100 to 10,000, for mnist; got {args.samples} for {config.data}")
-    if args.ode and config.model != "ddpm":
-        raise ValueError(f"--ode is for a ddpm, whose score has a probability flow; got a {config.model}")
+    if args.ode and config.model not in DIFFUSIONS:
+        raise ValueError(f"--ode is for a ddpm or a flow, whose score has a probability flow; got a {config.model}")
     _check_sampler(args.sampler)
     for name in ("sampler", "sample_steps"):
-        if getattr(args, name) is not None and (config.model != "ddpm" or not args.samples):
+        if getattr(args, name) is not None and (config.model not in DIFFUSIONS or not args.samples):
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is for the --samples of a ddpm; got {args.samples} of a {config.model}")
     if args.sample_steps is not None and not 1 <= args.sample_steps <= config.T:
@@ -304,7 +309,7 @@ def _scores(model, config, args: argparse.Namespace):
     from .pretrained import publish
 
     steps = args.sample_steps or min(publish.STEPS, config.T or publish.STEPS)
-    x = publish.draw(model, args.samples, args.seed, args.sampler or "ancestral", steps, progress=True)
+    x = publish.draw(model, args.samples, args.seed, args.sampler or _usual(config), steps, progress=True)
     return quality.score_images(x, train=data.MNIST().train_pixels)
 
 
@@ -334,7 +339,7 @@ def _film(args: argparse.Namespace) -> None:
         films.forward(source.sample(n, args.seed), model.schedule, draw, args.out, **settings)
     else:
         x_T = model.chain().prior().sample(generator, shape=(n,)).to(device)
-        denoiser, schedule, step, steps = backwards(model, args.sampler or "ancestral", args.sample_steps)
+        denoiser, schedule, step, steps = backwards(model, args.sampler or _usual(config), args.sample_steps)
         films.reverse(denoiser, schedule, x_T, draw, args.out, step=step, steps=steps, **settings)
 
 

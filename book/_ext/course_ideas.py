@@ -72,6 +72,10 @@ IDEAS = [
     Idea("8.4", "What a step costs", 0, 16),
     Idea("8.6", "What one variance cannot say", 0, 17),
     Idea("8.8", "The best schedule", 1, 17, goal=True),
+    Idea("9.2", "The score, given a label", 2, 14, goal=True),
+    Idea("10.5", "The velocity, one more name", 2, 16),
+    Idea("10.6", "Euler on the flow is DDIM", 2, 17, goal=True),
+    Idea("10.7", "What a flow’s loss weighs", 2, 18),
 ]
 STEPS = [
     Step("1.2", "1.5", "Jensen"),
@@ -125,4 +129,8 @@ STEPS = [
     Step("7.13", "8.4", "steps again"),
     Step("8.4", "8.6", "small ones"),
     Step("8.6", "8.8", "equal lengths"),
+    Step("7.8", "10.5", "along a line"),
+    Step("10.5", "10.6", "one step"),
+    Step("10.6", "10.7", "new is the loss"),
+    Step("7.5", "9.2", "Bayes, for y"),
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from notebooks import FOLDER, MACHINE_PATH, ROOT, is_image, problems, texts
 
-COURSE = [f"{number:02}" for number in range(10)]
+COURSE = [f"{number:02}" for number in range(11)]
 EACH = pytest.mark.parametrize("path", texts(), ids=lambda path: path.stem)
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 REFERENCE = re.compile(r"\((\d{1,2}\.\d{1,2}[a-z]?)\)")

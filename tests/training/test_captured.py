@@ -20,6 +20,7 @@ STEPS = [
     Config("ddpm", "mnist", width=16),
     Config("ddpm", "mnist", width=16, labels=True),
     Config("ddpm", "mnist", width=16, loss="bound"),
+    Config("flow", "mnist", width=16),
     Config("ddpm", "mnist", width=16, loss="min-snr"),
     Config("vae", "mnist", width=8),
     Config("hvae", "mnist", width=8),
