@@ -148,16 +148,15 @@ def draw_known(
 Measured = dict[tuple[str, str, str], dict[int, tuple[tuple[float, float], ...]]]
 
 
-def measured(table: str = "samplers", columns: tuple[str, ...] = ("energy", "log_p", "off")) -> Measured:
+def measured() -> Measured:
     """What tools/bench/samplers.py found on the roll, for (score, sampler, "t" or "log SNR") and a number of calls:
     the energy distance over its floor, E log p + H and the share off, each with its standard error over sets of
-    noise. True sets are under ("none", "truth", "") and 0 calls. In the table mnist-samplers of
-    tools/bench/mnist_samplers.py the columns are frechet, over its floor, and coverage."""
-    text = files("diffusion_edu.pretrained").joinpath(f"{table}.csv").read_text(encoding="utf-8")
+    noise. True sets are under ("none", "truth", "") and 0 calls."""
+    text = files("diffusion_edu.pretrained").joinpath("samplers.csv").read_text(encoding="utf-8")
     sets: dict = {}
     for row in csv.DictReader(text.splitlines()):
         key = row["score"], row["sampler"], row["grid"]
-        values = [float(row[name]) for name in columns]
+        values = [float(row[name]) for name in ("energy", "log_p", "off")]
         sets.setdefault(key, {}).setdefault(int(row["calls"]), []).append(values)
     return {
         key: {calls: tuple(map(mean_and_error, torch.tensor(v).T)) for calls, v in row.items()}

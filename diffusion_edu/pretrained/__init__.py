@@ -33,7 +33,8 @@ from ..samplers import sample
 from ..training.build import build
 from ..vae import VAE
 
-NAMES = ("cosine", "linear", "short", "flow")
+NAMES = ("cosine", "linear", "short")
+FLOWS = ("flow",)
 LABELLED = ("roll-labels", "digits-labels")
 GREY = (
     "mnist-vae",
@@ -49,7 +50,7 @@ IMAGES = (*GREY, *BINARY)
 
 
 def load(name: str) -> DDPM | VAE | HVAE:
-    """The model called `name` (NAMES, LABELLED, IMAGES), on the CPU, in evaluation mode, its parameters without
+    """The model called `name` (NAMES, FLOWS, LABELLED, IMAGES), on the CPU, in evaluation mode, its parameters without
     gradients.
 
     Raises ValueError for an unknown name and for weights that are not those of the card.
@@ -61,18 +62,17 @@ def load(name: str) -> DDPM | VAE | HVAE:
     return model.eval().requires_grad_(False)
 
 
-def measured(table: str, *keys: str) -> dict[tuple[str, ...], dict[str, tuple[float, float]]]:
+def measured(name: str, *keys: str) -> dict[tuple[str, ...], dict[str, tuple[float, float]]]:
     """The means and standard errors over sets of noise of a table of tools/bench/steering.py, "guidance" or
     "inpainting", for each value of the columns `keys`. What was not measured is left out."""
-    text = files(__name__).joinpath(f"{table}.csv").read_text(encoding="utf-8")
     sets: dict = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in table(name):
         found = sets.setdefault(tuple(row[key] for key in keys), {})
-        for name, value in row.items():
-            if value and name not in (*keys, "seed") and _is_number(value):
-                found.setdefault(name, []).append(float(value))
+        for column, value in row.items():
+            if value and column not in (*keys, "seed") and _is_number(value):
+                found.setdefault(column, []).append(float(value))
     mean = lambda values: mean_and_error(torch.tensor(values, dtype=torch.float64))  # noqa: E731
-    return {key: {name: mean(values) for name, values in found.items()} for key, found in sets.items()}
+    return {key: {column: mean(values) for column, values in found.items()} for key, found in sets.items()}
 
 
 def _is_number(text: str) -> bool:
@@ -108,8 +108,8 @@ def card(name: str) -> dict:
     set, `scores` what quality.py says of samples, for each sampler, `seconds` the wall time on `device`. `config` is
     the run's configuration, `commands` make the files again.
     """
-    if name not in NAMES + LABELLED + IMAGES:
-        raise ValueError(f"unknown model {name!r}; known: {', '.join(NAMES + LABELLED + IMAGES)}")
+    if name not in NAMES + FLOWS + LABELLED + IMAGES:
+        raise ValueError(f"unknown model {name!r}; known: {', '.join(NAMES + FLOWS + LABELLED + IMAGES)}")
     return weights.card(name)
 
 

@@ -12,12 +12,13 @@ from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.pretrained import publish
 from diffusion_edu.training import build, runs
 
-each_model = pytest.mark.parametrize("name", pretrained.NAMES)
+ROLL = pretrained.NAMES + pretrained.FLOWS
+each_model = pytest.mark.parametrize("name", ROLL)
 
 
 @pytest.fixture(scope="module")
 def models():
-    return {name: pretrained.load(name) for name in pretrained.NAMES}
+    return {name: pretrained.load(name) for name in ROLL}
 
 
 @pytest.fixture(scope="module")

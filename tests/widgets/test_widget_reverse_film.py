@@ -90,7 +90,7 @@ def test_packing_rounds_to_half_a_scale_and_stores_a_key_once():
 
 def test_the_notebooks_film_is_small(roll):
     """250 KiB on the page, where bytes become base64."""
-    film = widgets.reverse_film({name: pretrained.load(name) for name in ("cosine", "linear", "short")}, roll, n=240)
+    film = widgets.reverse_film({name: pretrained.load(name) for name in pretrained.NAMES}, roll, n=240)
     stored = [v for v in film.canvas.get_state().values() if isinstance(v, bytes)]
     assert 100_000 < sum(map(len, stored)) * 4 / 3 < 250 * 1024
 
