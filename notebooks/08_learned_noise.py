@@ -28,7 +28,7 @@
 # - learn where training should look, and say when that pays,
 # - name what is worth more than the schedule.
 #
-# **Time** about 50 minutes to read, and 45 for the exercises, both estimates from a count of words,
+# **Time** about 70 minutes to read, and 45 for the exercises, both estimates from a count of words,
 # formulas and lines. **You need** notebooks 03 and 04; 06 helps for section 1.
 
 # %%

@@ -27,7 +27,7 @@
 # - pair noise with data so that few steps are enough, and say what that costs with labels,
 # - say how many calls of a network each way needs, after equal seconds of training.
 #
-# **Time** about 40 minutes to read, and 40 for the exercises, both estimates from a count of words,
+# **Time** about 40 minutes to read, and 30 for the exercises, both estimates from a count of words,
 # formulas and lines. **You need** notebooks 04 and 07.
 
 # %%

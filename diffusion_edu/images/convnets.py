@@ -259,7 +259,8 @@ class UNet(NoiseNet):
 
     def v_hat_at(self, xt: Tensor, level: Level) -> Tensor:
         x, noise = like_weights(xt.reshape(-1, PIXELS), self.first), level.noise.reshape(-1)
-        e = self.time(self.told(level).flatten(0, -2))
+        told = self.told(level)
+        e = self.time(told.reshape(-1, told.shape[-1]))
         h = self.first(torch.cat([to_maps(c) for c in (x, *self.fourier_features(x, noise))], dim=1))
         for block in self.down:
             h = block(h, e)
