@@ -354,7 +354,7 @@ print("flow − DDPM, paired ≈ {:.4f} ± {:.4f} nats".format(*difference))
 # $$ S = \int_0^1 \mathbb{E}\, \big| u(\tau, x_\tau) - (\varepsilon - x_0) \big|^2\, d\tau \tag{10.8} $$
 #
 # along the paths of the flow, where $x_0$ is now the end of the path that began at $\varepsilon$. $S = 0$ means that one step is exact. **Predict first:** the same flow can be drawn as $x_\tau$ or as $x_t = x_\tau / c$, at the angle
-# $\phi = \arctan \tau/(1 - \tau)$ of notebook 04's circle. Which picture is straighter?
+# $\phi = \arctan \tau/(1 - \tau)$. Which picture is straighter?
 
 # %% mystnb={"image": {"alt": "Two panels with the same twenty-five paths from noise to the roll. Left, as x of tau: the paths run in towards the centre and out again, in hooks. Right, as x of t: nearly straight short strokes from the noise to the nearest arm."}}
 eps = normal(2000, 10)
