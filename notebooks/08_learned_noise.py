@@ -954,7 +954,7 @@ assert abs(average["swiss-roll", 1000, "learned"] - average["swiss-roll", 1000, 
 # by less than three thousandths of a nat on the roll, once in either direction: what is left is the network's own error. On the digits they cannot be told apart. The learned schedule ends early too. And as these networks were trained for seconds, their error in pure noise is large, which makes it end
 # even earlier than the exact one. MNIST takes the same option; the two schedules have not been compared there.
 #
-# ## When does a schedule matter?
+# ## 9 When does a schedule matter?
 
 # %%
 rows = {
