@@ -693,7 +693,8 @@ assert curves["two different latents"][0] > best_possible + 1
 # as independent. It is a density, so by (2.3)
 #
 # $$ \begin{aligned}
-# \log p_\theta(x) \ge {} & \mathbb{E}_{\tilde q}\big[ \log p(x \mid z_1) + \log p(z_1 \mid z_2) + \log p(z_2) \big] \\
+# \log p_\theta(x) \ge {} & \mathbb{E}_{\tilde q}\big[ \log p(x \mid z_1) \\
+# & \quad {} + \log p(z_1 \mid z_2) + \log p(z_2) \big] \\
 # & - \mathbb{E}_q \log q(z_1 \mid x) - \mathbb{E}_q \log q(z_2 \mid x).
 # \end{aligned} $$
 #

@@ -146,7 +146,7 @@ function orderings() {
     function show() {
       for (const button of buttons) {
         const at = chosen.indexOf(button.dataset.item);
-        button.textContent = (at < 0 ? "" : `${at + 1}. `) + button.dataset.item;
+        button.textContent = (at < 0 ? "" : `${at + 1}. `) + button.dataset.item.replace(/_t\b/g, "ₜ");
         button.setAttribute("aria-pressed", String(at >= 0));
       }
       const done = chosen.length === right.length, correct = done && chosen.every((item, i) => item === right[i]);

@@ -174,7 +174,8 @@ LABELS = """() => {
     NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const parent = walker.currentNode.parentElement;
-    const other = "code, pre, script, style, mjx-container, .math, .sig, .cell_output, [hidden], a[href^='http'], a[href*='api/']";
+    const other = "code, pre, script, style, mjx-container, .math, .sig, .cell_output, [hidden], " +
+      "a[href^='http'], a[href*='api/']";
     if (!parent.closest(other)) found.push(walker.currentNode.data);
   }
   return found.filter((text) =>
