@@ -202,7 +202,8 @@ class Operator:
             for _, element in self.controls(kind)[:1]:
                 before = self.look()
                 self.press(kind, element, 0)
-                self.wait_for_change(before)
+                if self.wait_for_change(before):
+                    return
 
     def press(self, kind: str, element: ElementHandle, attempt: int) -> None:
         element.focus()
@@ -215,7 +216,7 @@ class Operator:
             track = element.evaluate_handle("(e) => e.closest('.noUi-target')").bounding_box()
             self.drag(element, to=(track["x"] + track["width"] * (0.35, 0.65)[attempt], None))
         elif kind == "grip":
-            box, step = element.bounding_box(), (-40, 40)[attempt]
+            box, step = element.bounding_box(), (40, -40)[attempt]
             self.drag(element, to=(box["x"] + box["width"] / 2 + step, box["y"] + box["height"] / 2 + step / 2))
         elif kind == "choice":
             element.click()  # opens the list
