@@ -116,13 +116,16 @@ def test_reset_leads_back(tab, address, name):
         for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
             if handle and box.evaluate(numbers) == first:
                 handle.press(key)
-        if not handle:
-            box.query_selector("button").click()
+                tab.wait_for_timeout(400)  # some draw later
+        if not handle:  # a grip, which arrow keys move, or a button
+            grip = box.query_selector(".dedu-grip")
+            grip.press("Shift+ArrowRight") if grip else box.query_selector("button").click()
+            tab.wait_for_timeout(400)
         assert box.evaluate(numbers) != first
         reset = box.query_selector(".dedu-reset")
         assert reset.inner_text() == "Reset"
         reset.click()
-        tab.wait_for_timeout(60)
+        tab.wait_for_timeout(400)
         assert box.evaluate(numbers) == first
     nothing(tab.log.take())
 
@@ -135,6 +138,8 @@ def test_on_a_phone_control_and_effect_are_on_one_screen(tab, address, name):
     for number, box in enumerate(tab.query_selector_all(WIDGETS)):
         for k, canvas in enumerate(box.query_selector_all("canvas")):
             canvas.evaluate("(e) => e.scrollIntoView({ block: 'end' })")
+            tab.wait_for_timeout(400)
+            canvas.evaluate("(e) => e.scrollIntoView({ block: 'end' })")  # what came into view may have grown
             tab.wait_for_timeout(50)
             seen = box.evaluate(
                 """(box, canvas) => {
