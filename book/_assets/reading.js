@@ -54,11 +54,10 @@ function films() {
 function printing() {
   let opened = [];
   addEventListener("beforeprint", () => {
-    window.onPaper = true;
     opened = [...document.querySelectorAll("details:not([open])")];
     opened.forEach((part) => { part.open = true; });
   });
-  addEventListener("afterprint", () => { opened.forEach((part) => { part.open = false; }); opened = []; setTimeout(() => { window.onPaper = false; }); });
+  addEventListener("afterprint", () => { opened.forEach((part) => { part.open = false; }); opened = []; });
 }
 
 // A table that is wider than a phone becomes a list of its rows, each cell under the name of its column. Tables of numbers
@@ -89,7 +88,7 @@ function readingSwitch() {
 function kept(name) { try { return localStorage.getItem("course-" + name); } catch { return null; } }
 function keep(name, value) { try { localStorage.setItem("course-" + name, value); } catch { /* a private window */ } }
 
-// Quick questions: the first choice that is opened is the answer. It is kept, with the score, in this browser only.
+// Quick questions: the first choice that is clicked is the answer (one that is opened for paper or by the search is none). It is kept, with the score, in this browser only.
 function questions() {
   const page = location.pathname.split("/").pop();
   const asked = [...document.querySelectorAll("article p > strong:first-child")].filter((e) => /^Question\b/.test(e.textContent)).map((e) => e.parentElement);
@@ -120,7 +119,7 @@ function questions() {
     forget.hidden = !answered;
   };
   for (const { choices, name } of all)
-    choices.forEach((choice, i) => choice.addEventListener("toggle", () => { if (choice.open && kept(name) === null && !window.onPaper) { keep(name, String(i)); show(); } }));
+    choices.forEach((choice, i) => choice.querySelector("summary").addEventListener("click", () => { if (kept(name) === null) { keep(name, String(i)); show(); } }));
   forget.addEventListener("click", () => { for (const { choices, name } of all) { drop(name); choices.forEach((c) => { c.open = false; }); } show(); });
   asked[0].before(score);
   show();

@@ -156,6 +156,8 @@ def test_paper_holds_every_line_of_code_and_every_solution(tab, address, name):
     assert tab.evaluate(CUT) == []
     assert tab.evaluate(FOLDED) == []
     tab.emulate_media(media="screen")
+    kept = tab.evaluate("Object.keys(localStorage).filter((key) => key.includes('-question-'))")
+    assert kept == [], "what is opened for paper is no answer"
 
 
 def test_the_map_fills_its_first_page(tab, address):
