@@ -52,7 +52,7 @@ def with_divergence(field: Field) -> Flow:
 
 def with_estimated_divergence(field: Field, probe: Callable[[Tensor], Tensor]) -> Flow:
     """A field and v·(∇f)v for v = probe(x), like x, drawn anew at each call: one derivative. On average over v with
-    E vvᵀ = I, such as random signs, it is the divergence (Hutchinson 1989; Grathwohl et al. 2019, eq. 8)."""
+    E vvᵀ = I, such as random signs, it is the divergence (Hutchinson 1989; Grathwohl et al. 2019)."""
 
     def flow(log_snr: float, x: Tensor) -> tuple[Tensor, Tensor]:
         velocity, slope = along(lambda y: field(log_snr, y), x, probe(x))

@@ -18,7 +18,7 @@ def test_the_table_of_schedules_is_whole():
     assert found == [
         (str(seed), data, T, schedule)
         for seed in range(learned_schedules.SEEDS)
-        for data in ("swiss-roll", "digits")
+        for data in learned_schedules.DATA
         for T in learned_schedules.LENGTHS
         for schedule in ("cosine", "learned")
     ]

@@ -1,6 +1,7 @@
 """The tables of guidance and inpainting that notebook 09 reads: whole, and some of their rows computed again."""
 
 import csv
+import math
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def test_the_tables_are_whole():
     assert [(row["method"], row["setting"], row["seed"]) for row in ROWS["inpainting"]] == methods
 
 
-@pytest.mark.parametrize(("label", "weight"), [("middle", 1.0), ("middle", 2.0), ("soft", 4.0)])
+@pytest.mark.parametrize(("label", "weight"), [("middle", 1.0), ("soft", 4.0)])
 def test_nats_of_the_table_by_another_road(label, weight):
     """KL(guided ‖ tilted) of points that are followed *back* to noise, by an adaptive solver and with the divergence
     from automatic derivatives: within a tenth and the errors of both."""
@@ -42,6 +43,40 @@ def test_nats_of_the_table_by_another_road(label, weight):
     kl, se = evaluate.mean_and_error(log_p - law.log_tilted(x))
     found = pretrained.measured("guidance", "label", "weight", "sampler")[label, str(weight), "flow"]["kl"][0]
     assert abs(kl - found) < 0.1 * found + 4 * se + 0.002
+
+
+def pushed(law: bench.Steered, x: torch.Tensor, steps: int = 80) -> torch.Tensor:
+    """The end of the guided path from x at λ = −8.7, by the denoisers and the 3/8 rule."""
+    grid = torch.linspace(-8.7, 11.6, steps + 1, dtype=torch.float64).tolist()
+    h = grid[1] - grid[0]
+
+    def velocity(log_snr: float, x: torch.Tensor) -> torch.Tensor:
+        bar = sde.sigmoid(log_snr)
+        plain, given = (data.at_noise(bar).x0_mean(x, bar) for data in (bench.ROLL, law.given))
+        return 0.5 * (bar**0.5 * (plain + law.weight * (given - plain)) - bar * x)
+
+    for log_snr in grid[:-1]:
+        a = velocity(log_snr, x)
+        b = velocity(log_snr + h / 3, x + h / 3 * a)
+        c = velocity(log_snr + 2 * h / 3, x + h * (b - a / 3))
+        x = x + h / 8 * (a + 3 * b + 3 * c + velocity(log_snr + h, x + h * (a - b + c)))
+    return x / sde.sigmoid(grid[-1]) ** 0.5
+
+
+@pytest.mark.parametrize("weight", [2.0, 4.0])
+def test_nats_of_the_table_without_a_divergence_and_without_sampling(weight):
+    """log p(x(z)) = log N(z) − log |det dx/dz|: the determinant by differences between neighbours, the mean over z by a
+    grid. A finer grid of z, or twice the steps, changes neither number by 0.001."""
+    law, h = bench.Steered("middle", weight), 1e-4
+    axis = torch.linspace(-4.6, 4.6, 24, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, axis)
+    log_n = -0.5 * z.square().sum(-1) - math.log(2 * math.pi)
+    step = h * torch.eye(2, dtype=torch.float64)
+    x, *ends = pushed(law, torch.cat([z, z + step[0], z - step[0], z + step[1], z - step[1]])).chunk(5)
+    jacobian = torch.stack([ends[0] - ends[1], ends[2] - ends[3]], dim=-1) / (2 * h)
+    kl = (log_n.softmax(0) * (log_n - jacobian.det().abs().log() - law.log_tilted(x))).sum()
+    found, error = pretrained.measured("guidance", "label", "weight", "sampler")["middle", str(weight), "flow"]["kl"]
+    assert abs(kl - found) < 0.02 * found + 2 * error
 
 
 def test_a_part_of_the_guidance_table_comes_out_again():

@@ -1,10 +1,11 @@
 """python tools/bench/learned_schedules.py [FILE]: a learned schedule against the cosine, after training.
 
-Networks of the command line's size on the roll and the digits, two seeds each. A learned schedule takes a little
-longer for each step, and fewer of them, so that both have the same seconds. It is trained once for all T, since only
-its last act, the choice of knots, depends on T. A row has the bound above the exact entropy in nats (roll) or in
-bits per dimension (digits), with its standard error, and the seconds of one core. Each row is written as soon as it is
-known; notebook 08 reads diffusion_edu/pretrained/learned_schedules.csv. About five minutes of one core.
+Networks of the command line's size on the roll and the digits, small ones on MNIST, two seeds each. A learned schedule
+takes a little longer for each step, and fewer of them, so that both have the same seconds. It is trained once for all
+T, since only its last act, the choice of knots, depends on T. A row has the bound above the exact entropy in nats
+(roll) or in bits per dimension (images), with its standard error, and the seconds of one core. Each row is written as
+soon as it is known; notebook 08 reads diffusion_edu/pretrained/learned_schedules.csv. About 45 minutes of one core, 40
+of them for MNIST, whose files are fetched.
 """
 
 import csv
@@ -22,20 +23,24 @@ from diffusion_edu.data import SwissRoll, load
 from diffusion_edu.ddpm import DDPM, noised
 from diffusion_edu.evaluate import terms_by_t
 from diffusion_edu.exact import error_at
+from diffusion_edu.images.ddpm import ImageDDPM
 from diffusion_edu.learned_noise import Errors, bound, exact_errors
-from diffusion_edu.training import fit_sigma2
+from diffusion_edu.training import fit_image_sigma2, fit_sigma2
 from diffusion_edu.training.build import build, trainer
 from diffusion_edu.training.noise import fit_schedule
 
 STEPS = {("swiss-roll", "cosine"): 3000, ("digits", "cosine"): 500}
 STEPS |= {("swiss-roll", "learned"): 2800, ("digits", "learned"): 485}
+STEPS |= {("mnist", "cosine"): 5000, ("mnist", "learned"): 5000}
+DATA, SIZES = ("swiss-roll", "digits", "mnist"), {"mnist": {"width": 16, "batch": 64}}
 LENGTHS, SEEDS = (50, 1000), 2
 FILE = Path(pretrained.__file__).parent / "learned_schedules.csv"
 
 
 def trained(data: str, schedule: str, T: int, seed: int, steps: int | None = None) -> tuple[DDPM, torch.Tensor, float]:
     """The averaged network, the points it was trained on, and the seconds of one core that it took."""
-    config = Config("ddpm", data, seed=seed, schedule=schedule, T=T, steps=steps or STEPS[data, schedule])
+    steps = steps or STEPS[data, schedule]
+    config = Config("ddpm", data, seed=seed, schedule=schedule, T=T, steps=steps, **SIZES.get(data, {}))
     t, start = trainer(config), time.process_time()
     for _ in t.run(progress=False):
         pass
@@ -44,7 +49,7 @@ def trained(data: str, schedule: str, T: int, seed: int, steps: int | None = Non
 
 def with_steps(model: DDPM, data: str, T: int) -> DDPM:
     """A network with learned noise, its knots now chosen for T steps."""
-    other = build(Config("ddpm", data, schedule="learned", T=T))
+    other = build(Config("ddpm", data, schedule="learned", T=T, **SIZES.get(data, {})))
     state = {k: v for k, v in model.state_dict().items() if k not in ("sigma2", "noise.log_snr")}
     other.load_state_dict(state, strict=False)
     fit_schedule(other)
@@ -56,7 +61,7 @@ def score(model: DDPM, name: str, points: torch.Tensor, n: int = 4000) -> tuple[
     """Nats above the entropy on the roll, bits per dimension on images, each with its standard error."""
     if name == "swiss-roll":
         return above_entropy(model, n)
-    fit_sigma2(model, points)
+    (fit_image_sigma2 if isinstance(model, ImageDDPM) else fit_sigma2)(model, points)
     data, per_t = load(name), 1800 if model.schedule.T < 100 else 90
     x = data.sample_test(3600).to(next(model.parameters()))
     means, errors = terms_by_t(x, model.chain(), per_t, torch.Generator().manual_seed(1))
@@ -88,7 +93,7 @@ def main(file: Path) -> None:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(["data", "schedule", "T", "seed", "value", "se", "clean", "noise", "seconds"])
         for seed in range(SEEDS):
-            for data in ("swiss-roll", "digits"):
+            for data in DATA:
                 once = trained(data, "learned", LENGTHS[0], seed)
                 for T in LENGTHS:
                     for schedule in ("cosine", "learned"):
