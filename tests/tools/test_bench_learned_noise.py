@@ -20,7 +20,7 @@ def test_the_table_of_schedules_is_whole():
         for seed in range(learned_schedules.SEEDS)
         for data in learned_schedules.DATA
         for T in learned_schedules.LENGTHS
-        for schedule in ("cosine", "learned")
+        for schedule in learned_schedules.SCHEDULES
     ]
 
 

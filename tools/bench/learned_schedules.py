@@ -2,10 +2,11 @@
 
 Networks of the command line's size on the roll and the digits, small ones on MNIST, two seeds each. A learned schedule
 takes a little longer for each step, and fewer of them, so that both have the same seconds. It is trained once for all
-T, since only its last act, the choice of knots, depends on T. A row has the bound above the exact entropy in nats
-(roll) or in bits per dimension (images), with its standard error, and the seconds of one core. Each row is written as
-soon as it is known; notebook 08 reads diffusion_edu/pretrained/learned_schedules.csv. About 45 minutes of one core, 40
-of them for MNIST, whose files are fetched.
+T, since only its last act, the choice of knots, depends on T. "ends" is the same network on the knots of a cosine that
+is stretched to the learned ends. A row has the bound above the exact entropy in nats (roll) or in bits per dimension
+(images), with its standard error, and the seconds of one core. Each row is written as soon as it is known; notebook 08
+reads diffusion_edu/pretrained/learned_schedules.csv. About 45 minutes of one core, 40 of them for MNIST, whose files
+are fetched.
 """
 
 import csv
@@ -25,6 +26,7 @@ from diffusion_edu.evaluate import terms_by_t
 from diffusion_edu.exact import error_at
 from diffusion_edu.images.ddpm import ImageDDPM
 from diffusion_edu.learned_noise import Errors, bound, exact_errors
+from diffusion_edu.schedules import cosine, from_log_snr
 from diffusion_edu.training import fit_image_sigma2, fit_sigma2
 from diffusion_edu.training.build import build, trainer
 from diffusion_edu.training.noise import fit_schedule
@@ -33,7 +35,7 @@ STEPS = {("swiss-roll", "cosine"): 3000, ("digits", "cosine"): 500}
 STEPS |= {("swiss-roll", "learned"): 2800, ("digits", "learned"): 485}
 STEPS |= {("mnist", "cosine"): 5000, ("mnist", "learned"): 5000}
 DATA, SIZES = ("swiss-roll", "digits", "mnist"), {"mnist": {"width": 16, "batch": 64}}
-LENGTHS, SEEDS = (50, 1000), 2
+LENGTHS, SEEDS, SCHEDULES = (50, 1000), 2, ("cosine", "learned", "ends")
 FILE = Path(pretrained.__file__).parent / "learned_schedules.csv"
 
 
@@ -54,6 +56,14 @@ def with_steps(model: DDPM, data: str, T: int) -> DDPM:
     other.load_state_dict(state, strict=False)
     fit_schedule(other)
     return other
+
+
+def between_its_ends(model: DDPM, data: str) -> DDPM:
+    """The same network and the same ends, but the knots between them spread as the cosine has them."""
+    model = with_steps(model, data, T := model.schedule.T)
+    (clean, noise), knots = model.schedule.log_snr[[1, -1]], cosine(T).log_snr[1:]
+    model.set_schedule(from_log_snr(noise + (clean - noise) * (knots - knots[-1]) / (knots[0] - knots[-1])))
+    return model
 
 
 @torch.no_grad()
@@ -96,9 +106,12 @@ def main(file: Path) -> None:
             for data in DATA:
                 once = trained(data, "learned", LENGTHS[0], seed)
                 for T in LENGTHS:
-                    for schedule in ("cosine", "learned"):
-                        model, points, seconds = once if schedule == "learned" else trained(data, schedule, T, seed)
-                        model = with_steps(model, data, T) if schedule == "learned" else model
+                    for schedule in SCHEDULES:
+                        model, points, seconds = once if schedule != "cosine" else trained(data, schedule, T, seed)
+                        if schedule != "cosine":
+                            model = with_steps(model, data, T)
+                        if schedule == "ends":
+                            model = between_its_ends(model, data)
                         value, se = score(model, data, points)
                         ends = [f"{model.schedule.log_snr[t]:.2f}" for t in (1, -1)]
                         writer.writerow([data, schedule, T, seed, f"{value:.4f}", f"{se:.4f}", *ends, f"{seconds:.0f}"])
