@@ -32,6 +32,7 @@
 # a conditional one, Bayes' rule, a variance, an integral and a gradient.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import math
 
 import torch

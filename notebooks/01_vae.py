@@ -33,6 +33,7 @@
 # cores. **You need** notebook 00, and an idea of what a neural network is and how it is trained.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import math
 
 import torch

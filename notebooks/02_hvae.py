@@ -31,6 +31,7 @@
 # cores. **You need** notebooks 00 and 01.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import torch
 
 from diffusion_edu import bound, checks, evaluate, gaussian, plots, pretrained, training, widgets

@@ -35,6 +35,7 @@
 # two cores. The end of section 5 is a good place for a break. **You need** notebooks 00 to 02.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import math
 
 import torch

@@ -33,6 +33,7 @@
 # two cores. **You need** notebooks 00 to 03.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import torch
 
 from diffusion_edu import checks, ddpm, diffusion, evaluate, gaussian, nets, plots, samplers, schedules, training

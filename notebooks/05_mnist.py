@@ -34,6 +34,7 @@
 # come with the course, and so do a hundred test images and a thousand more.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import math
 
 import torch

@@ -32,6 +32,7 @@
 # formulas and lines. **You need** notebooks 03 and 04; 06 helps for section 1.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import math
 
 import numpy as np

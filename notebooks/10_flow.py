@@ -31,6 +31,7 @@
 # formulas and lines. **You need** notebooks 04 and 07.
 
 # %%
+# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import math
 
 import torch

@@ -9,6 +9,7 @@ import jupytext
 import nbformat
 import pytest
 
+import diffusion_edu
 from notebooks import FOLDER, MACHINE_PATH, ROOT, is_image, problems, texts
 
 COURSE = [f"{number:02}" for number in range(11)]
@@ -54,9 +55,17 @@ def test_stored_notebook_is_its_text_executed(path):
 def test_cells_are_short(path):
     long = [cell for cell in code(path) if len(cell.splitlines()) > 25]
     assert not long, f"over 25 lines:\n{long[0]}"
-    assert len(code(path)[0].splitlines()) <= 8, "set-up takes more than eight lines"
+    assert len(code(path)[0].splitlines()) <= 9, "set-up takes more than eight lines and the one on installing"
     others = [cell for cell in code(path) if not re.search(r"\Awidgets\.|^checks\.", cell, re.M)]
     assert 16 <= len(others) <= 34, f"{len(others)} cells of code that are neither widget nor exercise"
+
+
+@EACH
+def test_the_first_cell_says_how_to_install_what_it_imports(path):
+    """With the name that the library's file has on the website today."""
+    first = code(path)[0].splitlines()[0]
+    assert first.startswith("#")
+    assert f'pip install "diffusion_edu-{diffusion_edu.__version__}-py3-none-any.whl[lab]"' in first
 
 
 @EACH
