@@ -66,6 +66,7 @@ function render(context) {
       `Held: ${held ? names(T, T + 1 - held) : "nothing"}. Drawn ${n} times: ${names(T - held, 0)}. ` +
       `These x spread by ${say(spreads[held], 2)} around their mean. ` +
       `With nothing held it would be ${spreads.map((s, h) => (h ? `with ${names(T, T + 1 - h)} ` : "") + say(s, 2)).join(", ")}.`,
+    setup: ({ views }) => enlargeable(views.slice(0, T + 1), (i) => name(T - i)),
     panels: [
       ...Array.from({ length: T + 1 }, (_, i) => T - i).map((t) => ({
         label: t
@@ -101,6 +102,24 @@ function render(context) {
     });
     ctx.strokeStyle = faint; ctx.strokeRect(0.5, 0.5, width - 1, height - 1);
   }
+}
+
+// A button in the corner of each plane gives it the whole width, with the others in one row below it, and takes it back.
+function enlargeable(views, nameOf) {
+  const buttons = views.map(({ box }) => box.appendChild(document.createElement("button")));
+  const show = (large) => views.forEach(({ box, size }, i) => {
+    const it = i === large;
+    Object.assign(box.style, { order: it ? -1 : "", flexBasis: it ? "100%" : `${large < 0 ? size : 90}px`, maxWidth: it || large < 0 ? "" : "130px" });
+    buttons[i].setAttribute("aria-pressed", String(it));
+    buttons[i].setAttribute("aria-label", `${nameOf(i)} ${it ? "smaller" : "larger"}`);
+    buttons[i].textContent = it ? "−" : "+";
+  });
+  buttons.forEach((button, i) => {
+    button.type = "button";
+    button.style.cssText = "position: absolute; top: 3px; right: 3px; min-width: 32px; padding: 0; border-color: transparent";
+    button.addEventListener("click", () => show(button.getAttribute("aria-pressed") === "true" ? -1 : i));
+  });
+  show(-1);
 }
 
 const name = (t) => (t ? "z" + "₀₁₂₃₄₅₆"[t] : "x");

@@ -152,6 +152,31 @@ def test_the_fan_is_seen_below_the_levels_held(show):
         assert all(n > 200 for n in orange[held:])  # the chain's dot alone has about 50
 
 
+BOXES = """() => [...document.querySelectorAll('.dedu-panel')].map((e) => {
+  const { width, top } = e.getBoundingClientRect(); return [Math.round(width), Math.round(top)]; })"""
+
+
+def test_on_a_phone_a_plane_can_have_the_whole_width(show):
+    page = show(widgets.hvae_ladder(an_hvae(), X))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(200)
+    before = page.evaluate(BOXES)
+    assert all(width < 200 for width, _ in before[:4])
+    page.get_by_role("button", name="z₂ larger").click()
+    page.wait_for_timeout(200)
+    z3, z2, z1, x, bars = page.evaluate(BOXES)
+    assert z2[0] > 340
+    assert z2[1] < z3[1] == z1[1] == x[1] < bars[1]
+    page.get_by_role("button", name="x larger").press("Enter")
+    page.wait_for_timeout(200)
+    z3, z2, z1, x, bars = page.evaluate(BOXES)
+    assert x[0] > 340
+    assert x[1] < z3[1] == z2[1] == z1[1] < bars[1]
+    page.get_by_role("button", name="x smaller").click()
+    page.wait_for_timeout(200)
+    assert page.evaluate(BOXES) == before
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="x must have the shape"):
         widgets.hvae_ladder(an_hvae(), torch.zeros(5, 3))
