@@ -294,6 +294,16 @@ def dress_pictures(page: str, folder: Path) -> str:
 
 # --- lines of code ---
 
+PHONE = 40  # letters of code in a line of a phone
+OPENS = re.compile(r"(<[^>]*>)|([(\[{,=]+)(?=[^\s)\]}])")
+
+
+def with_places_to_break(line: str) -> str:
+    """A line that is too long for a phone goes on below after a bracket, a comma or a sign, not in a name."""
+    if len(html.unescape(re.sub("<[^>]*>", "", line))) <= PHONE:
+        return line
+    return OPENS.sub(lambda match: match[1] or f"{match[2]}<wbr>", line)
+
 
 def wrapped_lines(block: str) -> str:
     """Each line of a highlighted block in an element of its own, so that a long one can be continued with an indent."""
@@ -308,5 +318,5 @@ def wrapped_lines(block: str) -> str:
                 opened.pop()
             else:
                 opened.append(tag)
-        lines.append(f'<span class="line">{start}{line}\n{"</span>" * len(opened)}</span>')
+        lines.append(f'<span class="line">{start}{with_places_to_break(line)}\n{"</span>" * len(opened)}</span>')
     return match[1] + "".join(lines) + match[3]
