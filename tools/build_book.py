@@ -53,8 +53,8 @@ class Page(HTMLParser):
         self.ids |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
         if tag == "a" and attributes.get("href"):
             self.links.append(attributes["href"])
-        for name in {self.LOADED.get(tag), "poster"} & set(attributes):
-            self.loaded.append(attributes[name])
+        if attributes.get("rel") != "canonical":  # the page's own address, which is not loaded
+            self.loaded += [attributes[name] for name in {self.LOADED.get(tag), "poster"} & set(attributes)]
 
     def pictures(self) -> list[dict]:
         return [attributes for tag, attributes in self.tags if tag == "img"]

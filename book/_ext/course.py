@@ -21,7 +21,7 @@ from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
 from course_parts import ROLES, Film, add_downloads, name_sources, wheel_name
 from course_plain import Indices, with_indices
-from course_search import Sections
+from course_search import Sections, address_of_site
 from course_sheet import Sheet
 from PIL import Image
 from sphinx.highlighting import PygmentsBridge
@@ -178,7 +178,7 @@ def add_lost_page(app, error) -> None:
     """What a server shows for an address that leads nowhere. It may be shown at any depth: nothing in it is loaded."""
     if error or app.builder.format != "html":
         return
-    home = app.config.html_baseurl or "/"
+    home = address_of_site(app) or "/"
     style = "html{color-scheme:light dark}body{font:1.1em sans-serif;max-width:34rem;margin:15vh auto;padding:0 1em}"
     page = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>No such page: Diffusion, derived</title>'

@@ -8,6 +8,7 @@ from typing import ClassVar
 from course_links import Linker
 from course_notebooks import Notebook
 from course_plain import plain_text
+from course_search import address_of_site
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -127,7 +128,7 @@ def add_downloads(app, tree: nodes.document, docname: str) -> None:
     files = link.format(f"{stem}.ipynb", "Download the notebook (.ipynb)") + link.format(f"{stem}.py", "its text (.py)")
     title = next(iter(tree.findall(nodes.title)))
     files += "".join(f'<a href="{url}">{name}</a>' for name, url in elsewhere(app.config.course_repository, stem))
-    line = f'<p class="downloads">{files}</p>{RUN.format(stem=stem, wheel=wheel_name())}{SWITCH}'
+    line = f'<p class="downloads">{files}</p>{run_it(stem, address_of_site(app))}{SWITCH}'
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
 
 
@@ -143,13 +144,20 @@ def name_sources(app, tree: nodes.document, docname: str) -> None:
             term += nodes.inline("", f" · {author}")
 
 
-RUN = (
-    '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
-    '<p>Save <a class="library" download href="../_downloads/{wheel}">the library</a> (36 MB, with the trained '
-    'networks) beside the notebook. With Python 3.11 or newer,</p><pre>pip install "{wheel}[lab]"</pre>'
-    "<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p>"
-    "</details>"
-)
+def run_it(stem: str, address: str) -> str:
+    """How to run a notebook that was downloaded. pip takes the library from the site, or, while this has no address,
+    from the file that lies beside the notebook."""
+    wheel = wheel_name()
+    save, what = "", f"diffusion-edu[lab] @ {address}_downloads/{wheel}"
+    if not address:
+        link = f'<a class="library" download href="../_downloads/{wheel}">the library</a>'
+        save, what = f"Save {link} beside the notebook. ", f"{wheel}[lab]"
+    return (
+        '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
+        f'<p>{save}With Python 3.11 or newer (36 MB, with the trained networks),</p><pre>pip install "{what}"</pre>'
+        f"<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p>"
+        "</details>"
+    )
 
 
 def wheel_name() -> str:

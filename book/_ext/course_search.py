@@ -37,6 +37,11 @@ def short(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST].rpartition(" ")[0]
 
 
+def address_of_site(app) -> str:
+    """Where the built site will be, with a slash at its end; empty while the settings do not say."""
+    return f"{app.config.html_baseurl.rstrip('/')}/" if app.config.html_baseurl else ""
+
+
 class Sections:
     """The entries of one build: [page, title of the page, anchor, title, text, kind]."""
 
@@ -72,7 +77,7 @@ class Sections:
         said = next((entry[3] for entry in found if len(entry[3]) > 40), usual)
         said = escape(said if len(said) <= 160 else said[:159].rpartition(" ")[0] + " …")
         title = escape(found[0][0] if found else "Diffusion, derived")
-        base = app.config.html_baseurl or "../" * pagename.count("/")
+        base = address_of_site(app) or "../" * pagename.count("/")
         tags = f'<meta name="description" content="{said}" />'
         picture = f"{base}_static/reverse.png"
         for name, content in [("title", title), ("description", said), ("type", "article"), ("image", picture)]:

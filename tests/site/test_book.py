@@ -41,6 +41,7 @@ def test_a_bad_page_is_found_out(tmp_path, monkeypatch, bad, words):
 
 def test_links_to_what_exists_and_to_other_hosts_are_fine(tmp_path, monkeypatch):
     links = '<a href="other.html#there">x</a><a href="other.html?v=1">x</a><a href="https://example.org">x</a>'
+    links += '<link rel="canonical" href="https://example.org/page.html">'  # the page's own address
     assert problems_of(tmp_path, monkeypatch, GOOD + links) == []
 
 

@@ -1,13 +1,16 @@
 """What the builder makes of a notebook's cells: what it folds, how it writes formulas where none can be set."""
 
 import sys
+from types import SimpleNamespace
 
 import build_book
 import pytest
 
 sys.path.insert(0, str(build_book.BOOK / "_ext"))
 import course_essay
+import course_parts
 import course_plain
+import course_search
 from PIL import Image, ImageDraw
 
 
@@ -37,6 +40,17 @@ def test_lines_of_code_are_elements_and_no_letter_is_lost():
     assert lines.count("<span") == lines.count("</span>")
     strip = lambda text: course_essay.re.sub("<[^>]*>", "", text)  # noqa: E731
     assert strip(lines) == strip(block)
+
+
+def test_a_long_line_of_code_goes_on_after_a_bracket_and_not_in_a_number():
+    line = 'widgets.dial(Roll(nodes=<span class="mi">192</span>), name=<span class="s">"a"</span>)  # f(x) = [1, 2]'
+    broken = course_essay.with_places_to_break(line)
+    wanted = (
+        'widgets.dial(<wbr>Roll(<wbr>nodes=<wbr><span class="mi">192</span>), name=<wbr><span class="s">"a"</span>)'
+    )
+    assert broken == wanted + "  # f(<wbr>x) = [<wbr>1, 2]"
+    assert broken.replace("<wbr>", "") == line
+    assert course_essay.with_places_to_break("f(x=1)") == "f(x=1)"
 
 
 @pytest.mark.parametrize(
@@ -87,12 +101,12 @@ def test_the_typeface_is_small():
     assert sum(face.stat().st_size for face in faces) <= 120 * 1024
 
 
-def test_links_elsewhere_come_from_one_setting():
-    sys.path.insert(0, str(build_book.BOOK / "_ext"))
-    import course_parts
+REPOSITORY, SITE = "https://github.com/someone/course", "https://someone.github.io/course"
 
+
+def test_links_elsewhere_come_from_one_setting():
     assert course_parts.elsewhere("", "03_diffusion") == []
-    links = dict(course_parts.elsewhere("https://github.com/someone/course", "03_diffusion"))
+    links = dict(course_parts.elsewhere(REPOSITORY, "03_diffusion"))
     assert links == {
         "Repository": "https://github.com/someone/course",
         "Colab": "https://colab.research.google.com/github/someone/course/blob/main/notebooks/03_diffusion.ipynb",
@@ -100,6 +114,42 @@ def test_links_elsewhere_come_from_one_setting():
     }
     with pytest.raises(ValueError, match="course_repository must be"):
         course_parts.elsewhere("git@github.com:someone/course", "03_diffusion")
+
+
+def settings(repository="", site=""):
+    linker = SimpleNamespace(pages={"notebooks/03_diffusion": None})
+    config = SimpleNamespace(course_repository=repository, html_baseurl=site)
+    return SimpleNamespace(course_linker=linker, config=config)
+
+
+def top_of_page(app):
+    """What a notebook's page has under its title."""
+    tree = course_parts.nodes.document(None, None)
+    section = course_parts.nodes.section("", course_parts.nodes.title("", "Diffusion"), ids=["diffusion"])
+    tree += section
+    course_parts.add_downloads(app, tree, "notebooks/03_diffusion")
+    return section[1].astext()
+
+
+def test_a_page_offers_what_the_settings_know_of():
+    without, wheel = top_of_page(settings()), course_parts.wheel_name()
+    assert "http" not in without
+    assert f'href="../_downloads/{wheel}"' in without
+    assert f'pip install "{wheel}[lab]"' in without
+    found = top_of_page(settings(REPOSITORY, SITE))
+    for name, url in course_parts.elsewhere(REPOSITORY, "03_diffusion"):
+        assert f'<a href="{url}">{name}</a>' in found
+    assert f'pip install "diffusion-edu[lab] @ {SITE}/_downloads/{wheel}"' in found
+    assert "Save" not in found
+
+
+@pytest.mark.parametrize(
+    ("site", "picture"), [("", "../_static/"), (SITE, f"{SITE}/_static/"), (SITE + "/", f"{SITE}/_static/")]
+)
+def test_a_picture_for_messages_has_the_sites_address_where_there_is_one(site, picture):
+    context = {}
+    course_search.Sections().describe(settings(site=site), "notebooks/03_diffusion", "", context, None)
+    assert f'property="og:image" content="{picture}reverse.png"' in context["metatags"]
 
 
 def test_a_lean_sheet_keeps_what_can_be_used():
