@@ -346,7 +346,7 @@ MUTANTS = [
             "is not None}\n        words",
             "and f.name != 'width'}\n        words",
         ),
-        tests=("test_cli.py", "test_pretrained_images.py"),
+        tests=("test_config.py", "test_cli.py"),
     ),
     *_of(
         "training/runs",
