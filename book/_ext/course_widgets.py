@@ -19,6 +19,8 @@ CUTS = [
     (PARTS[2:], r"var (\w+)=__webpack_require__\(\d+\),\w+=\w+\.n\(\1\);(?=__webpack_require__\.p=)", ""),
     # a question to which every browser answers with an error; developer tools then read the whole script once more
     (PARTS, r'try\{return \w+\.querySelector\(":has\(\*,:jqfake\)"\),!1\}catch\(e\)\{return!0\}', "return!0"),
+    # the folder of its fonts: Firefox says "null" for the origin of a file
+    (PARTS, r"\$\{(\w+)\.origin\}(?=\$\{\1\.pathname\})", r"${\1.protocol}//${\1.host}"),
     # after two seconds anywidget tells the console that a widget has failed, which on a slow machine is only late
     (["anywidget"], r"AbortSignal\.timeout\(2e3\)\.addEventListener\(.*?\}\);", ""),
 ]

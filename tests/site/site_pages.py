@@ -1,7 +1,8 @@
 """The built website over HTTP in a real browser: `make site`. Needs book/_build/html; not collected by `make unit`.
 
-Every page that lies there asks no other host for anything (they are unresolvable), raises no error, and breaks no rule
-of WCAG 2.2 AA that axe-core knows: on a phone and on a desktop, in light and dark, with all that is folded opened.
+Every page that lies there asks no other host for anything (they are unresolvable), raises no error, hides no part of a
+formula, and breaks no rule of WCAG 2.2 AA that axe-core knows: on a phone and on a desktop, in light and dark, with all
+that is folded opened.
 """
 
 import re
@@ -9,19 +10,35 @@ import sys
 
 import pytest
 from build_book import BOOK, HTML
-from site_tools import NARROW, OPEN, THEME, WIDE, loaded, nothing, served, site_pages, violations, widgets_of
+from site_tools import (
+    NARROW,
+    OPEN,
+    THEME,
+    WIDE,
+    loaded,
+    nothing,
+    resized,
+    served,
+    site_pages,
+    violations,
+    widgets_of,
+)
 
 sys.path.insert(0, str(BOOK / "_ext"))
 from course_ideas import IDEAS, STEPS
 from course_links import anchor
 
 EACH = pytest.mark.parametrize("name", site_pages())
-# Formulas as empty boxes of their size: the first run of axe has seen them, the others are twice as fast without.
-EMPTY_FORMULAS = """() => document.querySelectorAll("mjx-container").forEach((e) => {
-  const { width, height } = e.getBoundingClientRect();
-  e.style.cssText = `display: inline-block; width: ${width}px; height: ${height}px`;
-  e.replaceChildren();
-})"""
+# Formulas as empty boxes of their size, which take axe a tenth of the time. It sees those of one page: all are made by
+# the same script. What it asks of their boxes, such as a name and a way to scroll them, it asks on every page.
+EMPTY_FORMULAS = """() => {
+  const all = [...document.querySelectorAll("mjx-container")].map((e) => [e, e.getBoundingClientRect()]);
+  for (const [e, { width, height }] of all) {
+    e.style.cssText = `display: inline-block; width: ${width}px; max-width: 100%; height: ${height}px`;
+    e.replaceChildren();
+  }
+}"""
+FORMULAS_SEEN = "summary.html"
 WIDER = """() => {
   const spills = (e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "visible";
   const found = [...document.querySelectorAll("body *")].filter((e) => e.clientWidth && spills(e));
@@ -32,6 +49,33 @@ SQUEEZED = """() => [...document.querySelectorAll("img[width][height]")].filter(
   return width && Math.abs((width / height) * (image.getAttribute("height") / image.getAttribute("width")) - 1) > 0.02;
 }).map((image) => image.alt)"""
 WITHOUT_ALT = "[...document.images].filter((i) => !i.hasAttribute('alt')).map((i) => i.src)"
+# Parts of a formula, unless one can scroll to them, that end beyond the screen or before it.
+BEYOND = """() => [...document.querySelectorAll("article :is(mjx-math, mjx-math .piece)")].filter((e) => {
+  const { left, right, width } = e.getBoundingClientRect(), scroller = e.closest("mjx-container.scrolls");
+  return width && (right > innerWidth + 1 || left < 0) && !(scroller && scroller.tabIndex === 0
+    && scroller.scrollWidth > scroller.clientWidth);
+}).map((e) => e.closest(".math, table")?.textContent.slice(0, 100))"""
+SCROLLING = """[...document.querySelectorAll('div.math mjx-container')]
+  .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent.slice(0, 60))"""
+ROWS = "[...document.querySelectorAll('.in-rows .rows')].filter((e) => e.getClientRects().length).length"
+# What a reader sees as text outside of code, with raw TeX or an underscore in it.
+LABELS = """() => {
+  const found = [], walker = document.createTreeWalker(document.querySelector("main, article, body"),
+    NodeFilter.SHOW_TEXT);
+  const other = "code, pre, script, style, mjx-container, .math, .sig, .cell_output, [hidden], " +
+    "a[href^='http'], a[href*='api/']";
+  while (walker.nextNode()) if (!walker.currentNode.parentElement.closest(other)) found.push(walker.currentNode.data);
+  return found.filter((text) =>
+    /[A-Za-z\\u0370-\\u03ff\\u1e00-\\u1eff][\\u0300-\\u036f]*_[A-Za-z0-9{]|\\\\\\(|\\$/.test(text));
+}"""
+OF_CODE = ("api", "_modules", "genindex")  # pages of names, whose labels may have an underscore
+# Of each figure: its number, how long its caption is, and how far it is off the middle, twice. And those without.
+FIGURES = """() => [[...document.querySelectorAll("figure.plot")].map((f) => {
+  const image = [...f.querySelectorAll("img")].find((i) => i.getClientRects().length),
+    caption = f.querySelector("figcaption"), a = image.getBoundingClientRect(), b = f.getBoundingClientRect();
+  return [caption.querySelector(".figure-number").textContent, caption.textContent.length,
+    Math.abs(a.left + a.right - b.left - b.right)];
+}), document.querySelectorAll(".cell_output img:not(figure img)").length]"""
 COLOURS = ["color-contrast", "link-in-text-block"]  # the rules that a change of theme can break
 MENUS = "header .dropdown-menu, .bd-header-article .dropdown-menu"
 
@@ -42,24 +86,55 @@ def address():
         yield address
 
 
+def of_figures(tab, name: str) -> list[str]:
+    """What a notebook's figures lack: each has a number, a caption, and stands in the middle."""
+    figures, bare = tab.evaluate(FIGURES)
+    number = int(name.partition("/")[2][:2])
+    numbers = [f"Figure {number}.{i}" for i in range(1, len(figures) + 1)]
+    found = [] if [f[0] for f in figures] == numbers else [f"figures are numbered {[f[0] for f in figures]}"]
+    bad = [f for f in figures if f[1] <= 40 or f[2] >= 3]
+    found += [f"{f[0]}: a caption of {f[1]} letters, {f[2] / 2} px off the middle" for f in bad]
+    return found + [f"{bare} pictures are no figures"] * (bare > 0) + ["less than four figures"] * (len(figures) < 4)
+
+
+def of_formulas(tab, where: str) -> list[str]:
+    return [f"{where}, a formula out of reach: {text}" for text in tab.evaluate(BEYOND)]
+
+
 @EACH
 def test_over_http_without_errors_and_accessible(tab, address, name):
+    """One load of the page, from which all that can be seen at both widths and in both themes is asked."""
+    tab.set_viewport_size(WIDE)
     loaded(tab, address + name, widgets_of(name))
     found = tab.log.take() + [f"no alternative text: {src}" for src in tab.evaluate(WITHOUT_ALT)]
+    if not name.startswith(OF_CODE):
+        found += [f"raw TeX or an underscore: {text}" for text in tab.evaluate(LABELS)]
+    if name.startswith("notebooks/"):
+        found += of_figures(tab, name)
+
     tab.evaluate(OPEN)
-    tab.set_viewport_size(NARROW)
-    tab.wait_for_timeout(1500)  # formulas are fitted anew, and the theme makes what scrolls reachable by keyboard
+    resized(tab, NARROW)
     if (wide := tab.evaluate("document.documentElement.scrollWidth")) > NARROW["width"]:
         found.append(f"{wide} px wide on a screen of {NARROW['width']}: {tab.evaluate(WIDER)}")
     found += [f"another shape than its file: {alt}" for alt in tab.evaluate(SQUEEZED)]
-    found += [f"narrow, light: {line}" for line in violations(tab)]
+    found += of_formulas(tab, "narrow")
+    found += [f"narrow, a displayed formula must be scrolled: {text}" for text in tab.evaluate(SCROLLING)]
+    rows = tab.evaluate(ROWS)
+    if name == FORMULAS_SEEN:
+        found += [f"narrow, with formulas: {line}" for line in violations(tab)]
+
+    resized(tab, WIDE)
+    found += of_formulas(tab, "wide")
+    if tab.evaluate(ROWS) > rows:
+        found.append("more formulas are broken into rows where there is more room")
     tab.evaluate(EMPTY_FORMULAS)
-    tab.evaluate(THEME, "dark")
-    found += [f"narrow, dark: {line}" for line in violations(tab, rules=COLOURS)]
-    tab.set_viewport_size(WIDE)
-    found += [f"wide, dark: {line}" for line in violations(tab, rules=COLOURS)]
-    tab.evaluate(THEME, "light")
-    found += [f"wide, light: {line}" for line in violations(tab)]
+    for where, size in (("wide", WIDE), ("narrow", NARROW)):
+        if tab.viewport_size != size:
+            resized(tab, size)
+        found += [f"{where}, light: {line}" for line in violations(tab)]
+        tab.evaluate(THEME, "dark")
+        found += [f"{where}, dark: {line}" for line in violations(tab, rules=COLOURS)]
+        tab.evaluate(THEME, "light")
     nothing(found + tab.log.take())
 
 
@@ -162,9 +237,11 @@ def test_the_map_of_ideas_is_readable_and_its_cards_are_links(tab, address, size
     assert (seen["untidy"], seen["cards"]) == ([], len(IDEAS))
     assert seen["labels"] == (0 if size == NARROW else len(STEPS))  # in the column they stand in the cards
     assert seen["letters"] >= 11
+    links = tab.locator("svg.ideas a.idea:visible").all_text_contents()
     for idea in IDEAS:
-        link = tab.get_by_role("link", name=re.compile(re.escape(f"{idea.name} ({idea.tag})")))
-        assert link.count() == 1
+        assert sum(f"{idea.name} ({idea.tag})" in " ".join(text.split()) for text in links) == 1, links
+    link = tab.get_by_role("link", name=re.compile(re.escape(f"{idea.name} ({idea.tag})")))
+    assert link.count() == 1
     link.focus()
     tab.keyboard.press("Shift+Tab")
     assert tab.evaluate("document.activeElement.textContent").strip().startswith(IDEAS[-2].name)

@@ -2,16 +2,11 @@
 canvas; thumbs for thumbs; a text line that does not move the page; Reset; controls in view on a phone."""
 
 import pytest
+from browsing import PageLog
 from build_book import HTML
 from site_tools import NARROW, WIDE, WIDGETS, loaded, nothing, served, site_pages, widgets_of
 
 PAGES = [name for name in site_pages() if widgets_of(name)]
-
-
-@pytest.fixture(scope="module")
-def address():
-    with served(HTML) as address:
-        yield address
 
 
 # Before and after each piece of text is drawn its place is read. The pixel that changed most has the colour of the
@@ -53,39 +48,105 @@ CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
 """
 REDRAW = """(t) => { window.letters = []; window.measuring = true;
   Object.assign(document.documentElement.dataset, { theme: t, mode: t });
-  return new Promise((done) => setTimeout(() => { window.measuring = false; done(window.letters); }, 1500)); }"""
+  let count = -1; // some draw later
+  return new Promise((done) => { const timer = setInterval(() => {
+    if (window.letters.length && window.letters.length === count) {
+      clearInterval(timer); window.measuring = false; done(window.letters);
+    }
+    count = window.letters.length;
+  }, 400); }); }"""
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_letters_in_a_canvas_have_enough_contrast_in_light_and_dark(tab, address, name):
-    tab.add_init_script(MEASURE)
-    loaded(tab, address + name, widgets_of(name))
+@pytest.fixture(scope="module", params=PAGES)
+def shown(request, tabs):
+    """A page with widgets, loaded once for all tests of it, in their order: the first finds the widgets as they are
+    at the start. It knows its name."""
+    page = tabs.new_page()
+    page.log, page.name = PageLog().listen(page), request.param
+    page.add_init_script(MEASURE)
+    with served(HTML) as address:
+        loaded(page, address + request.param, widgets_of(request.param))
+        yield page
+        page.close()
+
+
+# A number that tells whether the numbers of a widget are others.
+STATE = """(box) => {
+  const text = JSON.stringify(box.querySelector(".dedu").numbers);
+  let hash = 7;
+  for (let i = 0; i < text.length; i++) hash = (31 * hash + text.charCodeAt(i)) | 0;
+  return hash;
+}"""
+
+
+def becomes(tab, box, state: int, same: bool) -> bool:
+    """Whether the widget has this state, or has another one, within half a second: some draw later."""
+    for _ in range(10):
+        if (box.evaluate(STATE) == state) == same:
+            return True
+        tab.wait_for_timeout(50)
+    return False
+
+
+def test_reset_leads_back(shown):
+    shown.set_viewport_size(WIDE)
+    for box in shown.query_selector_all(WIDGETS):
+        first = box.evaluate(STATE)
+        handle = box.query_selector(".noUi-handle")
+        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+            if handle and box.evaluate(STATE) == first:
+                handle.press(key)
+                becomes(shown, box, first, same=False)
+        if not handle:  # a grip, which arrow keys move, or a button
+            grip = box.query_selector(".dedu-grip")
+            grip.press("Shift+ArrowRight") if grip else box.query_selector("button").click()
+        assert becomes(shown, box, first, same=False)
+        reset = box.query_selector(".dedu-reset")
+        assert reset.inner_text() == "Reset"
+        reset.click()
+        assert becomes(shown, box, first, same=True)
+    nothing(shown.log.take())
+
+
+def test_letters_in_a_canvas_have_enough_contrast_in_light_and_dark(shown):
     found = []
     for theme in ("dark", "light"):
-        letters = tab.evaluate(REDRAW, theme)
-        assert len(letters) > widgets_of(name)
+        letters = shown.evaluate(REDRAW, theme)
+        assert len(letters) > widgets_of(shown.name)
         found += [f"{theme}: “{text}” {ratio} : 1, {where}" for text, ratio, where in letters if ratio < 4.5]
         assert not [text for text, _, _ in letters if "_" in text]
     nothing(found)
 
 
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=lambda s: s["width"])
-def test_thumbs_sliders_labels_and_the_line_of_text(tab, address, name, size):
-    tab.set_viewport_size(size)
-    loaded(tab, address + name, widgets_of(name))
-    tab.wait_for_timeout(300)
+LOOKS = """(box) => {
+  const size = (e) => { const { width, height, left } = e.getBoundingClientRect(); return { width, height, left }; };
+  const all = (what) => [...box.querySelectorAll(what)];
+  return {
+    width: size(box).width, thumbs: all(".noUi-handle").map(size), buttons: all("button").map(size),
+    sliders: all(".widget-inline-hbox").map(size), words: size(box.querySelector(".dedu-words")).height,
+    texts: all(".widget-label, button, .dedu-words").map((e) => e.innerText),
+  };
+}"""
+# The heights of the line of text after each key on each slider.
+HEIGHTS = """async (box) => {
+  const found = [], words = box.querySelector(".dedu-words");
+  for (const handle of box.querySelectorAll(".noUi-handle:not([inert] *)"))
+    for (const key of ["Home", "End", "ArrowLeft"]) {
+      handle.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+      await new Promise((next) => setTimeout(next, 40));
+      found.push(words.getBoundingClientRect().height);
+    }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=lambda s: s["width"])
+def test_thumbs_sliders_labels_and_the_line_of_text(shown, size):
+    shown.set_viewport_size(size)
+    shown.wait_for_timeout(300)
     found = []
-    for number, box in enumerate(tab.query_selector_all(WIDGETS)):
-        seen = box.evaluate("""(box) => {
-          const size = (e) => { const { width, height, left } = e.getBoundingClientRect(); return { width, height,
-            left }; };
-          return { width: size(box).width, thumbs: [...box.querySelectorAll(".noUi-handle")].map(size),
-            sliders: [...box.querySelectorAll(".widget-inline-hbox")].map(size),
-              buttons: [...box.querySelectorAll("button")].map(size),
-            texts: [...box.querySelectorAll(".widget-label, button, .dedu-words")].map((e) => e.innerText),
-            words: box.querySelector(".dedu-words").getBoundingClientRect().height };
-        }""")
+    for number, box in enumerate(shown.query_selector_all(WIDGETS)):
+        seen = box.evaluate(LOOKS)
         found += [f"{number}: a thumb of {t}" for t in seen["thumbs"] if min(t["width"], t["height"]) < 24]
         found += [f"{number}: a button of {b}" for b in seen["buttons"] if min(b["width"], b["height"]) < 24]
         found += [f"{number}: an underscore in “{text}”" for text in seen["texts"] if "_" in text or "\\(" in text]
@@ -95,60 +156,33 @@ def test_thumbs_sliders_labels_and_the_line_of_text(tab, address, name, size):
         lefts = {round(s["left"]) for s in seen["sliders"]}
         if len(lefts) > 3:
             found.append(f"{number}: controls begin at {sorted(lefts)}")
-        for handle in box.query_selector_all(".noUi-handle"):
-            for key in ("Home", "End", "ArrowLeft"):
-                if handle.evaluate("(e) => !e.closest('[inert]')"):
-                    handle.press(key)
-                    tab.wait_for_timeout(40)
-                    now = box.query_selector(".dedu-words").evaluate("(e) => e.getBoundingClientRect().height")
-                    if now != seen["words"]:
-                        found.append(f"{number}: the line of text is {now} px high, was {seen['words']}")
-    nothing(list(dict.fromkeys(found)) + tab.log.take())
+        heights = set(box.evaluate(HEIGHTS)) - {seen["words"]}
+        found += [f"{number}: the line of text is {now} px high, was {seen['words']}" for now in heights]
+    nothing(found + shown.log.take())
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_reset_leads_back(tab, address, name):
-    loaded(tab, address + name, widgets_of(name))
-    for box in tab.query_selector_all(WIDGETS):
-        numbers = "(box) => JSON.stringify(box.querySelector('.dedu').numbers)"
-        first = box.evaluate(numbers)
-        handle = box.query_selector(".noUi-handle")
-        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
-            if handle and box.evaluate(numbers) == first:
-                handle.press(key)
-                tab.wait_for_timeout(400)  # some draw later
-        if not handle:  # a grip, which arrow keys move, or a button
-            grip = box.query_selector(".dedu-grip")
-            grip.press("Shift+ArrowRight") if grip else box.query_selector("button").click()
-            tab.wait_for_timeout(400)
-        assert box.evaluate(numbers) != first
-        reset = box.query_selector(".dedu-reset")
-        assert reset.inner_text() == "Reset"
-        reset.click()
-        tab.wait_for_timeout(400)
-        assert box.evaluate(numbers) == first
-    nothing(tab.log.take())
+# Where the controls are, and the canvas, once it has been scrolled to the lower edge and nothing moves any more: what
+# comes into view may grow.
+PLACED = """async ([box, canvas]) => {
+  const controls = box.querySelector(".widget-hbox");
+  let before = "";
+  for (;;) {
+    canvas.scrollIntoView({ block: "end" });
+    await new Promise((next) => setTimeout(next, 60));
+    const { top, height } = canvas.getBoundingClientRect(), of = controls?.getBoundingClientRect();
+    const now = of ? [of.top, of.bottom, top, height] : [];
+    if (String(now) === before) return now;
+    before = String(now);
+  }
+}"""
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_on_a_phone_control_and_effect_are_on_one_screen(tab, address, name):
-    tab.set_viewport_size(NARROW)
-    loaded(tab, address + name, widgets_of(name))
+def test_on_a_phone_control_and_effect_are_on_one_screen(shown):
+    shown.set_viewport_size(NARROW)
     found = []
-    for number, box in enumerate(tab.query_selector_all(WIDGETS)):
+    for number, box in enumerate(shown.query_selector_all(WIDGETS)):
         for k, canvas in enumerate(box.query_selector_all("canvas")):
-            canvas.evaluate("(e) => e.scrollIntoView({ block: 'end' })")
-            tab.wait_for_timeout(400)
-            canvas.evaluate("(e) => e.scrollIntoView({ block: 'end' })")  # what came into view may have grown
-            tab.wait_for_timeout(50)
-            seen = box.evaluate(
-                """(box, canvas) => {
-              const controls = box.querySelector(".widget-hbox")?.getBoundingClientRect(), { top, bottom,
-                height } = canvas.getBoundingClientRect();
-              return controls && [controls.top, controls.bottom, top, height];
-            }""",
-                canvas,
-            )
+            seen = shown.evaluate(PLACED, [box, canvas])
             if seen and not (seen[0] >= 0 and seen[1] <= NARROW["height"] and seen[1] - seen[2] < 0.15 * seen[3]):
                 found.append(f"widget {number}, picture {k}: top and bottom of the controls, top and height: {seen}")
     nothing(found)

@@ -21,6 +21,8 @@ def test_only_what_ipywidgets_8_needs_without_schemas():
     assert len(script) < 0.7 * len(BUNDLE)
     assert "jqfake" not in script
     assert ".v2.state" not in script
+    assert len(re.findall(r"\$\{(\w+)\.protocol\}//\$\{\1\.host\}\$\{\1\.pathname\}", script)) == 3
+    assert "origin}${" not in script
 
 
 @pytest.mark.parametrize(
