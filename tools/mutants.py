@@ -669,6 +669,12 @@ MUTANTS = [
         tests=("test_checks.py",),
     ),
     *_of(
+        "checks/core",
+        ("a wrong order explained at once", "or self.key in HINTED:", "or True:"),
+        ("a wrong order never explained", "HINTED.add(self.key)", "pass"),
+        tests=("test_checks.py",),
+    ),
+    *_of(
         "checks/n01_vae",
         ("a decoder that ignores its level", "Gaussian(self.a * z + t,", "Gaussian(self.a * z,"),
         tests=("test_checks_answers.py",),
@@ -682,6 +688,7 @@ MUTANTS = [
     *_of(
         "checks/record",
         ("forgotten where there is no room", "UNWRITTEN.append(key)", "pass"),
+        ("what is open marked as done", "return item.key in self.done", "return True"),
         tests=("test_checks_record.py",),
     ),
     *_of(

@@ -5,6 +5,8 @@ A notebook holds the exercise itself: text, stub, hints and solution. One file h
 inputs, the properties of a right answer, and the wrong answers that people really give.
 """
 
+import sys
+
 from . import (
     n00_start,
     n01_vae,
@@ -115,6 +117,14 @@ __all__ = [
 ]
 
 
+_STEMS = [notebook.__name__.rpartition(".n")[2] for notebook in NOTEBOOKS]
+FILES = {stem[:2]: f"{stem}.ipynb" for stem in _STEMS}  # a notebook's number → its file
+
+
 def progress() -> None:
-    """Prints what is done, how long the rest takes, and what is next."""
-    print(record.summary(EXERCISES))
+    """Shows what is done, how long the rest takes, and what is next: with marks and links where a notebook runs it."""
+    shown = record.Progress(EXERCISES, FILES)
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+        sys.modules["IPython"].display.display(shown)
+    else:
+        print(shown)

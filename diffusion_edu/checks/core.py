@@ -131,10 +131,14 @@ class Item:
 
     def __call__(self, answer) -> None:
         """Judges the answer and prints what there is to say; a correct one counts as progress."""
-        result = self.judge(answer)
+        result = self.told(self.judge(answer))
         print(result)
         if result.status == CORRECT and (trouble := record.remember(self.key)):
             print(f"{self.name}: {trouble}")
+
+    def told(self, result: Result) -> Result:
+        """What the learner is told of a result."""
+        return result
 
     def judge(self, answer) -> Result:
         """The result, without printing or remembering it. Nothing that an answer does raises an error here."""
@@ -230,6 +234,9 @@ def plain_mistake(pairs: list[tuple[Tensor, list]], names: list[str]) -> str:
     return ""
 
 
+HINTED: set[str] = set()  # orderings of which this kernel has seen a wrong one
+
+
 @dataclass(frozen=True)
 class Ordering(Item):
     """A prediction: names to be put in order. `values()` computes what the order is by, smallest first. `reasons`
@@ -239,6 +246,14 @@ class Ordering(Item):
     values: Callable[[], dict] = field(kw_only=True, repr=False)
     reasons: dict[tuple, str] = field(default_factory=dict)
     backwards: str = ""
+
+    def told(self, result: Result) -> Result:
+        """Of the first wrong order only that it is wrong: the hints come before the explanation."""
+        explains = result.text == self.backwards or any(result.text.endswith(why) for why in self.reasons.values())
+        if result.status != WRONG or not explains or self.key in HINTED:
+            return result
+        HINTED.add(self.key)
+        return Result(self.name, WRONG, "Another order. The hints below help; a second wrong answer is explained.")
 
     def verdict(self, answer) -> str:
         """The values; Stop with the first pair that is the wrong way round."""

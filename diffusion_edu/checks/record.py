@@ -11,6 +11,7 @@ import errno
 import json
 import os
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 VARIABLE = "DIFFUSION_EDU_PROGRESS"
@@ -103,24 +104,56 @@ def forget() -> None:
         print(f"{file or 'Your progress'} could not be removed ({error.strerror}).")
 
 
-def summary(items: Sequence) -> str:
-    """What is done and what is next, of exercises in the order in which the notebooks teach."""
-    done, trouble = read()
-    lines = [trouble] if trouble else []
-    for notebook in sorted({item.notebook for item in items}):
-        here = [item for item in items if item.notebook == notebook]
-        ready = [item for item in here if item.key in done]
-        left = sum(item.minutes for item in here if item not in ready)
-        names = ", ".join(f"{item.name} {'✓' if item in ready else '·'}" for item in here)
-        lines.append(f"{notebook}  {len(ready)} of {len(here)}, {left:3} minutes left   {names}")
-    following = next((item for item in items if item.key not in done), None)
-    if following:
-        lines.append(f"Next: {following.name} in notebook {following.notebook}, section {following.section} "
-                     f"({following.minutes} minutes): {following.title}.")  # fmt: skip
-    else:
-        lines.append("All exercises are done.")
-    if UNWRITTEN:
-        lines.append("What was done since this kernel started is in no file, and lasts until it stops.")
-    elif done:
-        lines.append(f"Kept in {path()}; checks.forget() removes it.")
-    return "\n".join(lines)
+class Progress:
+    """What is done and what is next, of exercises in the order in which the notebooks teach. JupyterLab shows it with
+    links to `files`, by the notebooks' numbers, and the exercises' titles folded below each; elsewhere it is a text."""
+
+    def __init__(self, items: Sequence, files: dict[str, str]):
+        self.files = files
+        self.done, self.trouble = read()
+        self.notebooks = {n: [i for i in items if i.notebook == n] for n in sorted({i.notebook for i in items})}
+        self.next = next((item for item in items if not self.is_done(item)), None)
+        self.kept = ""
+        if UNWRITTEN:
+            self.kept = "What was done since this kernel started is in no file, and lasts until it stops."
+        elif self.done:
+            self.kept = f"Kept in {path()}; checks.forget() removes it."
+
+    def is_done(self, item) -> bool:
+        return item.key in self.done
+
+    def count(self, items: Sequence) -> str:
+        """How many are done, and how long the rest takes."""
+        left = sum(item.minutes for item in items if not self.is_done(item))
+        return f"{sum(map(self.is_done, items))} of {len(items)}, {left:3} minutes left"
+
+    def following(self) -> str:
+        if self.next is None:
+            return "All exercises are done."
+        return f"section {self.next.section} ({self.next.minutes} minutes): {self.next.title}."
+
+    def __repr__(self) -> str:
+        lines = [self.trouble] if self.trouble else []
+        for notebook, items in self.notebooks.items():
+            names = ", ".join(f"{item.name} {'✓' if self.is_done(item) else '·'}" for item in items)
+            lines.append(f"{notebook}  {self.count(items)}   {names}")
+        start = f"Next: {self.next.name} in notebook {self.next.notebook}, " if self.next else ""
+        return "\n".join([*lines, start + self.following(), *[self.kept] * bool(self.kept)])
+
+    def _repr_html_(self) -> str:
+        mark = {
+            True: '<b style="color: var(--jp-success-color1, #00704f)" title="done">✓</b>',
+            False: '<span style="opacity: 0.75" title="open">○</span>',
+        }
+        lines = [f"<p><b>{escape(self.trouble)}</b></p>"] * bool(self.trouble)
+        for notebook, items in self.notebooks.items():
+            told = [f"{escape(i.title)} (section {escape(i.section)}, {i.minutes} minutes)" for i in items]
+            rows = "".join(f"<div>{mark[self.is_done(i)]} {t}</div>" for i, t in zip(items, told, strict=True))
+            marks = "".join(mark[self.is_done(i)] for i in items)
+            title = f"{self.link(notebook)} {marks} {self.count(items)}"
+            lines.append(f'<details><summary>{title}</summary><div style="margin-left: 2em">{rows}</div></details>')
+        start = f"<b>Next:</b> {self.link(self.next.notebook)}, " if self.next else ""
+        return "".join([*lines, f"<p>{start}{escape(self.following())}</p>", f"<p>{escape(self.kept)}</p>"])
+
+    def link(self, notebook: str) -> str:
+        return f'<a href="{self.files[notebook]}">{self.files[notebook].removesuffix(".ipynb")}</a>'

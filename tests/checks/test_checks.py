@@ -847,6 +847,21 @@ def test_every_other_order_is_refused_with_a_reason(item):
 
 
 @each_ordered
+def test_hints_come_before_the_explanation(item, capsys, monkeypatch):
+    monkeypatch.setattr(core, "HINTED", set())
+    right = run(item, SOLUTION[item.name])
+    said = []
+    for answer in (["nonsense"], right[::-1], right[::-1], right):
+        item(answer)
+        said.append(" ".join(capsys.readouterr().out.split()))
+    bad, first, second, correct = said
+    assert "has each of these once" in bad, "what is no order is told at once"
+    assert first == f"{item.name}: {WRONG}. Another order. The hints below help; a second wrong answer is explained."
+    assert " ".join(item.backwards.split()) in second
+    assert correct.startswith(f"{item.name}: {CORRECT}.")
+
+
+@each_ordered
 def test_an_order_of_other_things_is_refused_in_words(item):
     right = run(item, SOLUTION[item.name])
     for answer in (right[:-1], [*right[:-1], right[0]], right[0], 3, "order", {"a": 1}):

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from html import escape
+from types import SimpleNamespace
 
 import pytest
 from exercise_cells import SOLUTION, run
 
 from diffusion_edu import checks
 from diffusion_edu.checks import record
+from notebooks import FOLDER
 
 
 def right(name: str):
@@ -57,6 +61,32 @@ def test_progress_says_what_is_done_and_what_is_next(file, capsys):
         record.remember(item.key)
     checks.progress()
     assert "All exercises are done." in capsys.readouterr().out
+
+
+def test_in_a_notebook_progress_has_marks_and_links(file):
+    done, open_ = checks.EXERCISES[0], checks.EXERCISES[1]
+    record.remember(done.key)
+    html = record.Progress(checks.EXERCISES, checks.FILES)._repr_html_()
+    ticks, circles = html.count("✓"), html.count("○")
+    assert (ticks, circles) == (2, 2 * (len(checks.EXERCISES) - 1)), "in the notebook's line, and before the title"
+    for item, mark in ((done, "✓"), (open_, "○")):
+        assert re.search(f">{mark}</(b|span)> {re.escape(escape(item.title))} ", html)
+    links = re.findall(r'href="([^"]*)"', html)
+    assert sorted(set(links)) == [path.name for path in sorted(FOLDER.glob("[0-9]*.ipynb"))]
+    assert f'<b>Next:</b> <a href="{links[0]}">' in html
+    assert str(file) in html
+
+
+def test_where_no_notebook_runs_progress_is_printed_and_else_shown(file, capsys, monkeypatch):
+    shown = []
+    here = SimpleNamespace(get_ipython=lambda: object(), display=SimpleNamespace(display=shown.append))
+    monkeypatch.setitem(sys.modules, "IPython", here)
+    checks.progress()
+    assert capsys.readouterr().out == ""
+    (progress,) = shown
+    here.get_ipython = lambda: None
+    checks.progress()
+    assert capsys.readouterr().out == f"{progress!r}\n"
 
 
 def test_progress_can_be_forgotten(file, capsys):
