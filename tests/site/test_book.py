@@ -1,6 +1,7 @@
 """The website's own checks can fail, and its sources are complete before it is built."""
 
 import re
+import tomllib
 
 import build_book
 import pytest
@@ -43,6 +44,18 @@ def test_links_to_what_exists_and_to_other_hosts_are_fine(tmp_path, monkeypatch)
     links = '<a href="other.html#there">x</a><a href="other.html?v=1">x</a><a href="https://example.org">x</a>'
     links += '<link rel="canonical" href="https://example.org/page.html">'  # the page's own address
     assert problems_of(tmp_path, monkeypatch, GOOD + links) == []
+
+
+def test_the_library_that_is_installed_is_whole():
+    """Every folder with modules and every file that they read, or a downloaded notebook would miss it."""
+    settings = tomllib.loads((build_book.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {path.parent for path in (build_book.ROOT / "diffusion_edu").rglob("__init__.py")}
+    names = {folder.relative_to(build_book.ROOT).as_posix().replace("/", "."): folder for folder in folders}
+    assert sorted(settings["packages"]) == sorted(names)
+    for name, folder in names.items():
+        files = {path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")}
+        taken = {path for pattern in settings["package-data"].get(name, []) for path in folder.glob(pattern)}
+        assert files - taken == set(), name
 
 
 def test_the_reference_page_lists_every_public_module():
