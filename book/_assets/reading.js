@@ -30,6 +30,11 @@ function films() {
     Object.assign(place, { type: "range", min: 0, max: 1, step: 0.01, value: 0 });
     place.setAttribute("aria-label", `Place in the film: ${what}`);
     film.after(bar);
+    const kinds = [...film.querySelectorAll("source")].map(({ type }) => (type === "video/mp4" ? 'video/mp4; codecs="avc1.42E01E"' : type));
+    if (!kinds.some((kind) => film.canPlayType(kind))) { // Firefox on a Linux without ffmpeg, for one
+      bar.textContent = "This browser has no decoder for the film; what you see is one picture of it.";
+      return;
+    }
     const show = () => { button.textContent = film.paused ? "Play" : "Pause"; button.setAttribute("aria-label", `${button.textContent}: ${what}`); };
     // who pauses a film that is in view has paused it for good
     const toggle = () => {

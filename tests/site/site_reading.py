@@ -66,6 +66,17 @@ def test_every_film_starts_and_shows_its_picture(tab, address, name, size):
     nothing(tab.log.take())
 
 
+def test_a_browser_without_a_decoder_says_so(tab, address):
+    tab.add_init_script("HTMLMediaElement.prototype.canPlayType = (kind) => kind.includes('mp4') ? '' : 'maybe'")
+    loaded(tab, address + "notebooks/05_mnist.html")  # its films are mp4
+    assert set(tab.locator(".film-bar").all_inner_texts()) == {
+        "This browser has no decoder for the film; what you see is one picture of it."
+    }
+    loaded(tab, address + "teachers.html")  # its films are webm too
+    assert tab.locator(".film-bar button").count() == tab.locator("video").count() > 0
+    nothing(tab.log.take())
+
+
 # What a student types → the page and the title of the place that should come first.
 QUERIES = {
     "reparameterization trick": ("glossary.html", "reparameterisation"),
