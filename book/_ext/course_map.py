@@ -1,7 +1,7 @@
 """Draws the map of ideas: on a wide page a grid, on a narrow one a column with the arrows beside it. Lists it in words.
 
-The drawings are pure functions of course_ideas.py. `address` gives the link to an equation. No tool draws them: Graphviz,
-which pygraphviz brings, was tried. Its map was a quarter longer, too wide for the column, and had no form for a phone.
+The drawings are pure functions of course_ideas.py. `address` gives the link to an equation. No tool draws them:
+Graphviz (by pygraphviz) was tried. Its map was a quarter longer, too wide for the column, and had no form for a phone.
 """
 
 import re

@@ -72,8 +72,6 @@ def test_a_browser_without_a_decoder_says_so(tab, address):
     assert set(tab.locator(".film-bar").all_inner_texts()) == {
         "This browser has no decoder for the film; what you see is one picture of it."
     }
-    loaded(tab, address + "teachers.html")  # its films are webm too
-    assert tab.locator(".film-bar button").count() == tab.locator("video").count() > 0
     nothing(tab.log.take())
 
 
