@@ -295,11 +295,11 @@ def dress_pictures(page: str, folder: Path) -> str:
 # --- lines of code ---
 
 PHONE = 40  # letters of code in a line of a phone
-OPENS = re.compile(r"(<[^>]*>)|([(\[{,=]+)(?=[^\s)\]}])")
+OPENS = re.compile(r"(<[^>]*>)|([(\[{,]+)(?=[^\s)\]}])")
 
 
 def with_places_to_break(line: str) -> str:
-    """A line that is too long for a phone goes on below after a bracket, a comma or a sign, not in a name."""
+    """A line that is too long for a phone goes on below after a bracket or a comma, not in a name."""
     if len(html.unescape(re.sub("<[^>]*>", "", line))) <= PHONE:
         return line
     return OPENS.sub(lambda match: match[1] or f"{match[2]}<wbr>", line)
