@@ -173,7 +173,7 @@ function mapOfIdeas() {
   document.body.append(shown);
   document.querySelectorAll("svg.ideas").forEach((map) => [...map.querySelectorAll("a.idea")].forEach((card, i) => {
     const show = () => {
-      const formula = formulas[i].querySelector(".idea-formula mjx-container"), box = card.getBoundingClientRect();
+      const formula = formulas[i].querySelector(".idea-formula .math"), box = card.getBoundingClientRect(); // in rows on a phone
       if (!formula) return;
       shown.replaceChildren(formula.cloneNode(true));
       shown.hidden = false;

@@ -293,21 +293,24 @@ def test_every_page_describes_itself(name):
     assert own == ([f"{ADDRESS.rstrip('/')}/{name}"] if ADDRESS else [])
 
 
-def test_a_card_of_the_map_shows_its_formula(tab, address):
-    tab.set_viewport_size(WIDE)
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=lambda s: s["width"])
+def test_a_card_of_the_map_shows_its_formula(tab, address, size):
+    tab.set_viewport_size(size)
     loaded(tab, address + "map.html")
-    card = tab.locator("svg.ideas.wide a.idea").nth(3)
     shown = tab.locator(".idea-shown")
     assert shown.is_hidden()
-    card.focus()
-    assert shown.is_visible()
-    assert shown.locator("mjx-container").count() == 1
-    box = shown.bounding_box()
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= WIDE["width"]
+    for number in (3, 8, 20):
+        tab.locator("svg.ideas:visible a.idea").nth(number).focus()
+        assert shown.is_visible()
+        formulas = shown.locator("mjx-container:visible")
+        assert formulas.count() >= 1
+        assert min(formula.bounding_box()["height"] for formula in formulas.all()) > 10
+        box = shown.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size["width"]
     for theme in ("light", "dark"):  # a colour for each notebook, and no two have the same
         tab.evaluate(THEME, theme)
-        colours = tab.evaluate("""[...document.querySelectorAll('svg.ideas.wide a.idea')].map((card) =>
+        colours = tab.evaluate("""[...document.querySelectorAll('svg.ideas a.idea')].map((card) =>
           [card.classList[1], getComputedStyle(card.querySelector("rect")).stroke])""")
         pairs = set(map(tuple, colours))
         assert len(pairs) == len({kind for kind, _ in pairs}) == len({colour for _, colour in pairs}) >= 11

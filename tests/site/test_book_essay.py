@@ -45,9 +45,7 @@ def test_lines_of_code_are_elements_and_no_letter_is_lost():
 def test_a_long_line_of_code_goes_on_after_a_bracket_and_not_in_a_number():
     line = 'widgets.dial(Roll(nodes=<span class="mi">192</span>), name=<span class="s">"a"</span>)  # f(x) = [1, 2]'
     broken = course_essay.with_places_to_break(line)
-    wanted = (
-        'widgets.dial(<wbr>Roll(<wbr>nodes=<span class="mi">192</span>), name=<span class="s">"a"</span>)'
-    )
+    wanted = 'widgets.dial(<wbr>Roll(<wbr>nodes=<span class="mi">192</span>), name=<span class="s">"a"</span>)'
     assert broken == wanted + "  # f(<wbr>x) = [<wbr>1, 2]"
     assert broken.replace("<wbr>", "") == line
     assert course_essay.with_places_to_break("f(x=1)") == "f(x=1)"
