@@ -1,0 +1,95 @@
+"""Chains on chains: diffusion in the latent space of an autoencoder.
+
+If a chain `below` has the latents z₁ … z_L, another one, whose data are z_L, can stand in the place of its prior:
+
+    −ELBO = E_q[ −log p(x|z₁) + … + log q(z_L|z_{L−1}) ] + E_q[ −ELBO_above(z_L) ]                        (11.3)
+
+and together they are a chain, which `bound.bound` scores as it is. Source: Vahdat et al. 2021; Rombach et al. 2022.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .bound import Chain, Distribution
+from .gaussian import Gaussian
+from .nets import like_weights, mlp
+from .oracles import Mixture
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Two chains as one: the data of `above` are the last latents of `below`."""
+
+    below: Chain
+    above: Chain
+
+    @property
+    def levels(self) -> int:
+        return self.below.levels + self.above.levels
+
+    def q(self, t: int, z_prev: Tensor) -> Distribution:
+        L = self.below.levels
+        return self.below.q(t, z_prev) if t <= L else self.above.q(t - L, z_prev)
+
+    def p(self, t: int, z_next: Tensor) -> Distribution:
+        L = self.below.levels
+        return self.below.p(t, z_next) if t < L else self.above.p(t - L, z_next)
+
+    def prior(self) -> Distribution:
+        return self.above.prior()
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A chain of one level with the latent (z − shift)/scale, each (latent,), in the place of z, and the prior N(0, I)."""
+
+    below: Chain
+    shift: Tensor
+    scale: Tensor
+    levels: int = 1
+
+    def q(self, t: int, z_prev: Tensor) -> Gaussian:
+        q = self.below.q(t, z_prev)
+        return Gaussian((q.mean - self.shift) / self.scale, q.var / self.scale**2)  # pyright: ignore
+
+    def p(self, t: int, z_next: Tensor) -> Distribution:
+        return self.below.p(t, z_next * self.scale + self.shift)
+
+    def prior(self) -> Gaussian:
+        return Gaussian(torch.zeros_like(self.shift), torch.ones_like(self.scale))
+
+
+@torch.no_grad()
+def encoded(chain: Chain, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """One z ~ q(z|x) for each point of x (n, D): (n, latent), without gradient."""
+    return chain.q(1, x).sample(generator)
+
+
+def standardised(chain: Chain, x: Tensor, generator: torch.Generator | None = None) -> Scaled:
+    """The chain with a latent of mean 0 and variance 1 in each dimension, over the points x (n, D)."""
+    z = encoded(chain, x, generator)
+    return Scaled(chain, z.mean(0), z.std(0))
+
+
+@torch.no_grad()
+def aggregate(chain: Chain, x: Tensor) -> Mixture:
+    """The aggregate posterior q(z) ≈ 1/n Σ q(z|x_i) of a chain of one level, over x (n, D) (1.13)."""
+    q = chain.q(1, x)
+    return Mixture(torch.ones(len(x)), q.mean, q.var)  # pyright: ignore
+
+
+class FixedStd(torch.nn.Module):
+    """An encoder (..., in_dim) → N(mean(x), std²) over (..., out_dim), whose standard deviation is given, not learned:
+    `VAE(encode=partial(FixedStd, std=0.03))`. Raises ValueError unless std > 0."""
+
+    def __init__(self, in_dim: int, out_dim: int, width: int, depth: int, log_var: float = 0.0, std: float = 0.03):
+        super().__init__()
+        if not std > 0:
+            raise ValueError(f"std must be positive, got {std}")
+        self.net, self.std = mlp([in_dim, *[width] * depth, out_dim]), std
+
+    def forward(self, x: Tensor) -> Gaussian:
+        mean = self.net(like_weights(x, self.net)).to(x.dtype)
+        return Gaussian(mean, torch.full_like(mean, self.std**2))
