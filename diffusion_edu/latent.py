@@ -7,6 +7,7 @@ If a chain `below` has the latents z₁ … z_L, another one, whose data are z_L
 and together they are a chain, which `bound.bound` scores as it is. Source: Vahdat et al. 2021; Rombach et al. 2022.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -42,8 +43,27 @@ class Stacked:
 
 
 @dataclass(frozen=True)
+class Prior:
+    """A mixture as a chain without levels, so that `Stacked(vae, Prior(mixture))` has it in the place of N(0, I)."""
+
+    law: Mixture
+    levels: int = 0
+
+    def prior(self) -> "Prior":
+        return self
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.law.log_prob(z)
+
+    def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
+        seed = int(torch.randint(2**31, (), generator=generator))
+        return self.law.sample(math.prod(shape), seed).reshape(*shape, self.law.dim).float()
+
+
+@dataclass(frozen=True)
 class Scaled:
-    """A chain of one level with the latent (z − shift)/scale, each (latent,), in the place of z, and the prior N(0, I)."""
+    """A chain of one level with (z − shift)/scale in the place of its latent z, and the prior N(0, I). shift, scale:
+    (latent,)."""
 
     below: Chain
     shift: Tensor

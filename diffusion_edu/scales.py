@@ -1,8 +1,8 @@
 """Several scales: a diffusion chain whose latents shrink, and the coordinates in which they do.
 
-Where almost all of x_t is noise, the details can leave: above a time t* the chain goes on with fewer coordinates, and on
-the way back the details come from N(0, I). It is a chain as any other, so `bound.bound` says what that costs. Source:
-Jing et al. 2022; the transform is Haar's.
+Where almost all of x_t is noise, the details can leave: above a time t* the chain goes on with fewer coordinates, and
+on the way back the details come from N(0, I). It is a chain as any other, so `bound.bound` says what that costs.
+Source: Jing et al. 2022; the transform is Haar's.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from .gaussian import Gaussian
 
 @dataclass(frozen=True)
 class Leaving:
-    """A diffusion chain whose latents shrink: x_t has all coordinates up to t = `t_star`, and the first `few.dim` of them
-    above. On the way back the others come from N(0, I). `full` and `few` are chains of the two sizes on one schedule.
+    """A diffusion chain whose latents shrink: x_t has all coordinates up to t = `t_star`, and above it the first
+    `few.dim` of them. On the way back the others come from N(0, I). `full` and `few` are chains of the two sizes.
 
     Raises ValueError unless both have the same schedule, few.dim < full.dim, and 1 ≤ t_star < T.
     """

@@ -12,7 +12,7 @@ from diffusion_edu.bound import bound, generate, importance_weighted, log_weight
 from diffusion_edu.diffusion import ForwardProcess, closed_form_terms, per_step, sigma2_optimal
 from diffusion_edu.evaluate import gap, mean_and_error, score_chain
 from diffusion_edu.gaussian import Gaussian
-from diffusion_edu.latent import FixedStd, Scaled, Stacked, aggregate, encoded, standardised
+from diffusion_edu.latent import FixedStd, Prior, Scaled, Stacked, aggregate, encoded, standardised
 from diffusion_edu.oracles import Mixture, exact_denoiser, gaussian
 from diffusion_edu.scales import Leaving, haar
 from diffusion_edu.vae import VAE
@@ -39,7 +39,7 @@ class Half:
         return Gaussian(self.a * z_next, torch.full_like(z_next, self.s2))
 
     def prior(self):
-        return Gaussian(torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64))
+        return Gaussian(torch.zeros(2, dtype=torch.float64), 9 * self.v)  # which nothing above asks for
 
 
 BELOW = Half()
@@ -76,13 +76,13 @@ def test_two_chains_have_the_terms_of_both(T):
 
 
 def test_where_all_is_gaussian_the_bound_is_log_p_but_for_the_schedules_end():
-    """q(z|x) is the posterior, the denoiser is exact and one variance per coordinate is enough. What is left is what x_T
-    still knows: L_T minus the divergence that the bound cannot feel."""
+    """q(z|x) is the posterior, the denoiser is exact and one variance per coordinate is enough."""
     x = X.sample(4000, 3)
     chain = Stacked(BELOW, exact_diffusion(Z, 20))
     b = score_chain(x, chain, seeded(1))
     mean, se = gap(b, X.log_prob(x))
-    assert abs(mean) < 4 * se + 1e-6 and se < 1e-2
+    assert abs(mean) < 4 * se + 1e-6
+    assert se < 1e-2
     log_w = log_weights(x[:200], chain, 50, seeded(3))
     assert (importance_weighted(log_w) - X.log_prob(x[:200])).abs().max() < 0.2
 
@@ -107,9 +107,12 @@ def test_the_latents_come_in_the_order_of_the_two_chains():
     chain = Stacked(BELOW, exact_diffusion(Z, 5))
     z = Z.sample(4, 0)
     assert chain.levels == 6
-    assert_close(chain.q(1, z).var, BELOW.q(1, z).var)
+    assert_close(
+        chain.prior().sample(seeded(), (20_000,)).var(0), torch.ones(2, dtype=torch.float64), rtol=0.05, atol=0
+    )
+    assert_close(chain.q(1, z).mean, BELOW.q(1, z).mean)
     assert_close(chain.q(2, z).mean, chain.above.q(1, z).mean)
-    assert_close(chain.q(6, z).var, chain.above.q(5, z).var)
+    assert_close(chain.q(6, z).mean, chain.above.q(5, z).mean)
     assert_close(chain.p(0, z).mean, BELOW.p(0, z).mean)
     assert_close(chain.p(1, z).mean, chain.above.p(0, z).mean)
     assert_close(chain.p(5, z).mean, chain.above.p(4, z).mean)
@@ -226,3 +229,15 @@ def test_scaled_keeps_one_level():
     assert chain.levels == 1
     assert_close(chain.q(1, one).mean, BELOW.q(1, one).mean / 2)
     assert_close(chain.p(0, one).mean, BELOW.p(0, 2 * one).mean)
+
+
+def test_a_mixture_is_a_chain_without_levels():
+    """Half with its own prior's law in the place of the prior is exact."""
+    law = gaussian(torch.zeros(2), BELOW.v)
+    chain = Stacked(BELOW, Prior(law))
+    x = X.sample(300, 1)
+    assert chain.levels == 1
+    assert_close(bound(x, chain, seeded()).elbo, X.log_prob(x))
+    drawn = generate(chain, 20_000, seeded(2))
+    assert_close(drawn.var(0).double(), X.variances[0], rtol=0.05, atol=0)
+    assert not torch.equal(drawn, generate(chain, 20_000, seeded(3)))
