@@ -49,11 +49,21 @@ class Prior:
     law: Mixture
     levels: int = 0
 
+    def q(self, t: int, z_prev: Tensor) -> Distribution:
+        raise ValueError(f"a prior has no levels, got t = {t}")
+
+    def p(self, t: int, z_next: Tensor) -> Distribution:
+        return self.q(t, z_next)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.law.weights @ self.law.means
+
     def prior(self) -> "Prior":
         return self
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        return self.law.log_prob(z)
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.law.log_prob(x)
 
     def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
         seed = int(torch.randint(2**31, (), generator=generator))

@@ -890,6 +890,7 @@ MUTANTS = [
         ("the decoder's turn one step long", "if t < L else self.above.p(t - L", "if t <= L else self.above.p(t - L"),
         ("the upper steps back not counted from their start", "self.above.p(t - L, z_next)", "self.above.p(t, z_next)"),
         ("the prior of the chain below", "return self.above.prior()", "return self.below.prior()"),
+        ("a prior's mean without weights", "self.law.weights @ self.law.means", "self.law.means.mean(0)"),
         ("a variance divided by a standard deviation", "q.var / self.scale**2", "q.var / self.scale"),
         ("the decoder not scaled back", "z_next * self.scale + self.shift", "z_next"),
         ("means without their spread", "return chain.q(1, x).sample(generator)", "return chain.q(1, x).mean"),

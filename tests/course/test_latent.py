@@ -241,3 +241,7 @@ def test_a_mixture_is_a_chain_without_levels():
     drawn = generate(chain, 20_000, seeded(2))
     assert_close(drawn.var(0).double(), X.variances[0], rtol=0.05, atol=0)
     assert not torch.equal(drawn, generate(chain, 20_000, seeded(3)))
+    lopsided = Mixture(torch.tensor([1.0, 3.0]), torch.tensor([[0.0], [4.0]]), torch.ones(1))
+    assert Prior(lopsided).mean.item() == pytest.approx(3)
+    with pytest.raises(ValueError, match="no levels, got t = 1"):
+        Prior(law).q(1, x)

