@@ -1,13 +1,11 @@
 """Chains on chains: diffusion in the latent space of an autoencoder.
 
-If a chain `below` has the latents z₁ … z_L, another one, whose data are z_L, can stand in the place of its prior:
+Where a chain `below` has the latents z₁ … z_L, another, whose data are z_L, can stand in the place of its prior:
 
     −ELBO = E_q[ −log p(x|z₁) + … + log q(z_L|z_{L−1}) ] + E_q[ −ELBO_above(z_L) ]                        (11.3)
 
-and together they are a chain, which `bound.bound` scores as it is. Source: Vahdat et al. 2021; Rombach et al. 2022.
-"""
+Together they are a chain, which `bound.bound` scores as it is (Vahdat et al. 2021; Rombach et al. 2022)."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +13,6 @@ from torch import Tensor
 
 from .bound import Chain, Distribution
 from .gaussian import Gaussian
-from .nets import like_weights, mlp
 from .oracles import Mixture
 
 
@@ -49,12 +46,6 @@ class Prior:
     law: Mixture
     levels: int = 0
 
-    def q(self, t: int, z_prev: Tensor) -> Distribution:
-        raise ValueError(f"a prior has no levels, got t = {t}")
-
-    def p(self, t: int, z_next: Tensor) -> Distribution:
-        return self.q(t, z_next)
-
     @property
     def mean(self) -> Tensor:
         return self.law.weights @ self.law.means
@@ -67,13 +58,12 @@ class Prior:
 
     def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
         seed = int(torch.randint(2**31, (), generator=generator))
-        return self.law.sample(math.prod(shape), seed).reshape(*shape, self.law.dim).float()
+        return self.law.sample(torch.Size(shape).numel(), seed).reshape(*shape, self.law.dim).float()
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """A chain of one level with (z − shift)/scale in the place of its latent z, and the prior N(0, I). shift, scale:
-    (latent,)."""
+    """A chain of one level with (z − shift)/scale in the place of z and the prior N(0, I). shift, scale: (latent,)."""
 
     below: Chain
     shift: Tensor
@@ -108,18 +98,3 @@ def aggregate(chain: Chain, x: Tensor) -> Mixture:
     """The aggregate posterior q(z) ≈ 1/n Σ q(z|x_i) of a chain of one level, over x (n, D) (1.13)."""
     q = chain.q(1, x)
     return Mixture(torch.ones(len(x)), q.mean, q.var)  # pyright: ignore
-
-
-class FixedStd(torch.nn.Module):
-    """An encoder (..., in_dim) → N(mean(x), std²) over (..., out_dim), whose standard deviation is given, not learned:
-    `VAE(encode=partial(FixedStd, std=0.03))`. Raises ValueError unless std > 0."""
-
-    def __init__(self, in_dim: int, out_dim: int, width: int, depth: int, log_var: float = 0.0, std: float = 0.03):
-        super().__init__()
-        if not std > 0:
-            raise ValueError(f"std must be positive, got {std}")
-        self.net, self.std = mlp([in_dim, *[width] * depth, out_dim]), std
-
-    def forward(self, x: Tensor) -> Gaussian:
-        mean = self.net(like_weights(x, self.net)).to(x.dtype)
-        return Gaussian(mean, torch.full_like(mean, self.std**2))

@@ -894,7 +894,11 @@ MUTANTS = [
         ("a variance divided by a standard deviation", "q.var / self.scale**2", "q.var / self.scale"),
         ("the decoder not scaled back", "z_next * self.scale + self.shift", "z_next"),
         ("means without their spread", "return chain.q(1, x).sample(generator)", "return chain.q(1, x).mean"),
+    ),
+    *_of(
+        "nets",
         ("the given std taken for a variance", "torch.full_like(mean, self.std**2)", "torch.full_like(mean, self.std)"),
+        tests=("test_latent.py",),
     ),
     *_of(
         "scales",

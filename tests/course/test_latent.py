@@ -12,7 +12,7 @@ from diffusion_edu.bound import bound, generate, importance_weighted, log_weight
 from diffusion_edu.diffusion import ForwardProcess, closed_form_terms, per_step, sigma2_optimal
 from diffusion_edu.evaluate import gap, mean_and_error, score_chain
 from diffusion_edu.gaussian import Gaussian
-from diffusion_edu.latent import FixedStd, Prior, Scaled, Stacked, aggregate, encoded, standardised
+from diffusion_edu.latent import Prior, Scaled, Stacked, aggregate, encoded, standardised
 from diffusion_edu.oracles import Mixture, exact_denoiser, gaussian
 from diffusion_edu.scales import Leaving, haar
 from diffusion_edu.vae import VAE
@@ -143,12 +143,12 @@ def test_a_known_aggregate_is_found_again():
 
 
 def test_a_given_std_stays():
-    vae = VAE(encode=partial(FixedStd, std=0.25))
+    vae = VAE(encode=partial(nets.FixedStd, std=0.25))
     q = vae.q(1, torch.randn(7, 2))
     assert_close(q.var, torch.full((7, 2), 0.0625))
     assert not torch.allclose(q.mean[0], q.mean[1])
     with pytest.raises(ValueError, match="std must be positive, got 0"):
-        VAE(encode=partial(FixedStd, std=0))
+        VAE(encode=partial(nets.FixedStd, std=0))
 
 
 # --- several scales ---
@@ -243,5 +243,3 @@ def test_a_mixture_is_a_chain_without_levels():
     assert not torch.equal(drawn, generate(chain, 20_000, seeded(3)))
     lopsided = Mixture(torch.tensor([1.0, 3.0]), torch.tensor([[0.0], [4.0]]), torch.ones(1))
     assert Prior(lopsided).mean.item() == pytest.approx(3)
-    with pytest.raises(ValueError, match="no levels, got t = 1"):
-        Prior(law).q(1, x)

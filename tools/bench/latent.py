@@ -25,8 +25,8 @@ from diffusion_edu.ddpm import DDPM
 from diffusion_edu.diffusion import L_term, q_marginal
 from diffusion_edu.evaluate import compare_samples, energy_distance, gap, mean_and_error, score_chain
 from diffusion_edu.gaussian import Gaussian
-from diffusion_edu.latent import FixedStd, Prior, Stacked, aggregate, encoded, standardised
-from diffusion_edu.nets import EpsNet
+from diffusion_edu.latent import Prior, Stacked, aggregate, encoded, standardised
+from diffusion_edu.nets import EpsNet, FixedStd
 from diffusion_edu.oracles import Mixture
 from diffusion_edu.scales import haar
 from diffusion_edu.schedules import cosine
