@@ -72,7 +72,7 @@ class FixedStd(nn.Module):
     """An encoder (..., in_dim) → N(mean(x), std²) over (..., out_dim), whose standard deviation is given, not learned:
     `VAE(encode=partial(FixedStd, std=0.03))`. Raises ValueError unless std > 0."""
 
-    def __init__(self, in_dim: int, out_dim: int, width: int, depth: int, log_var: float = 0.0, std: float = 0.03):
+    def __init__(self, in_dim: int, out_dim: int, width: int, depth: int, log_var: float = 0.0, std: float = 0.01):
         super().__init__()
         if not std > 0:
             raise ValueError(f"std must be positive, got {std}")

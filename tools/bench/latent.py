@@ -1,8 +1,9 @@
-"""python tools/bench/latent.py [roll|digits] [FOLDER]: what a prior that is learned afterwards is worth.
+"""python tools/bench/latent.py [roll|start|digits] [FOLDER]: what a prior that is learned afterwards is worth.
 
 On the roll a VAE is trained, with a weight on the KL, and then three priors for its latent: N(0, I), a mixture of 50
 Gaussians, and a diffusion model. Each row of latent_roll.csv has the bound above the exact entropy, the share of
-samples off the roll, their energy distance over its floor, and the seconds of processor time that training took. On the
+samples off the roll, their energy distance over its floor, and the seconds of processor time that training took. In
+latent_start.csv the diffusion of the published VAEs starts once fresh, and once as notebook 04's network. On the
 digits the same in bits, with energy distances to test images over those of training images, the aggregate posterior of
 training codes at test codes, and, in leaving.csv, what it costs in nats if the details of the images leave at t*. Rows
 are written as soon as they are known; they are kept in diffusion_edu/pretrained/. About ten minutes of one core.
@@ -58,10 +59,13 @@ def fit(model, loss, data: Tensor, steps: int, seed: int, **settings):
     return trainer.model.eval().requires_grad_(False), time.process_time() - start
 
 
-def latent_ddpm(z: Tensor, seed: int, peak_lr: float = PEAK) -> tuple[DDPM, float]:
+def fresh(dim: int, seed: int) -> DDPM:
     torch.manual_seed(seed)
-    schedule = cosine(T)
-    model = DDPM(EpsNet(z.shape[1], schedule), schedule, z.shape[1])
+    return DDPM(EpsNet(dim, cosine(T)), cosine(T), dim)
+
+
+def latent_ddpm(z: Tensor, seed: int, peak_lr: float = PEAK, start: DDPM | None = None) -> tuple[DDPM, float]:
+    model = start or fresh(z.shape[1], seed)
     model, seconds = fit(model, eps_loss(), z, STEPS, seed, peak_lr=peak_lr)
     fit_sigma2(model, z)
     return model, seconds
@@ -120,6 +124,23 @@ def roll(folder: Path) -> None:
             for prior, (whole, more) in priors.items():
                 row = {"seed": seed, "encoder": encoder, "prior": prior, "seconds": f"{first + more:.0f}"}
                 out.writerow(row | {key: f"{value:.4f}" for key, value in judge(whole).items()})
+
+
+def start(folder: Path) -> None:
+    """The same diffusion of the latents of the published VAEs, with a fresh network, and with that of notebook 04."""
+    out = writer(folder / "latent_start.csv", ["seed", "prior", "seconds", "gap", "gap_se", "off", "energy"])
+    for seed in range(SEEDS):
+        vae, points = pretrained.roll_chain(1, seed), SwissRoll().sample(POINTS, seed=seed + 1).float()
+        z = encoded(vae, points, seeded(3))
+        law, quick = mixture(z[:20_000], seed)
+        priors: dict[str, tuple[Chain, float]] = {"N(0, I)": (vae, 0.0), "mixture": (Stacked(vae, Prior(law)), quick)}
+        known = pretrained.load("cosine").train().requires_grad_(True)
+        for name, first in {"fresh network": fresh(2, seed), "network of 04": known}.items():
+            model, slow = latent_ddpm(z, seed, start=first)
+            priors[name] = (Stacked(vae, model.chain()), slow)
+        for prior, (chain, seconds) in priors.items():
+            row = {"seed": seed, "prior": prior, "seconds": f"{seconds:.0f}"}
+            out.writerow(row | {key: f"{value:.4f}" for key, value in judge(chain).items()})
 
 
 # --- digits -------------------------------------------------------------------------------------------------------
@@ -234,7 +255,7 @@ def leaving(folder: Path, points: Tensor, test: Tensor, seed: int, row) -> None:
     row("seconds of the small network", second, 0.0, second)
 
 
-PARTS = {"roll": roll, "digits": digits}
+PARTS = {"roll": roll, "start": start, "digits": digits}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
