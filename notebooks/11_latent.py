@@ -662,7 +662,7 @@ assert at_800["cost"] < 0.15 and cost.min() > -0.05
 # | details that leave at $t^*$ (11.6) | `Leaving`, `t_star` | `scales.py` |
 # | the Haar transform | `haar` | `scales.py` |
 #
-# **The way on.** This was the last notebook. [The closing page](../book/closing.md) puts all the models of the course on one ruler and says what is open.
+# **The way on.** This was the last notebook. The closing page of the course's website puts all its models on one ruler and says what is open.
 #
 # **References**
 #
