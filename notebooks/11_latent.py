@@ -38,7 +38,7 @@ import math
 import torch
 from sklearn.mixture import GaussianMixture
 
-from diffusion_edu import bound, checks, evaluate, latent, nets, oracles, plots, pretrained, schedules, training
+from diffusion_edu import bound, checks, evaluate, latent, nets, oracles, plots, pretrained, schedules, widgets
 from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.ddpm import DDPM
 
@@ -270,6 +270,9 @@ checks.latent_bound(my_latent_bound)
 # So put notebook 04's DDPM on the codes. **Predict first:** it got within 0.02 nats of the roll. How much of the hole will it find?
 
 # %%
+from diffusion_edu import training
+
+
 def trained(model, loss, points, steps, peak_lr, seed=0):
     trainer = training.Trainer(model, loss, points, steps, peak_lr=peak_lr, seed=seed)
     for _ in trainer.run(progress=False):
@@ -486,7 +489,7 @@ coefficients = (image @ W.T).squeeze()
 for k, ax in enumerate(axes[1:]):
     title = "coarse" if k == 0 else f"details {k}"
     plots.image_grid((coefficients[band == k].reshape(1, 4, 4) + 2) / 4, ax, columns=1, title=title)
-y = Digits().sample_test(360, 78) @ W.T
+y = torch.cat([Digits().sample_test(360, 5 + k) for k in range(6)]) @ W.T  # six times, with other noise
 squares = y.square().mean(0)
 print("mean square by band: " + ", ".join(f"{squares[band == k].mean():.2f}" for k in range(4)))
 
@@ -576,6 +579,15 @@ at_800 = next(row for row in leaving if row["t_star"] == 800)
 assert at_800["cost"] < 0.15 and cost.min() > -0.05
 
 # %% [markdown]
+# Choose $t^*$ yourself. On the left is $x_{t^*}$ of the digit, once with its details and once with fresh noise for them. **Predict first:** where can you no longer tell the two apart, and what does it cost to leave there?
+
+# %%
+times, above = [row["t_star"] for row in leaving], [row["terms_above"] - row["coarse_more"] for row in leaving]
+widgets.leaving_time(coefficients, squares[16:], times, above)
+
+# %% [markdown]
+# Above $t^* = 800$ or so the pair looks like two draws of the same noise, and leaving costs next to nothing. At 500 the left one still shows strokes that the right one has lost.
+#
 # (Test images, one training of each, by `python tools/bench/latent.py digits`; ± over images.) A tenth of a nat buys a seventh of the work, one nat a quarter. Half the steps cost three and a half nats.
 # So several scales buy *work*, never nats: a leaving coordinate exchanges learned terms for a fixed prior. (The small negative numbers beyond $t^* = 860$ say that the network's own terms there are worse than $N(0, I)$.)
 #
