@@ -346,8 +346,8 @@ assert (start["network of 04"] < start["N(0, I)"] - 0.1).all()
 # %% [markdown]
 # (Three seeds, 6,000 steps, by `python tools/bench/latent.py start`. The standard errors are 0.01 to 0.03, but the four rows share their points and their noise.)
 #
-# Same codes, same size, same number of steps: one network finds nothing, the other finds the whole hole. So the hole can be learned by a diffusion. What failed was the *start*. A fresh network first learns (11.4), and there the
-# slope of the loss towards anything better is next to nothing. **Three lessons.** A diffusion on a latent can fail without a sound: its loss, its samples and its bound look like those of a VAE. Compare with (11.4), which costs nothing. And do not say "it cannot be
+# Same codes, same size, same number of steps: one network finds nothing, the other finds the whole hole. So the hole can be learned by a diffusion. What failed was the *start*. A fresh network learns (11.4) and stays there for as
+# long as we trained it. What it is about the start that helps, we do not know; see the project. **Lessons.** A diffusion on a latent can fail without a sound: its loss, its samples and its bound look like those of a VAE. Compare with (11.4), which costs nothing. And do not say "it cannot be
 # learned" before another start has been tried.
 #
 # ## 5 Give the prior the work

@@ -6,7 +6,9 @@ from bench import latent
 from diffusion_edu import pretrained
 from diffusion_edu.scales import haar
 
-ROLL, DIGITS, LEAVING = (pretrained.table(name) for name in ("latent_roll", "latent_digits", "leaving"))
+ROLL, START, DIGITS, LEAVING = (
+    pretrained.table(name) for name in ("latent_roll", "latent_start", "latent_digits", "leaving")
+)
 PRIORS = ("N(0, I)", "mixture", "diffusion, rate too high", "diffusion")
 
 
@@ -28,6 +30,26 @@ def test_what_the_table_says_holds_for_every_seed(seed):
     assert abs(weight["diffusion"] - weight["N(0, I)"]) < 0.01
     assert gap(seed, "fixed std", "diffusion") < 0.1 < 1.3 < gap(seed, "fixed std", "N(0, I)")
     assert gap(seed, "fixed std", "mixture") < gap(seed, "fixed std", "diffusion")
+
+
+STARTS = ("N(0, I)", "mixture", "fresh network", "network of 04")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fresh_network_finds_nothing_and_that_of_04_what_the_mixture_finds(seed):
+    mine = {row["prior"]: float(row["gap"]) for row in START if row["seed"] == str(seed)}
+    assert tuple(mine) == STARTS
+    assert abs(mine["fresh network"] - mine["N(0, I)"]) < 0.01
+    assert abs(mine["network of 04"] - mine["mixture"]) < 0.01
+    assert mine["mixture"] < mine["N(0, I)"] - 0.1
+
+
+def test_the_rows_without_training_come_out_again():
+    vae, points = pretrained.roll_chain(1, 0), latent.SwissRoll().sample(20_000, seed=1).float()
+    law, _ = latent.mixture(latent.encoded(vae, points, latent.seeded(3)), 0)
+    mine = {row["prior"]: float(row["gap"]) for row in START if row["seed"] == "0"}
+    assert latent.judge(vae)["gap"] == pytest.approx(mine["N(0, I)"], abs=2e-3)
+    assert latent.judge(latent.Stacked(vae, latent.Prior(law)))["gap"] == pytest.approx(mine["mixture"], abs=0.02)
 
 
 def test_a_vae_and_a_mixture_again_are_as_far_from_the_entropy():
