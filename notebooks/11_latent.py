@@ -338,7 +338,7 @@ def rows(table, **wanted):
 for prior in ("N(0, I)", "fresh network", "network of 04", "mixture"):
     found = rows("latent_start", prior=prior)
     gaps, off = (", ".join(f"{value:.{digits}f}" for value in values) for values, digits in ((found["gap"], 3), (100 * found["off"], 1)))
-    print(f"{prior:14}: −ELBO − H = {gaps} nats, off the roll {off} %")
+    print(f"{prior:13}: −ELBO − H = {gaps} nats, off {off} %")
 start = {prior: rows("latent_start", prior=prior)["gap"] for prior in ("N(0, I)", "fresh network", "network of 04", "mixture")}
 assert ((start["fresh network"] - start["N(0, I)"]).abs() < 0.02).all()
 assert (start["network of 04"] < start["N(0, I)"] - 0.1).all()
@@ -391,7 +391,7 @@ for ax, (name, drawn) in zip(axes[1:], samples.items(), strict=True):
 # The VAE alone is now useless, 1.4 nats from $H$, and the two stages together are better than any VAE of this course. All three kinds of encoder, with three seeds and full training:
 
 # %%
-print("−ELBO − H, nats, for three seeds; in brackets per cent off the roll (true points 0.1)")
+print("−ELBO − H, nats, for three seeds; in brackets per cent off (truth 0.1)")
 for encoder in ("weight 1", "weight 0.25", "fixed std"):
     for name in ("N(0, I)", "mixture", "diffusion", "diffusion, rate too high"):
         found = rows("latent_roll", encoder=encoder, prior=name)
@@ -447,16 +447,16 @@ assert abs(table["v refitted, latent 2"][-1]) < 0.05 and table["v = 0.01, latent
 #
 # ## 7 Digits: better pictures, and a memory
 #
-# The roll has unlimited data. Now the digits of scikit-learn: 1,437 training images, 360 test images, 64 pixels, a VAE with 8 latents and a KL weight of 1, a diffusion of the codes, and beside them a DDPM of the pixels. One training each, by `python tools/bench/latent.py digits`.
+# The roll has unlimited data. Now the digits of scikit-learn: 1,437 training images, 360 test images, 64 pixels, a VAE with 8 latents and a KL weight of 1, a diffusion of the codes, and beside them a DDPM of the pixels. The floor is the distance of the training images from the test images. One training each, by `python tools/bench/latent.py digits`.
 
 # %%
 digits = {row["quantity"]: (float(row["value"]), float(row["se"])) for row in pretrained.table("latent_digits")}
-print("                     bits per dimension, test   energy distance to the test images / training images' own")
+print("                     bits per dimension    energy distance from the test images / floor")
 for name in ("VAE", "VAE and diffusion", "DDPM"):
-    print(f"{name:20} {digits['bits, ' + name][0]:12.3f} ± {digits['bits, ' + name][1]:.3f} {digits['samples, ' + name][0]:20.2f}")
-print(f"{'VAE, z from q(z)':20} {digits['samples, aggregate'][0]:41.2f}")
+    print(f"{name:20} {digits['bits, ' + name][0]:10.3f} ± {digits['bits, ' + name][1]:.3f} {digits['samples, ' + name][0]:14.2f}")
+print(f"{'VAE, z from q(z)':20} {digits['samples, aggregate'][0]:33.2f}")
 for part in ("test", "training"):
-    print("nats gained by the diffusion, {:8} images, paired: {:.2f} ± {:.2f}".format(part, *digits[f"nats gained by diffusion, {part}"]))
+    print("nats gained by the diffusion, {:8} images: {:.2f} ± {:.2f}".format(part, *digits[f"nats gained by diffusion, {part}"]))
 assert digits["samples, VAE and diffusion"][0] < 1.15 < 1.5 < digits["samples, VAE"][0]
 
 # %% [markdown]
@@ -566,7 +566,7 @@ checks.leaving_cost(my_leaving_cost)
 leaving = [{key: float(value) for key, value in row.items()} for row in pretrained.table("leaving")]
 saved = torch.tensor([0.75 * (1 - row["t_star"] / 1000) for row in leaving])
 cost, cost_se = (torch.tensor([row[key] for row in leaving]) for key in ("cost", "cost_se"))
-print("t*     log SNR   saved    pays − terms above + coarse without details = cost, nats")
+print("t*     log SNR   saved     pays − above + coarse alone = cost, nats")
 for row in leaving:
     if row["t_star"] in (400, 500, 600, 700, 800, 900):
         share = 75 * (1 - row["t_star"] / 1000)
@@ -579,14 +579,14 @@ at_800 = next(row for row in leaving if row["t_star"] == 800)
 assert at_800["cost"] < 0.15 and cost.min() > -0.05
 
 # %% [markdown]
-# Choose $t^*$ yourself. On the left is $x_{t^*}$ of the digit, once with its details and once with fresh noise for them. **Predict first:** where can you no longer tell the two apart, and what does it cost to leave there?
+# Choose $t^*$ yourself. On the left is $x_{t^*}$ of the digit, once with its details and once with fresh noise for them. **Predict first:** from which $t^*$ on does neither picture show a digit, and what does it cost to leave there?
 
 # %%
 times, above = [row["t_star"] for row in leaving], [row["terms_above"] - row["coarse_more"] for row in leaving]
 widgets.leaving_time(coefficients, squares[16:], times, above)
 
 # %% [markdown]
-# Above $t^* = 800$ or so the pair looks like two draws of the same noise, and leaving costs next to nothing. At 500 the left one still shows strokes that the right one has lost.
+# At 200 the left picture still shows the stroke of the digit, and on the right it has drowned: that costs more than twenty nats. At 500 the eye finds no digit in either picture, and leaving costs three and a half nats all the same. A network sees more than the eye.
 #
 # (Test images, one training of each, by `python tools/bench/latent.py digits`; ± over images.) A tenth of a nat buys a seventh of the work, one nat a quarter. Half the steps cost three and a half nats.
 # So several scales buy *work*, never nats: a leaving coordinate exchanges learned terms for a fixed prior. (The small negative numbers beyond $t^* = 860$ say that the network's own terms there are worse than $N(0, I)$.)

@@ -26,7 +26,7 @@ function render(context) {
       return { t: times[at], at, pays: pays(bar), above: above[at], cost: cost[at], saved: saved[at], log_snr: logSnr(bar), with: image(whole), without: image(left) };
     },
     words: ({ t, pays, above, cost, saved, log_snr }) =>
-      `t* = ${t}, log SNR ${log_snr.toFixed(2)}: leaving pays ${pays.toFixed(2)} nats and saves ${above.toFixed(2)} of terms, so it costs ${cost.toFixed(2)}. ` +
+      `t* = ${t}, log SNR ${say(log_snr)}: leaving pays ${say(pays)} nats and saves ${say(above)} of terms, so it costs ${say(cost)}. ` +
       `${(100 * saved).toFixed(0)} % of the work is saved.`,
     panels: [
       {
