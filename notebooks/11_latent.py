@@ -629,9 +629,15 @@ widgets.leaving_time(coefficients, squares[16:], times, above)
 #
 # </details>
 #
-# **Question.** A paper reports that its autoencoder with a small latent reconstructs better than a VAE, and that the diffusion on its codes reaches two nats per code. Is the whole better than a VAE with 80 nats?
+# <details><summary>Yes, if the samples look good.</summary>
 #
-# <details><summary>Two nats are fewer than 80.</summary>
+# **No.** A list of training codes gives excellent samples: the training images, a little blurred.
+#
+# </details>
+#
+# **Question.** A paper reports that its autoencoder with a small latent reconstructs better than a VAE, and that the diffusion on its codes reaches two nats per code. A VAE has 80 nats per image. Which is better?
+#
+# <details><summary>The autoencoder: two nats are fewer than 80.</summary>
 #
 # **No.** They are nats of codes, and the scale of the codes is free: twice the scale adds $D_z \log 2$.
 #
@@ -640,6 +646,12 @@ widgets.leaving_time(coefficients, squares[16:], times, above)
 # <details><summary>It cannot be said.</summary>
 #
 # **Yes.** By (11.5) one needs $\tau$ and $v$ too, and without noise in $q$ there is no bound on $\log p(x)$ at all.
+#
+# </details>
+#
+# <details><summary>The autoencoder, because it reconstructs better.</summary>
+#
+# **No.** Reconstruction is one term of (11.1), and it can be bought with the other.
 #
 # </details>
 
