@@ -15,6 +15,7 @@ PARTS = {
     "Images": ("files", "weights", "images"),
     "The ruler": ("data", "exact", "evaluate", "sampling"),
     "Learned noise": ("learned_noise",),
+    "Latent and scales": ("latent", "scales"),
     "Training": ("config", "training", "pretrained"),
     "Figures, films and widgets": ("plots", "films", "widgets"),
     "Exercises": ("checks",),

@@ -68,6 +68,21 @@ class GaussianNet(nn.Module):
         return Gaussian(mean, log_var.clamp(*self.log_var_range).exp())
 
 
+class FixedStd(nn.Module):
+    """An encoder (..., in_dim) → N(mean(x), std²) over (..., out_dim), whose standard deviation is given, not learned:
+    `VAE(encode=partial(FixedStd, std=0.03))`. Raises ValueError unless std > 0."""
+
+    def __init__(self, in_dim: int, out_dim: int, width: int, depth: int, log_var: float = 0.0, std: float = 0.01):
+        super().__init__()
+        if not std > 0:
+            raise ValueError(f"std must be positive, got {std}")
+        self.net, self.std = mlp([in_dim, *[width] * depth, out_dim]), std
+
+    def forward(self, x: Tensor) -> Gaussian:
+        mean = self.net(like_weights(x, self.net)).to(x.dtype)
+        return Gaussian(mean, torch.full_like(mean, self.std**2))
+
+
 class BernoulliNet(nn.Module):
     """z (..., in_dim) → independent binary pixels x (..., out_dim), each with a learned probability."""
 

@@ -87,7 +87,7 @@ for ax, lines, title in ((left, torch.stack([eps, roll.sample(40, 2)]), "lines, 
 # $$ u(\tau, x) = \mathbb{E}\big[ \varepsilon - x_0 \,\big|\, x_\tau = x \big]. \tag{10.2} $$
 #
 # *Claim.* The ODE $dx/d\tau = u(\tau, x)$ carries the law of the $x_\tau$ along: points that have the law of the data at $\tau = 0$ are noise at $\tau = 1$, and the
-# other way round (Lipman et al. 2023, theorem 1 and 2; Liu et al. 2023, theorem 3.3).
+# other way round (Lipman et al. 2023; Liu et al. 2023, section 3.1).
 #
 # <details><summary>Proof: what flows in must flow out</summary>
 #
@@ -101,7 +101,7 @@ for ax, lines, title in ((left, torch.stack([eps, roll.sample(40, 2)]), "lines, 
 #
 # $$ \mathbb{E}\,\big| \hat u(\tau, x_\tau) - (\varepsilon - x_0) \big|^2, \qquad \tau \text{ uniform in } [0, 1]. \tag{10.3} $$
 #
-# This is *conditional flow matching* (Lipman et al. 2023, eq. 23). Many texts run $\tau$ the other way, with the data at 1.
+# This is *conditional flow matching* (Lipman et al. 2023). Many texts run $\tau$ the other way, with the data at 1.
 #
 # **Predict first.** The loss of a network stops falling at 2.9. Is training broken?
 
@@ -350,7 +350,7 @@ print("flow − DDPM, paired ≈ {:.4f} ± {:.4f} nats".format(*difference))
 # ## 4 Straight lines, bent paths
 #
 # Euler is exact on a straight path that is passed at an even speed. The lines (10.1) are straight, and that is the usual argument for flow matching. But the sampler does not follow the lines, it follows
-# $u$. How straight are its paths? Liu et al. (2023, eq. 6) measure
+# $u$. How straight are its paths? Liu et al. (2023) measure
 #
 # $$ S = \int_0^1 \mathbb{E}\, \big| u(\tau, x_\tau) - (\varepsilon - x_0) \big|^2\, d\tau \tag{10.8} $$
 #

@@ -890,6 +890,35 @@ MUTANTS = [
         ),
         tests=("test_guidance.py",),
     ),
+    *_of(
+        "latent",
+        ("the encoder's turn one step short", "if t <= L else self.above.q(t - L", "if t < L else self.above.q(t - L"),
+        ("the upper chain not counted from its own start", "self.above.q(t - L, z_prev)", "self.above.q(t, z_prev)"),
+        ("the decoder's turn one step long", "if t < L else self.above.p(t - L", "if t <= L else self.above.p(t - L"),
+        ("the upper steps back not counted from their start", "self.above.p(t - L, z_next)", "self.above.p(t, z_next)"),
+        ("the prior of the chain below", "return self.above.prior()", "return self.below.prior()"),
+        ("a prior's mean without weights", "self.law.weights @ self.law.means", "self.law.means.mean(0)"),
+        ("a variance divided by a standard deviation", "q.var / self.scale**2", "q.var / self.scale"),
+        ("the decoder not scaled back", "z_next * self.scale + self.shift", "z_next"),
+        ("means without their spread", "return chain.q(1, x).sample(generator)", "return chain.q(1, x).mean"),
+    ),
+    *_of(
+        "nets",
+        ("the given std taken for a variance", "torch.full_like(mean, self.std**2)", "torch.full_like(mean, self.std)"),
+        tests=("test_latent.py",),
+    ),
+    *_of(
+        "scales",
+        ("details leave a step early", "if t <= self.t_star else", "if t < self.t_star else"),
+        ("details come back a step late", "if t < self.t_star:", "if t <= self.t_star:"),
+        ("what comes back has no spread of its own", "rest + 1", "rest + 0.1"),
+        ("what comes back stands first", "torch.cat([step.mean, rest], -1)", "torch.cat([rest, step.mean], -1)"),
+        ("the prior of all coordinates", "return self.few.prior()", "return self.full.prior()"),
+        ("sums where differences belong", "torch.tensor([1.0, -1.0])", "torch.tensor([1.0, 1.0])"),
+        ("a transform that is not orthonormal", "/ 2**0.5", "/ 2"),
+        ("coefficients not put in order of band", "return both[order], band[order]", "return both, band"),
+        tests=("test_latent.py",),
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import course_api
+import course_closing
 import course_essay
 import course_landing
 import course_lean
@@ -238,6 +239,9 @@ def setup(app) -> dict:
     sections = Sections()
     for name, role in ROLES.items():
         app.add_role(name, role())
+    app.add_role("worth", course_closing.Worth())
+    app.add_directive("closing-ruler", course_closing.Ruler)
+    app.add_directive("closing-table", course_closing.Table)
     app.add_directive("film", Film)
     app.add_directive("landing-film", course_landing.LandingFilm)
     app.add_directive("sheet", Sheet)

@@ -76,6 +76,7 @@ IDEAS = [
     Idea("10.5", "The velocity, one more name", 2, 16),
     Idea("10.6", "Euler on the flow is DDIM", 2, 17, goal=True),
     Idea("10.7", "What a flow’s loss weighs", 2, 18),
+    Idea("11.3", "A chain on a chain", 2, 0, goal=True),
 ]
 STEPS = [
     Step("1.2", "1.5", "Jensen"),
@@ -133,4 +134,5 @@ STEPS = [
     Step("10.5", "10.6", "one step"),
     Step("10.6", "10.7", "new is the loss"),
     Step("7.5", "9.2", "Bayes, for y"),
+    Step("1.2", "11.3", "another prior"),
 ]

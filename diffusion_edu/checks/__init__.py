@@ -19,6 +19,7 @@ from . import (
     n08_learned_noise,
     n09_steering,
     n10_flow,
+    n11_latent,
     record,
 )
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
@@ -33,6 +34,7 @@ from .n07_sde_ode import ddim, heun, log_prob, reverse_drift
 from .n08_learned_noise import entropy_from_errors, even_numbers, knots, price_from_cov, step_cost
 from .n09_steering import guided_eps, pushed_x0, put_in, start
 from .n10_flow import flow_step, loss_weight, pairs, velocity
+from .n11_latent import latent_bound, leaving_cost, mismatch, stacked_p
 from .record import forget
 
 NOTEBOOKS = (
@@ -47,6 +49,7 @@ NOTEBOOKS = (
     n08_learned_noise,
     n09_steering,
     n10_flow,
+    n11_latent,
 )
 EXERCISES: tuple[Item, ...] = tuple(item for notebook in NOTEBOOKS for item in notebook.EXERCISES)
 
@@ -82,6 +85,8 @@ __all__ = [
     "kl",
     "kl_term",
     "knots",
+    "latent_bound",
+    "leaving_cost",
     "log_likelihood",
     "log_normal",
     "log_prob",
@@ -89,6 +94,7 @@ __all__ = [
     "loss_weight",
     "mala_ratio",
     "middle",
+    "mismatch",
     "noise_guess",
     "noise_weight",
     "noisy_log_prob",
@@ -105,6 +111,7 @@ __all__ = [
     "same_n",
     "simple_loss",
     "spoilt_gap",
+    "stacked_p",
     "start",
     "step_cost",
     "steps_needed",

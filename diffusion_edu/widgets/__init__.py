@@ -10,6 +10,7 @@ from .inpainting_line import inpainting_line
 from .knot_explorer import knot_explorer
 from .langevin_walk import langevin_walk
 from .latent_explorer import latent_explorer
+from .leaving_time import leaving_time
 from .posterior_explorer import posterior_explorer
 from .reverse_film import reverse_film
 from .reverse_paths import reverse_paths
@@ -26,6 +27,7 @@ __all__ = [
     "knot_explorer",
     "langevin_walk",
     "latent_explorer",
+    "leaving_time",
     "posterior_explorer",
     "reverse_film",
     "reverse_paths",

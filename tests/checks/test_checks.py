@@ -781,6 +781,37 @@ SLIPS = {
         ("eps.sort().values[x0.argsort().argsort()]", "eps", "No order was chosen"),
         ("eps.sort().values[x0.argsort().argsort()]", "eps[(x0[:, None] - eps).abs().argmin(1)]", "once only"),
     ],
+    "mismatch": [
+        (" - math.log(len(means))", "", "not their sum"),
+        ("log_k.logsumexp(1) - math.log(len(means))", "log_k.mean(1)", "not the mean of their logs"),
+        ("(log_q - log_p)", "log_q", "minus the entropy"),
+        ("log_q - log_p", "log_p - log_q", "minus the divergence"),
+        ("log_p = -0.5 * (math.log(2 * math.pi) + z**2)", "log_p = -0.5 * (z**2)", "has its constant too"),
+        (".mean()", ".sum()", "A mean over the draws"),
+    ],
+    "stacked_p": [
+        ("t < L", "t <= L", "is the decoder of above"),
+        ("t < L", "t < L - 1", "has its own steps"),
+        ("above(t - L, z)", "above(t, z)", "counts from its own data"),
+        ("above(t - L, z)", "above(t - L + 1, z)", "At t = L it is"),
+        ("above(t - L, z)", "above(t - L - 1, z)", "decoder of above, level 0"),
+    ],
+    "latent_bound": [
+        ("log_q - elbo_above", "log_q - log_prior - elbo_above", "counted twice"),
+        ("- elbo_above", "- log_prior", "the VAE alone"),
+        (" + log_q", "", "no bound"),
+        ("+ log_q", "- log_q", "in the denominator"),
+        ("-log_p_x + log_q - elbo_above", "log_p_x - log_q + elbo_above", "That is the ELBO"),
+        ("-log_p_x + log_q", "log_q", "decoder's log p(x|z) is missing"),
+    ],
+    "leaving_cost": [
+        (" - above", "", "are to be credited"),
+        ("- above", "+ above", "is subtracted"),
+        ("0.5 * ", "", "has a ½"),
+        (".sum()", ".mean()", "the sum over what leaves"),
+        ("math.log(1 - alpha_bar)", "math.log(alpha_bar)", "is 1 − ᾱ"),
+        ("alpha_bar * square - alpha_bar", "alpha_bar * square + 1 - alpha_bar", "v + μ² − 1"),
+    ],
 }  # fmt: skip
 CASES = [(getattr(checks, name), *slip) for name, slips in SLIPS.items() for slip in slips]
 

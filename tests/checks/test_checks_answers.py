@@ -380,7 +380,8 @@ TURNED = {
 
 
 ONE_NUMBER = {"paired_gap", "pathwise_gradient", "spoilt_gap", "information", "steps_needed", "best_variance",
-              "noise_weight", "frechet", "entropy_from_errors", "price_from_cov"}  # fmt: skip
+              "noise_weight", "frechet", "entropy_from_errors", "price_from_cov", "mismatch",
+              "leaving_cost"}  # fmt: skip
 
 
 def turned(solution, turn):

@@ -12,7 +12,7 @@ import pytest
 import diffusion_edu
 from notebooks import FOLDER, MACHINE_PATH, ROOT, is_image, problems, texts
 
-COURSE = [f"{number:02}" for number in range(11)]
+COURSE = [f"{number:02}" for number in range(12)]
 EACH = pytest.mark.parametrize("path", texts(), ids=lambda path: path.stem)
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 REFERENCE = re.compile(r"\((\d{1,2}\.\d{1,2}[a-z]?)\)")
