@@ -49,9 +49,9 @@ from diffusion_edu.oracles import Mixture
 #
 # Our data are points in the plane. `scikit-learn` draws them along a spiral, the *swiss roll*, and adds a
 # little Gaussian noise. We keep two of its three columns, subtract the mean, and divide by one number, the *scale*.
-# All notebooks up to 04 use these points.
+# Every notebook but 05 uses these points.
 
-# %% mystnb={"image": {"alt": "Three thousand grey points along a spiral of one and a half turns, with the exact curve drawn over them as a thin black line."}}
+# %% mystnb={"image": {"alt": "The data lie around a curve: three thousand grey points along a spiral of one and a half turns, with the exact curve over them as a thin black line."}}
 plots.use_style()
 roll = SwissRoll()
 x = roll.sample(3000, seed=0)
@@ -115,12 +115,12 @@ difference = (roll.log_prob(x) - finer.log_prob(x)).abs().max()
 print(f"{len(roll.weights)} against {len(finer.weights)} nodes: log p differs by less than 1e-9: {difference < 1e-9}")
 assert difference < 1e-9
 
-# %% mystnb={"image": {"alt": "Left: the exact density as a grey spiral, darkest at the inner end. Right: the sample points over the density; they cover it evenly."}}
+# %% mystnb={"image": {"alt": "The samples lie where the density is high. Left: the exact density as a grey spiral, darkest at the inner end. Right: grey sample points over the same density, paler."}}
 grid = plots.grid()
 left, right = plots.axes_row(2, size=3)
 plots.density(roll.log_prob(grid), left, title="exact density p(x)")
-plots.density(roll.log_prob(grid), right)
-_ = plots.points(x[:1000], right, color=plots.Q, size=3, title="the samples over it")
+plots.density(roll.log_prob(grid), right).images[0].set_alpha(0.3)
+_ = plots.points(x[:1000], right, size=3, alpha=1, title="the samples over it, paler")
 
 # %% [markdown]
 # The inner end is the darkest, that is the densest part. Equal steps in $u$ are equal angles, and an angle spans less
@@ -276,8 +276,8 @@ checks.too_sure(my_too_sure)
 #
 # </details>
 
-# %% mystnb={"image": {"alt": "The ruler: four models as orange dots on an axis in nats. The truth sits on the black line at the entropy, the roll with twice the noise a little to the right, with four times the noise further, the unit Gaussian furthest."}}
-scores = {"the truth": H}
+# %% mystnb={"image": {"alt": "Twice the noise costs a fifth of the ruler, four times the noise more than half. Three models as orange dots on an axis in nats, to the right of the black line at the entropy, where the truth is; the unit Gaussian is the furthest."}}
+scores = {}
 for factor in (2, 4):
     blurred = Mixture(roll.weights, roll.means, factor**2 * roll.variances)
     scores[f"right curve, noise × {factor}"] = -blurred.log_prob(big[:50_000]).mean().item()
@@ -354,7 +354,7 @@ checks.noisy_log_prob(my_noisy_log_prob)
 #
 # </details>
 
-# %% mystnb={"image": {"alt": "Five panels from clean to noisy: the exact density of the swiss roll blurs, shrinks and becomes a round Gaussian blob."}}
+# %% mystnb={"image": {"alt": "Noise takes the arms first, then the shape: in five panels from clean to noisy the exact density of the swiss roll blurs, shrinks and becomes a round Gaussian blob."}}
 levels = [1.0, 0.98, 0.8, 0.4, 0.01]
 for alpha_bar, ax in zip(levels, plots.axes_row(5, size=1.9), strict=True):
     plots.density(roll.log_prob(grid, alpha_bar), ax, title=f"ᾱ = {alpha_bar}")
@@ -438,11 +438,11 @@ torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, 
 # middle. With little noise, on the right, it blows towards the nearest arm. A diffusion model that generates follows it
 # from noise to data.
 
-# %% mystnb={"image": {"alt": "Three panels with arrows over the density. At low signal all arrows point to the centre; at intermediate levels they begin to bend; at high signal they point to the nearest arm of the spiral."}}
+# %% mystnb={"image": {"alt": "The score points to where the data are denser. Black arrows over the density: at low signal all point to the centre, at intermediate levels they begin to bend, at high signal they point to the nearest arm of the spiral."}}
 coarse = plots.grid(limit=2.0, n=15)
 for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=True):
     plots.density(roll.log_prob(grid, alpha_bar), ax)
-    plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.Q, f"score at ᾱ = {alpha_bar}")
+    plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.TRUTH, f"score at ᾱ = {alpha_bar}")
 
 # %% [markdown]
 # The entropy, too, is known at every level. Noise is also measured by the *signal-to-noise ratio*
@@ -450,7 +450,7 @@ for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=T
 # $\bar\alpha = 1/(1 + e^{-\log \mathrm{SNR}})$. From right to left, from clean to noisy, the entropy
 # rises from $H$ to (0.4).
 
-# %% mystnb={"image": {"alt": "Entropy of the noisy roll against log SNR: a smooth curve that falls from the unit Gaussian's 2.838 nats at low SNR to the data's 1.351 nats at high SNR."}}
+# %% mystnb={"image": {"alt": "The less noise, the lower the entropy: against log SNR it falls smoothly from the unit Gaussian's 2.838 nats to the data's 1.351 nats."}}
 log_snr = torch.linspace(-6, 10, 17, dtype=torch.float64)
 entropies = [roll.entropy(a.item()) for a in log_snr.sigmoid()]
 ax = plots.truth(log_snr, entropies, marker=".")

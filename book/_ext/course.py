@@ -19,7 +19,7 @@ import course_lean
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
-from course_parts import ROLES, Film, add_downloads, name_sources, wheel_name
+from course_parts import ROLES, Film, add_downloads, wheel_name
 from course_plain import Indices, with_indices
 from course_search import Sections, address_of_site
 from course_sheet import Sheet
@@ -253,7 +253,6 @@ def setup(app) -> dict:
     app.connect("doctree-resolved", course_essay.number_figures)
     app.connect("doctree-resolved", course_landing.add_minutes)
     app.connect("doctree-resolved", add_downloads)
-    app.connect("doctree-resolved", name_sources)
     app.connect("html-page-context", flat_module_list)
     app.connect("html-page-context", sections.describe)
     app.connect("build-finished", course_landing.write_film)
