@@ -484,7 +484,7 @@ assert abs(entropies[0] - know_nothing) < 0.001
 #
 # **Predict first.** Two true samples of 500 points, or of 2,000: which pair is further apart, and by how much?
 
-# %%
+# %% tags=["hide-output"]
 pairs, floors, seen = 8, {}, {}
 for name, metric in evaluate.METRICS.items():
     few, many = (torch.tensor(evaluate.true_distances(metric, roll, n, pairs)) for n in (500, 2000))

@@ -199,7 +199,7 @@ checks.log_likelihood(my_log_likelihood)
 #
 # </details>
 
-# %%
+# %% tags=["hide-output"]
 z = vae.prior().sample(seeded(3), shape=(100_000,))
 decoder = vae.p(0, z)
 log_p_z = torch.stack([decoder.log_prob(one) for one in x])  # (100, 100,000)
@@ -711,7 +711,7 @@ def briefly(model, loss, steps=1000):
     return short.model.requires_grad_(False)
 
 
-# %%
+# %% tags=["hide-output"]
 runs = {
     "both terms": briefly(VAE, training.elbo_loss()),
     "reconstruction only": briefly(VAE, training.elbo_loss(kl_weight=0.0)),
@@ -762,7 +762,7 @@ for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
 # $-\mathrm{ELBO}$, so whatever $\beta$ was, no model lies below the line rate + distortion = $H$ (Alemi et al. 2018).
 # **Predict first.** Which $\beta$ comes nearest to the line? What is the rate for $\beta = 1.25$?
 
-# %%
+# %% tags=["hide-output"]
 betas = {beta: briefly(VAE, training.elbo_loss(kl_weight=beta)) for beta in (0.5, 0.8, 1.25)}
 plane = {}
 for beta, short in sorted((betas | {1.0: runs["both terms"]}).items()):
@@ -850,7 +850,7 @@ _ = ax.legend()
 # To part them, improve the mean and log variance of $q$ for each of 300 points by itself, with 400 steps of Adam that
 # start at the encoder's answer. **Predict first.** Which gap is larger?
 
-# %%
+# %% tags=["hide-output"]
 few, evidence = points[:300].float(), log_p[:300]
 
 

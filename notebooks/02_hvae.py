@@ -424,7 +424,7 @@ class ScalarChain:
 # **Predict first.** Both are averages over a million draws of the same chain. Will they differ by a hundredth of a nat, a
 # tenth, or more?
 
-# %%
+# %% tags=["hide-output"]
 scalar = ScalarChain()
 x1 = scalar.data.sample(seeded(9), shape=(1_000_000,))
 z1 = scalar.q(1, x1).sample(seeded(10))
@@ -632,7 +632,7 @@ assert excess > 2
 # fresh points for all, paired with the data's exact $\log p(x)$ (notebook 00). Beside it stands the distance of the
 # importance-weighted bound (1.12) with $K = 100$, over the first 1,000 of the points. **Predict first.** Does the distance fall with every level? By how much?
 
-# %%
+# %% tags=["hide-output"]
 log_px, distance, iwae = roll.log_prob(x), {}, {}
 for (T, seed), model in trained.items():
     distance[T, seed] = evaluate.gap(evaluate.score_chain(x.float(), model, seeded(30)), log_px)
@@ -762,6 +762,12 @@ def information(model, x, x_mix, generator):
     return nats, (log_aggregate[-1] - model.prior().log_prob(z[-1])).mean().item()
 
 
+# %% [markdown]
+# (`information` errs upwards, because a mixture of $n$ draws is too thin between them. The exercise's
+# estimate, with each draw in its own mixture, never exceeds $\log n$.) For the second number the levels above are cut off:
+
+
+# %%
 class Cut:
     """The first `levels` levels of a model, with one Gaussian, fitted to q(z) on x, in place of those above."""
 
@@ -776,9 +782,6 @@ class Cut:
 
 
 # %% [markdown]
-# (`information` errs upwards, because a mixture of $n$ draws is too thin between them. The exercise's
-# estimate, with each draw in its own mixture, never exceeds $\log n$.)
-#
 # For contrast we train a *plain* chain of three levels, for a short while. Its networks return the mean itself, while those of
 # `HVAE` return a step that is added to their input. So `HVAE` starts with every level close to a copy of the one
 # below, and the plain chain starts with every level forgetting it.
@@ -1021,7 +1024,7 @@ for chain, exact in ((LinearChain(3), [0, 0, 0, 0]), (WideDecoder(3), [0, 0, 0.1
 # Now the nine trained chains. **Predict first.** One level pays for its prior and for its decoder: which costs more? And where do three
 # levels pay?
 
-# %%
+# %% tags=["hide-output"]
 x_mix, split = roll.sample(10_000, seed=98).float(), {}
 for (T, seed), model in trained.items():
     parts = level_split(model, x[:2000].float(), log_px[:2000], seeded(99))

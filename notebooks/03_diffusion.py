@@ -46,7 +46,7 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture, exact_denoiser
 
 # %% [markdown]
-# The exact denoiser is asked some ten million times below. A quadrature with 320 nodes instead of 512 makes it
+# The exact denoiser is asked several million times below. A quadrature with 320 nodes instead of 512 makes it
 # faster. The log density changes in the eighth decimal place.
 
 # %%
@@ -300,7 +300,7 @@ checks.steps_needed(my_steps_needed)
 #
 # </details>
 
-# %%
+# %% tags=["hide-output"]
 def second_moment(data):
     return (data.weights[:, None] * (data.means**2 + data.variances)).sum()
 

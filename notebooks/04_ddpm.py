@@ -29,14 +29,14 @@
 # - say where a network loses nats, and how many, and which part no network could win back,
 # - say in which respects a diffusion model is a VAE.
 #
-# **Time** about 70 minutes to read, and 50 for the exercises, both estimates. All cells run in about three minutes on
+# **Time** about 70 minutes to read, and 50 for the exercises, both estimates. All cells run in about two minutes on
 # two cores. **You need** notebooks 00 to 03.
 
 # %%
 # No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import torch
 
-from diffusion_edu import checks, ddpm, diffusion, evaluate, gaussian, nets, plots, samplers, schedules, training
+from diffusion_edu import checks, ddpm, diffusion, evaluate, gaussian, nets, plots, pretrained, samplers, schedules, training
 from diffusion_edu.data import SwissRoll
 
 plots.use_style()
@@ -56,19 +56,14 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def fit(model, loss, steps, seed=0):
-    trainer = training.Trainer(model, loss, points, steps=steps, seed=seed)
-    for _ in trainer.run(progress=False):
-        pass
-    return trainer.model.requires_grad_(False)
-
-
 def fresh(seed=0):
     torch.manual_seed(seed)
     return ddpm.DDPM(nets.EpsNet(2, S), S, dim=2)
 
 
-net = fit(fresh(), training.eps_loss(), steps=7000)
+trainer = training.Trainer(fresh(), training.eps_loss(), points, steps=7000)
+list(trainer.run(progress=False))
+net = trainer.model.requires_grad_(False)
 
 # %% [markdown]
 # This is the goal: the swiss roll un-rolled from noise by a network that has only ever been asked "which noise is in this
@@ -182,7 +177,8 @@ for t in (1, 300, 999):
     torch.testing.assert_close((1 - a) * square(s_error), error)
 
 # %% [markdown]
-# Our `EpsNet` uses this freedom. Seen from outside it answers with $\hat\varepsilon$. Inside, its last layer says $\hat v$,
+# Our `EpsNet` uses this freedom. It is a plain network of four hidden layers that sees $x_t$ and, for $t$, seventeen numbers: $\log \mathrm{SNR}(t)$, and its
+# sines and cosines at eight frequencies. Seen from outside it answers with $\hat\varepsilon$. Inside, its last layer says $\hat v$,
 # and (4.1) with (4.2) turns it into $\hat\varepsilon = \sqrt{1 - \bar\alpha_t}\, x_t + \sqrt{\bar\alpha_t}\, \hat v$.
 # Section 3 says what that is good for.
 #
@@ -623,7 +619,7 @@ _ = left.legend(loc="lower left")
 # ## 7. Weighted or simple?
 #
 # The bound is the score on our ruler. So surely one should train on the bound? Or take times where the bound has its weight? Four kinds of
-# training, 2,000 steps each, with the same three seeds. They differ in how $t$ is drawn and whether $w_t$ is used:
+# training, 2,000 steps each, with the same three seeds (`tools/roll_losses.py`; the twelve networks come with the library). They differ in how $t$ is drawn and whether $w_t$ is used:
 #
 # | name | draws $t$ | weight |
 # | --- | --- | --- |
@@ -638,16 +634,13 @@ _ = left.legend(loc="lower left")
 
 # %%
 draws = {"simple": training.uniform_t, "log SNR": training.log_snr_t, "mixed": training.mixed_t}
-losses = {name: training.eps_loss(draw) for name, draw in draws.items()}
-losses["weighted"] = training.eps_loss(training.uniform_t, lambda _, t: S.T * w[t])
 nothing = fresh().requires_grad_(False)
 for parameter in nothing.parameters():
     parameter.zero_()
 rivals = {"nothing": [nothing]}
-for name, loss in losses.items():
-    rivals[name] = [fit(fresh(seed), loss, 2000, seed) for seed in range(3)]
+rivals |= {name: [pretrained.roll_loss(name, seed) for seed in range(3)] for name in (*draws, "weighted")}
 
-# %%
+# %% tags=["hide-output"]
 for name, draw in draws.items():
     t = draw(S, 100_000, seeded(0))
     print(f"{name:8} t ≤ 10: {(t <= 10).double().mean():.3f}   t ≤ 200: {(t <= 200).double().mean():.3f} of the draws")
@@ -838,7 +831,7 @@ assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["me
 # %% [markdown]
 # By two of the distances the samples are as good as fresh data. MMD², which scatters least (notebook 00), sees a flaw, and so do the mean
 # log density and the share off the roll: points
-# between the arms that the data would hardly ever put there. What is missing these two cannot see.
+# between the arms that the data would hardly ever put there. A missing part would escape these last two.
 #
 # How many steps does it take? Only the times at which the network is asked differ.
 #
@@ -853,7 +846,7 @@ assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["me
 # tests measure both on Gaussian data. In the library it is `ancestral-2m`, with $\sigma_t^2 = \tilde\beta_t$. **Predict
 # first:** what does it win with 10 steps, and what with 100? In each place of the table stand the share off the roll and the mean $\log p$.
 
-# %%
+# %% tags=["hide-output"]
 from diffusion_edu.sampling import SAMPLERS
 
 print(f"{'steps:':14}       10              30             100")
@@ -924,7 +917,7 @@ checks.five_steps(my_five_steps)
 # </details>
 
 # %%
-from diffusion_edu import pretrained, widgets
+from diffusion_edu import widgets
 
 trained = {name: pretrained.load(name) for name in pretrained.NAMES}
 reverse = widgets.reverse_film(trained, roll, shown=200)
@@ -1000,8 +993,8 @@ _ = plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()}
 #
 # - *Nothing in q is learned.* So there is no encoder to collapse or to fool the decoder, and the targets of all terms are known in closed form. That
 #   is what made (4.10) possible.
-# - *The last latent knows nothing of the data.* A VAE's latent has to carry information, and the prior then fails to match where the
-#   data land. Here the match is perfect up to $L_T$, and samples cannot start in a hole.
+# - *The last latent knows nothing of the data.* A VAE's encoder has to learn to spread its codes like the prior, and leaves holes. Here noise
+#   spreads them: the match is perfect up to $L_T$, and samples cannot start in a hole.
 # - *Every latent has the size of the data.* Nothing is compressed. A VAE may use fewer dimensions.
 # - *All levels share one network*, told apart by $t$. The HVAE has a pair of networks per level.
 

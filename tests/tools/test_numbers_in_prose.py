@@ -66,5 +66,6 @@ def test_what_is_allowed_is_still_written():
 
 def test_a_number_from_nowhere_is_found(tmp_path):
     text = tmp_path / "00_a.py"
-    text.write_text("# %% [markdown]\n# It is 0.37 by (1.10), and $0.5$, `0.25`, 0.12 (theorem 3.3).\n", encoding="utf-8")
+    words = "It is 0.37 by (1.10), and $0.5$, `0.25`, 0.12 (theorem 3.3)."
+    text.write_text(f"# %% [markdown]\n# {words}\n", encoding="utf-8")
     assert written(text) == ["0.37", "0.12"]
