@@ -583,26 +583,9 @@ assert abs(difference) < 4 * se
 # section 1 define $q(z_t \mid z_{t+1}, x)$ to begin with. Diffusion makes every $q$ linear and Gaussian, so that
 # (2.12) is one line of algebra. Conditioning on $x$ is what buys it; notebook 03 spends it.
 #
-# The printed KL, put in the place of (2.8), still gives a lower bound, as the fold shows: not the one meant, and a loose one. A KL of
-# two *different* latents, $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$, is easy to write by accident when encoders and
-# decoders sit in two lists. It gives no bound at all: without $\log q(z_1 \mid x)$ nothing charges a narrow encoder, and the sum has no upper limit.
-#
-# <details><summary>Why the printed KL still gives a lower bound, for two latents</summary>
-#
-# Take the other guess $\tilde q = q(z_1 \mid x)\, q(z_2 \mid x)$, which has the same marginals and treats the latents
-# as independent. It is a density, so by (2.3)
-#
-# $$ \begin{aligned}
-# \log p_\theta(x) \ge {} & \mathbb{E}_{\tilde q}\big[ \log p(x \mid z_1) \\
-# & \quad {} + \log p(z_1 \mid z_2) + \log p(z_2) \big] \\
-# & - \mathbb{E}_q \log q(z_1 \mid x) - \mathbb{E}_q \log q(z_2 \mid x).
-# \end{aligned} $$
-#
-# The bound with $C_1'$ in it has the same terms except the last, where it has $-\mathbb{E}_q \log q(z_2 \mid z_1)$
-# instead. That is smaller by $I_q(z_1; z_2 \mid x) \ge 0$. So the printed sum is the ELBO of $\tilde q$ less a mutual
-# information. It is a lower bound, but one that punishes the decoder for what $z_2$ knows about $z_1$.
-#
-# </details>
+# A wrong term may break the bound. A KL of two *different* latents, $\mathrm{KL}(q(z_2 \mid z_1) \,\|\, p(z_1 \mid z_2))$, is easy to
+# write by accident when encoders and decoders sit in two lists. Then $\log q(z_1 \mid x)$ is missing, nothing charges a narrow encoder, and the
+# sum has no upper limit.
 #
 # ### On the trained model
 #
@@ -836,6 +819,31 @@ _ = ax.legend()
 #
 # The levels above $z_1$ are worth twice what the second level bought. A VAE that is trained alone shapes its codes to fit
 # $N(0, I)$. The first level of a chain has not: it was trained to lean on what is above.
+#
+# ### Warm-up and free bits
+#
+# Two other remedies leave the networks as they are. *Warm-up* lets the weight of all terms but the reconstruction rise from 0
+# to 1, here in the first half of the training (Sønderby et al. 2016). *Free bits* charge a level only for what it costs above a fixed number, here half a
+# nat, so that silence saves nothing (Kingma et al. 2016). `tools/bench/levels.py` trained the plain chain with each, 1,000 steps
+# and three seeds. **Predict first.** Which of them wakes the upper levels?
+
+# %% tags=["hide-output"]
+ways = {}
+for row in pretrained.table("levels"):
+    nats = [abs(float(value)) for value in row["information"].split()]
+    ways.setdefault(row["chain"], []).append((float(row["distance"]), nats))
+for name, trainings in ways.items():
+    if name != "top-down":
+        print(f"{name:18} information " + ";  ".join(", ".join(f"≈ {value:.2f}" for value in nats) for _, nats in trainings))
+        print(f"{'':18} distance to H " + ", ".join(f"≈ {found:.2f}" for found, _ in trainings) + " nats")
+assert max(nats[1] for _, nats in ways["plain"]) < 0.1 < 0.5 < min(nats[2] for _, nats in ways["plain, free bits"])
+assert min(nats[1] for _, nats in ways["plain, warm-up"]) < 0.1 < max(nats[1] for _, nats in ways["plain, warm-up"])
+assert max(found for found, _ in ways["near the identity"]) < min(found for found, _ in ways["plain, free bits"])
+
+# %% [markdown]
+# Warm-up fills the first level, and wakes the second in one training of three. That fits the bound: what $z_2$ gains, in $\log p(z_1 \mid z_2)$, and
+# what it costs have the same weight, so the trade that silences it stays as it was. Free bits keep all levels in use, whatever the seed. In one
+# training of three they gain nothing by it. Chains that start near the identity use every level too, and come a little nearer to $H$ with each seed.
 #
 # ## 8 Samples, and the top of the chain
 #
@@ -1208,6 +1216,8 @@ assert all(split[1, seed][0] > split[1, seed][1] > max(split[3, seed]) for seed 
 #   [arXiv:2011.10650](https://arxiv.org/abs/2011.10650)
 # - Hoffman, Johnson (2016), *ELBO surgery: yet another way to carve up the variational evidence lower bound*,
 #   [approximateinference.org](http://approximateinference.org/accepted/HoffmanJohnson2016.pdf)
+# - Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), *Improving variational inference with inverse
+#   autoregressive flow*, [arXiv:1606.04934](https://arxiv.org/abs/1606.04934)
 # - Li (2022), *Deep Learning 21: Diffusion Models (1)*, blog,
 #   [ireneli.eu](https://ireneli.eu/2022/11/08/deep-learning-21-diffusion-models-1/)
 # - Sønderby et al. (2016), *Ladder variational autoencoders*, [arXiv:1602.02282](https://arxiv.org/abs/1602.02282)

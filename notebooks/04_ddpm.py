@@ -177,7 +177,7 @@ for t in (1, 300, 999):
     torch.testing.assert_close((1 - a) * square(s_error), error)
 
 # %% [markdown]
-# Our `EpsNet` uses this freedom. It is a plain network of four hidden layers that sees $x_t$ and, for $t$, seventeen numbers: $\log \mathrm{SNR}(t)$, and its
+# Our `EpsNet` uses this freedom. It is a plain network of four hidden layers. It sees $x_t$ and, for $t$, $\log \mathrm{SNR}(t)$ with its
 # sines and cosines at eight frequencies. Seen from outside it answers with $\hat\varepsilon$. Inside, its last layer says $\hat v$,
 # and (4.1) with (4.2) turns it into $\hat\varepsilon = \sqrt{1 - \bar\alpha_t}\, x_t + \sqrt{\bar\alpha_t}\, \hat v$.
 # Section 3 says what that is good for.
@@ -619,7 +619,7 @@ _ = left.legend(loc="lower left")
 # ## 7. Weighted or simple?
 #
 # The bound is the score on our ruler. So surely one should train on the bound? Or take times where the bound has its weight? Four kinds of
-# training, 2,000 steps each, with the same three seeds (`tools/roll_losses.py`; the twelve networks come with the library). They differ in how $t$ is drawn and whether $w_t$ is used:
+# training, 2,000 steps each, with the same three seeds (`tools/roll_losses.py`). They differ in how $t$ is drawn and whether $w_t$ is used:
 #
 # | name | draws $t$ | weight |
 # | --- | --- | --- |

@@ -31,7 +31,7 @@ COLUMNS = ("chain", "seed", "distance", "distance_se", "iwae", "iwae_se", "off",
 class TopDown(HVAE):
     """Two levels with q(z₂|x) q(z₁|z₂, x). The networks are those of the Markov chain: z₂ is told from the mean of
     q(z₁|x), without a draw, and z₁ is then seen from both sides, by what its encoder says from x and by p(z₁|z₂):
-    precisions add (Sønderby et al. 2016, section 2.2)."""
+    precisions add (Sønderby et al. 2016)."""
 
     def __init__(self):
         super().__init__(levels=2)
@@ -71,7 +71,7 @@ def warm_up_loss(steps: int = WARM_UP):
 
 
 def free_bits_loss(free: float = FREE):
-    """−ELBO in which the mean cost of each level counts only above `free` nats (Kingma et al. 2016, section 4.2)."""
+    """−ELBO in which the mean cost of each level counts only above `free` nats (Kingma et al. 2016)."""
 
     def loss(model: HVAE, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         b = bound.bound(x, model, generator)
