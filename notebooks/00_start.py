@@ -65,7 +65,7 @@ _ = plots.truth(line[:, 0], line[:, 1], ax, label=None)
 #
 # $$ x = c(u) + \delta\,\varepsilon, \qquad u \sim U(0, 1), \quad \varepsilon \sim N(0, I). \tag{0.1} $$
 #
-# - $U(0, 1)$: evenly distributed between 0 and 1. The sign $\sim$ says «is drawn from».
+# - $U(0, 1)$: evenly distributed between 0 and 1. The sign $\sim$ says "is drawn from".
 # - $N(0, I)$: the *unit Gaussian*, here two independent numbers with mean 0 and variance 1. In general $N(m, v I)$ has
 #   the mean $m$ and, in each direction, the variance $v$. $I$ is the identity matrix.
 # - $c(u)$: the raw curve $(\theta \cos\theta, \theta \sin\theta)$ with $\theta = \tfrac{3\pi}{2}(1 + 2u)$, minus its
@@ -436,7 +436,7 @@ torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, 
 # %% [markdown]
 # As arrows, each panel at its own scale, the score is a wind that blows towards the data. With much noise, on the left, it blows towards the
 # middle. With little noise, on the right, it blows towards the nearest arm. A diffusion model that generates follows it
-# from noise to data.
+# from noise to data, and adds a little noise at each step.
 
 # %% mystnb={"image": {"alt": "The score points to where the data are denser. Black arrows over the density: at low signal all point to the centre, at intermediate levels they begin to bend, at high signal they point to the nearest arm of the spiral."}}
 coarse = plots.grid(limit=2.0, n=15)

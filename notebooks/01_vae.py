@@ -253,7 +253,7 @@ _ = ax.legend(loc="lower right", ncols=3)
 # In two dimensions ten thousand draws are enough. In 32 they still miss by tens of nats, because each dimension
 # divides the share of useful draws once more. The estimate fails because it looks in the wrong place.
 #
-# **Where tutorials slip.** Turner (2021) writes the objective of «MLE using Monte Carlo» as
+# **Where tutorials slip.** Turner (2021) writes the objective of "MLE using Monte Carlo" as
 # $\arg\max_\theta \mathbb{E}_{x,\, z \sim p(z)}[\log p_\theta(x \mid z)]$. That has the log *inside* the average over
 # $z$: it is (1.4) with $K = 1$. Maximum likelihood (1.3) has it outside. The two rank models differently. Compare the
 # trained decoder with one that ignores $z$ and always answers with the one Gaussian that fits the data best.
@@ -686,7 +686,7 @@ _ = ax.legend(ncols=4)
 #
 # ## 7 What if one term is missing?
 #
-# The slides ask what the KL term, the «regulariser», is for. Leave out one term at a time and train for a short while. Beside
+# The slides ask what the KL term, the "regulariser", is for. Leave out one term at a time and train for a short while. Beside
 # them go a run with both terms and a run whose decoder has its variance fixed to one. With that, $-\log p(x \mid z)$ is
 # half a squared error plus a constant, the reconstruction loss of many tutorials. (`score_chain` is `bound.bound`
 # without gradients.)
@@ -742,22 +742,24 @@ assert abs(spread["KL only"] - 1) < 0.05 and abs(minus_elbo["decoder variance 1"
 x_u, u = roll.sample_with_u(3000, seed=15)
 for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
     plots.points(runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u, title=name, limit=3.2, plane="z")
+_ = plots.plt.colorbar(ax.collections[0], ax=ax, label="u", shrink=0.7)
 
 # %% [markdown]
 # - *Reconstruction only.* The standard deviations of $q$ go to the smallest value that the library allows, $e^{-6}$.
 #   These are the point distributions that the slides warn of. The roll is copied into $z$ as it is, and the reconstruction
 #   term has no upper limit. As a model of $x$ it is worthless: almost all of the prior's mass lies off the thread
 #   that the decoder knows, the KL charges for that, and even its likelihood falls below that of the unit Gaussian, 2.84 nats.
-# - *KL only.* The best $q(z \mid x)$ is $N(0, I)$ for every $x$: «similar $q$s», in the words of the slides. Then $z$ knows
+# - *KL only.* The best $q(z \mid x)$ is $N(0, I)$ for every $x$: "similar $q$s", in the words of the slides. Then $z$ knows
 #   nothing about $x$, and the decoder was never asked anything.
 # - *Decoder variance 1.* It scores as the unit Gaussian does, $\log 2\pi + 1 = 2.84$. A decoder whose noise is as
 #   broad as the data has nothing to gain from $z$, so $q$ falls back on the prior almost entirely. The decoder's
 #   variance sets the exchange rate between the two terms. It has to be learned, or at least chosen with care (Rybkin
-#   et al. 2021).
+#   et al. 2021). Learned, it can make the likelihood of a finite training set as large as one likes, by a narrow Gaussian on
+#   each of its points. So every score here is on fresh points.
 #
 # ### A weight on the KL, and posterior collapse
 #
-# Between «with» and «without» lies a weight. The *β-VAE* (Higgins et al. 2017) counts the KL $\beta$ times; only
+# Between "with" and "without" lies a weight. The *β-VAE* (Higgins et al. 2017) counts the KL $\beta$ times; only
 # $\beta = 1$ gives the bound. Call the mean KL the *rate*, what $z$ costs, and minus the reconstruction the *distortion*. Their sum is
 # $-\mathrm{ELBO}$, so whatever $\beta$ was, no model lies below the line rate + distortion = $H$ (Alemi et al. 2018).
 # **Predict first.** Which $\beta$ comes nearest to the line? What is the rate for $\beta = 1.25$?
@@ -915,18 +917,20 @@ assert 0.4 * distance < mismatch < distance
 # About half of the distance to $H$ or more is the mismatch alone. It stays if the decoder becomes perfect. (With $n$
 # finite the logarithm of the average (1.13) is on average a little too small, so the number errs to the low side.)
 #
-# Left, draws from the aggregate posterior, coloured by the place $u$ along the roll. Right, its
-# density in grey. The red points are draws from the *prior* whose decoded $x$ lands off the roll.
+# Left, draws from the aggregate posterior, coloured by the place $u$ along the roll. Right, $q(z)/p(z)$
+# in grey, white where no code lies. The red points are draws from the *prior* whose decoded $x$ lands off the roll.
 
-# %% mystnb={"image": {"alt": "Stray samples come from the seams of the aggregate posterior. Left: draws from it, the roll spread out to fill a disc, in order of colour, with an empty seam between neighbouring windings. Right: its density in grey; the red points, prior draws that decode off the roll, trace the pale seam."}}
+# %% mystnb={"image": {"alt": "Stray samples come from the seams of the aggregate posterior. Left: draws from it, the roll spread out to fill a disc, in order of colour, with an empty seam between neighbouring windings. Right: the ratio of q(z) to the prior in grey; the red points, prior draws that decode off the roll, trace the pale seam."}}
 z_prior = vae.prior().sample(seeded(21), shape=(10_000,))
 floor = roll.log_prob(roll.sample(100_000, seed=20)).quantile(0.001)  # 999 of 1,000 true points lie above
 off = roll.log_prob(vae.p(0, z_prior).sample(seeded(22)).double()) < floor
 left, right = plots.axes_row(2, size=3.4)
-plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z), coloured by u", limit=3.2, plane="z")
-grid_log_q = aggregate.log_prob(plots.grid(3.2, n=100))
-plots.density(grid_log_q, right, limit=3.2, plane="z")
-title = "density of q(z); red: decodes off the roll"
+plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z)", limit=3.2, plane="z")
+plots.plt.colorbar(left.collections[0], ax=left, label="u, place along the roll", shrink=0.6)
+grid = plots.grid(3.2, n=100)
+log_ratio = aggregate.log_prob(grid) - vae.prior().log_prob(grid)
+plots.density(log_ratio.clamp(max=math.log(2)), right, limit=3.2, plane="z")  # twice p(z) and more: black
+title = "q(z)/p(z); red: decodes off the roll"
 _ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=3.2, title=title, plane="z")
 
 # %% [markdown]
@@ -985,8 +989,8 @@ for name, points in samples.items():
 assert outlier_share["data"] < 0.003 and 2.5 * outlier_share["z from q(z)"] < outlier_share["z from the prior"]
 
 # %% [markdown]
-# The same decoder strays several times less often. This is how to read the slogan of the slides, «VAEs are good for
-# reconstruction, but not good at generating»: reconstruction starts from $q(z)$, generation from $p(z)$.
+# The same decoder strays several times less often. This is how to read the slogan of the slides, "VAEs are good for
+# reconstruction, but not good at generating": reconstruction starts from $q(z)$, generation from $p(z)$.
 # What is bad is the mismatch, and there are ways to shrink it: a prior that is learned (Tomczak & Welling 2018),
 # a second model for $z$ (Dai & Wipf 2019), more levels (notebook 02). A diffusion model has almost none by
 # construction (notebook 03).

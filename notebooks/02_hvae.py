@@ -74,6 +74,7 @@ axes = plots.axes_row(4, rows=2)
 for t, name in enumerate(["x", "z₁", "z₂", "z₃"]):
     plots.points(up[t], axes[t], color=u, title=f"{name} from q" if t else "x, the data", limit=3.2, plane=name)
     plots.points(down[3 - t], axes[4 + t], color=plots.MODEL, title=f"{name} from p", limit=3.2, plane=name)
+_ = plots.plt.colorbar(axes[0].collections[0], ax=axes[:4], label="u", shrink=0.7)
 
 # %% [markdown]
 # ## 1 Two latents, and how to factorise them
@@ -765,8 +766,8 @@ class Cut:
 
 
 # %% [markdown]
-# For contrast we train a *plain* chain of three levels, for a short while. Its networks return the mean itself, while those of
-# `HVAE` return a step that is added to their input. So `HVAE` starts with every level close to a copy of the one
+# For contrast we train a *plain* chain of three levels, for a short while. Its networks return the mean itself, those of
+# `HVAE` a step that is added to their input, $q(z_t \mid z_{t-1}) = N(z_{t-1} + \mu_\phi(z_{t-1}),\, \sigma_\phi^2(z_{t-1}))$. So `HVAE` starts with every level close to a copy of the one
 # below, and the plain chain starts with every level forgetting it.
 
 # %%

@@ -380,7 +380,7 @@ for (name, data, s), ax in zip(cases, plots.axes_row(3, size=2.6), strict=True):
     print(f"{name:24} E[L_T] {mean_L_T(s, data):.3f}, KL(q(x_T) ‖ N(0, I)) {kl_from_prior(data, end):.3f} nats,"
           f" energy distance {ratio[-1]:.1f} × floor")  # fmt: skip
     plots.points(true, ax, size=1, limit=limit)
-    plots.points(y, ax, color=plots.MODEL, title=name, size=1, limit=limit)
+    plots.points(y, ax, color=plots.MODEL, title=name, size=1, limit=limit).tick_params(labelleft=True)
 assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 
 # %% [markdown]
@@ -736,7 +736,7 @@ assert factors[2] > 1000 * factors[100] > 1000 * factors[900]
 # $\mathrm{mse}_t = \mathbb{E}|x_0 - \hat x_0(x_t, t)|^2 / D$. That of the exact denoiser is a function of log SNR, the same for every
 # schedule, and `exact.mse` has it in a table, with no sampling. With (3.17) it gives each term.
 
-# %% mystnb={"image": {"alt": "The nats sit at the first steps. The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to below a millionth near t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
+# %% mystnb={"image": {"alt": "The nats sit at the first steps. The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to about a millionth at t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
 def expected_terms(schedule, sigma2, mse):
     """E[L₁] … E[L_{T−1}] from (3.17), for D = 2, nats."""
     c, _ = diffusion.posterior_mean_coefficients(schedule)
@@ -858,7 +858,7 @@ for name, rows in {"log ratios": b.consistency, "KLs, one path": along[1:-1]}.it
 assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
 
 # %% [markdown]
-# If the log ratios were independent their sum would scatter by about 44 nats. It scatters by little more than one, and much of that is the data's own. The noise
+# If the log ratios were independent their sum would scatter by about 45 nats. It scatters by little more than one, and much of that is the data's own. The noise
 # of one term is taken back by the others. The KLs do the opposite: along a path their errors have the same sign and add up.
 #
 # The reason is a second telescope. Suppose the reverse step were the true one, $p(x_{t-1} \mid x_t) = q(x_{t-1} \mid x_t)$. Then Bayes' rule
