@@ -42,7 +42,7 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture
 
 # %% [markdown]
-# `diffusion_edu` is the library that comes with the course. Its functions are short. The table at the end of each
+# `diffusion_edu` is the library that comes with the course. The table at the end of each
 # notebook says which of them holds which formula.
 #
 # ## The data
@@ -286,8 +286,7 @@ _ = plots.ruler(scores, H)
 
 # %% [markdown]
 # The label behind each dot is its distance to $H$. Twice the noise costs about a fifth of the whole ruler, four
-# times the noise more than half of it. (The axis says −bound, here $-\log p_\theta(x)$ itself; see the
-# last section.)
+# times the noise more than half of it. (The axis says −bound, here $-\log p_\theta(x)$ itself.)
 #
 # ## The truth at every noise level
 #

@@ -443,7 +443,8 @@ checks.lopsided(my_lopsided)
 # %% mystnb={"image": {"alt": "Too wide costs more than too narrow: the gap of the bound in nats against the variance of q relative to the posterior's. The blue dots with error bars follow the black line of the exact KL, which is zero at one, rises slowly to the left and steeply to the right."}}
 widths = torch.logspace(-1.5, 1.0, 11, dtype=torch.float64)
 sampled = [evaluate.gap(bound.bound(x_toy[:5000], Toy(widen=w), seeded(8)), log_evidence[:5000]) for w in widths]
-ax = plots.truth(widths, [gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item() for w in widths])
+line = torch.logspace(-1.5, 1.0, 100, dtype=torch.float64)
+ax = plots.truth(line, [gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item() for w in line])
 ax.errorbar(widths, [m for m, _ in sampled], yerr=[2 * e for _, e in sampled], fmt="o", color=plots.Q, label="sampled")
 ax.set(xscale="log", xlabel="variance of q / variance of the posterior", ylabel="log p(x) − ELBO, nats")
 _ = ax.legend()
@@ -925,13 +926,13 @@ z_prior = vae.prior().sample(seeded(21), shape=(10_000,))
 floor = roll.log_prob(roll.sample(100_000, seed=20)).quantile(0.001)  # 999 of 1,000 true points lie above
 off = roll.log_prob(vae.p(0, z_prior).sample(seeded(22)).double()) < floor
 left, right = plots.axes_row(2, size=3.4)
-plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z)", limit=3.2, plane="z")
+plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z)", limit=2.5, plane="z")
 plots.plt.colorbar(left.collections[0], ax=left, label="u, place along the roll", shrink=0.6)
-grid = plots.grid(3.2, n=100)
+grid = plots.grid(2.5, n=100)
 log_ratio = aggregate.log_prob(grid) - vae.prior().log_prob(grid)
-plots.density(log_ratio.clamp(max=math.log(2)), right, limit=3.2, plane="z")  # twice p(z) and more: black
+plots.density(log_ratio.clamp(max=math.log(2)), right, limit=2.5, plane="z")  # twice p(z) and more: black
 title = "q(z)/p(z); red: decodes off the roll"
-_ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=3.2, title=title, plane="z")
+_ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=2.5, title=title, plane="z")
 
 # %% [markdown]
 # The encoder has wound the roll up so that it nearly fills the disc of the prior. It cannot fill it: neighbouring

@@ -2,7 +2,7 @@
 
 Two levels with q from the top down, q(z₂|x) q(z₁|z₂, x), beside the Markov chain from the bottom up; and what warm-up
 and free bits do for a plain chain of three levels, whose upper levels collapse. Each row is written as soon as it is
-known; notebook 02 reads diffusion_edu/pretrained/levels.csv. About half an hour of one core.
+known; notebook 02 reads diffusion_edu/pretrained/levels.csv. About ten minutes of one core.
 """
 
 import csv
@@ -131,7 +131,7 @@ def score(name: str, model: HVAE) -> dict[str, float | str]:
 
 def main() -> None:
     with Path(sys.argv[1] if len(sys.argv) > 1 else FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for name in RUNS:
             for seed in SEEDS:
