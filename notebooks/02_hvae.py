@@ -963,16 +963,16 @@ assert V[3] - V[2] > 2 * (V[2] - V[1]) > 4 * V[1]
 # Back to latents of real data, now of all the points, and with the share of the redrawn ones off the roll:
 
 # %%
-z, distance, share = x.float(), {}, {}
+z, moved, share = x.float(), {}, {}
 for t in (1, 2, 3):
     z = hvae.q(t, z).sample(seeded(80 + t))
     redrawn = downwards(hvae, t, z, seeded(90))
-    distance[t] = (redrawn - x).square().sum(1).mean().sqrt()
+    moved[t] = (redrawn - x).square().sum(1).mean().sqrt()
     share[t] = off_roll(redrawn).double().mean()
-    print(f"z{t} held: root mean square distance ≈ {distance[t]:.2f}, off the roll ≈ {share[t]:.3f}")
+    print(f"z{t} held: root mean square distance ≈ {moved[t]:.2f}, off the roll ≈ {share[t]:.3f}")
 unrelated = (x[:5000] - x[5000:]).square().sum(1).mean().sqrt()
 print(f"two unrelated data points: {unrelated:.2f}. Samples from the prior: off the roll ≈ {off[3]:.3f}")
-assert distance[1] < distance[2] < distance[3] < unrelated
+assert moved[1] < moved[2] < moved[3] < unrelated
 assert share[1] < 0.05
 assert share[3] > 0.6 * off[3]
 
