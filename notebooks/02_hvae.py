@@ -1022,7 +1022,7 @@ x_lin = LinearChain(3).marginals[0].sample(seeded(97), (11_000,))
 x_mix, own = x_lin[1000:], LinearChain(3).marginals[0].log_prob(x_lin[:1000])
 for chain, exact in ((LinearChain(3), [0, 0, 0, 0]), (WideDecoder(3), [0, 0, 0.193, 0])):
     parts = level_split(chain, x_lin[:1000], own, seeded(98))
-    print(f"{type(chain).__name__:12}: z₃, z₂, z₁, x: " + ", ".join(f"{mean:.2f} ± {se:.2f}" for mean, se in parts))
+    print(f"{type(chain).__name__:12}: z₃, z₂, z₁, x: " + ", ".join(f"{round(mean, 2) + 0.0:.2f} ± {se:.2f}" for mean, se in parts))
     assert all(abs(mean - true) < 4 * se + 0.02 for (mean, se), true in zip(parts, exact, strict=True))
 
 # %% [markdown]
