@@ -11,9 +11,8 @@ TABLE = pretrained.table("levels")
 
 
 def test_the_table_is_whole():
-    assert [(row["chain"], int(row["seed"])) for row in TABLE] == [
-        (name, s) for name in levels.RUNS for s in levels.SEEDS
-    ]
+    wanted = [(n, seed) for n in levels.RUNS for seed in levels.SEEDS.get(n, (0, 1, 2))]
+    assert [(row["chain"], int(row["seed"])) for row in TABLE] == wanted
 
 
 @pytest.mark.parametrize("name", ["plain", "plain, free bits"])
