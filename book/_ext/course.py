@@ -103,6 +103,8 @@ REPAIRS = [
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
     # what folds the list of modules has a name
     (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="The modules">'),
+    # what folds an output has its text for a name
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
     # said twice
     (re.compile(r'(<meta name="viewport"[^>]*>)(.*?)\s*<meta name="viewport"[^>]*>', flags=re.S), r"\1\2"),
     # the site has its own search, see search.js, and only one page needs it

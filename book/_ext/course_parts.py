@@ -142,7 +142,7 @@ def run_it(stem: str, address: str) -> str:
         save, what = f"Save {link} beside the notebook. ", f"{wheel}[lab]"
     return (
         '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
-        f'<p>{save}With Python 3.11 or newer (36 MB, with the trained networks),</p><pre>pip install "{what}"</pre>'
+        f'<p>{save}With Python 3.11 or newer (40 MB, with the trained networks),</p><pre>pip install "{what}"</pre>'
         f"<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p>"
         "</details>"
     )
