@@ -36,7 +36,7 @@
 # No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
 import torch
 
-from diffusion_edu import checks, ddpm, diffusion, evaluate, gaussian, nets, plots, pretrained, samplers, schedules, training
+from diffusion_edu import checks, ddpm, diffusion, evaluate, gaussian, nets, plots, samplers, schedules, training
 from diffusion_edu.data import SwissRoll
 
 plots.use_style()
@@ -633,6 +633,8 @@ _ = left.legend(loc="lower left")
 # **Predict first.** Which one adds the fewest nats to the bound, and which has the best samples?
 
 # %%
+from diffusion_edu import pretrained
+
 draws = {"simple": training.uniform_t, "log SNR": training.log_snr_t, "mixed": training.mixed_t}
 nothing = fresh().requires_grad_(False)
 for parameter in nothing.parameters():

@@ -25,7 +25,7 @@ LONG = {"steps": 12_000, "batch": 512}  # as tools/roll_chains.py trains
 SHORT = {"steps": 1000, "batch": 256}
 WARM_UP, FREE = 500, 0.5  # steps in which the KL weight rises to 1; nats that a level may cost for nothing
 FILE = Path(pretrained.__file__).parent / "levels.csv"
-COLUMNS = ("chain", "seed", "distance", "distance_se", "iwae", "iwae_se", "off", "information")
+COLUMNS: tuple[str, ...] = ("chain", "seed", "distance", "distance_se", "iwae", "iwae_se", "off", "information")
 
 
 class TopDown(HVAE):
