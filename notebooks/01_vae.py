@@ -790,7 +790,7 @@ _ = ax.legend()
 # %% [markdown]
 # A small $\beta$ buys reconstruction, and the sum gets worse. With $\beta = 1.25$ the rate is zero: $q(z \mid x)$ is
 # the prior whatever $x$ is, and the decoder ignores $z$. This is *posterior collapse*. It is not the best there is:
-# by the same count the longer trained `vae` scores lower. Training got stuck. (One training for each $\beta$.)
+# by the same count the longer trained `vae` scores lower. Training has not found that. (One training for each $\beta$.)
 #
 # ## 8 How loose is the bound?
 #
