@@ -49,18 +49,25 @@ def axes_row(n: int, size: float = 2.3, rows: int = 1):
     return axes.ravel()
 
 
-def points(x, ax=None, color=DATA, title: str = "", limit: float | None = LIMIT, size: float = 2.0, **style):
-    """Points (n, 2) in the plane, equal aspect."""
+def points(
+    x, ax=None, color=DATA, title: str = "", limit: float | None = LIMIT, size: float = 2.0, plane: str = "x", **style
+):
+    """Points (n, 2) in the plane of x, or of z, equal aspect."""
     ax = plt.gca() if ax is None else ax
     x = _numpy(x)
     ax.scatter(x[:, 0], x[:, 1], s=size, c=color, linewidths=0, **{"alpha": 0.6, **style})
-    return _plane(ax, title, limit)
+    return _plane(ax, title, limit, plane)
 
 
-def _plane(ax, title: str, limit: float | None):
-    ax.set(title=title, aspect="equal", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+def _plane(ax, title: str, limit: float | None, plane: str):
+    """In a row of planes the first one alone has marks on its left."""
+    ticks = [-2, 0, 2] if limit is None or limit >= 2 else [-1, 0, 1]
+    ax.set(title=title, aspect="equal", xticks=ticks, yticks=ticks)
     if limit is not None:
         ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    ax.set_xlabel(f"{plane}, 1st coordinate", fontsize=8)
+    ax.set_ylabel("2nd coordinate", fontsize=8)
+    ax.label_outer()
     ax.grid(False)
     return ax
 
@@ -71,13 +78,13 @@ def grid(limit: float = LIMIT, n: int = 160) -> Tensor:
     return torch.cartesian_prod(axis, axis)
 
 
-def density(log_p, ax=None, title: str = "", limit: float = LIMIT):
+def density(log_p, ax=None, title: str = "", limit: float = LIMIT, plane: str = "x"):
     """A density in grey from its log at the points of `grid(limit, n)`, shape (n·n,)."""
     ax = plt.gca() if ax is None else ax
     p = np.exp(_numpy(log_p))
     n = round(len(p) ** 0.5)
     ax.imshow(p.reshape(n, n).T, extent=(-limit, limit, -limit, limit), origin="lower", cmap=DENSITY)
-    return _plane(ax, title, limit)
+    return _plane(ax, title, limit, plane)
 
 
 def field(x, vectors, ax=None, color=MODEL, title: str = "", limit: float = LIMIT, scale: float | None = None):
@@ -85,7 +92,7 @@ def field(x, vectors, ax=None, color=MODEL, title: str = "", limit: float = LIMI
     ax = plt.gca() if ax is None else ax
     x, v = _numpy(x), _numpy(vectors)
     ax.quiver(x[:, 0], x[:, 1], v[:, 0], v[:, 1], color=color, angles="xy", width=0.006, scale=scale)
-    return _plane(ax, title, limit)
+    return _plane(ax, title, limit, "x")
 
 
 def curve(x, y, ax=None, color=Q, label: str | None = None, error=None, **style):

@@ -42,16 +42,16 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture
 
 # %% [markdown]
-# `diffusion_edu` is the library that comes with the course. Its functions are short. The table at the end of each
+# `diffusion_edu` is the library that comes with the course. The table at the end of each
 # notebook says which of them holds which formula.
 #
 # ## The data
 #
 # Our data are points in the plane. `scikit-learn` draws them along a spiral, the *swiss roll*, and adds a
 # little Gaussian noise. We keep two of its three columns, subtract the mean, and divide by one number, the *scale*.
-# All notebooks up to 04 use these points.
+# Every notebook but 05 uses these points.
 
-# %% mystnb={"image": {"alt": "Three thousand grey points along a spiral of one and a half turns, with the exact curve drawn over them as a thin black line."}}
+# %% mystnb={"image": {"alt": "The data lie around a curve: three thousand grey points along a spiral of one and a half turns, with the exact curve over them as a thin black line."}}
 plots.use_style()
 roll = SwissRoll()
 x = roll.sample(3000, seed=0)
@@ -65,7 +65,7 @@ _ = plots.truth(line[:, 0], line[:, 1], ax, label=None)
 #
 # $$ x = c(u) + \delta\,\varepsilon, \qquad u \sim U(0, 1), \quad \varepsilon \sim N(0, I). \tag{0.1} $$
 #
-# - $U(0, 1)$: evenly distributed between 0 and 1. The sign $\sim$ says «is drawn from».
+# - $U(0, 1)$: evenly distributed between 0 and 1. The sign $\sim$ says "is drawn from".
 # - $N(0, I)$: the *unit Gaussian*, here two independent numbers with mean 0 and variance 1. In general $N(m, v I)$ has
 #   the mean $m$ and, in each direction, the variance $v$. $I$ is the identity matrix.
 # - $c(u)$: the raw curve $(\theta \cos\theta, \theta \sin\theta)$ with $\theta = \tfrac{3\pi}{2}(1 + 2u)$, minus its
@@ -115,12 +115,12 @@ difference = (roll.log_prob(x) - finer.log_prob(x)).abs().max()
 print(f"{len(roll.weights)} against {len(finer.weights)} nodes: log p differs by less than 1e-9: {difference < 1e-9}")
 assert difference < 1e-9
 
-# %% mystnb={"image": {"alt": "Left: the exact density as a grey spiral, darkest at the inner end. Right: the sample points over the density; they cover it evenly."}}
+# %% mystnb={"image": {"alt": "The samples lie where the density is high. Left: the exact density as a grey spiral, darkest at the inner end. Right: grey sample points over the same density, paler."}}
 grid = plots.grid()
 left, right = plots.axes_row(2, size=3)
 plots.density(roll.log_prob(grid), left, title="exact density p(x)")
-plots.density(roll.log_prob(grid), right)
-_ = plots.points(x[:1000], right, color=plots.Q, size=3, title="the samples over it")
+plots.density(roll.log_prob(grid), right).images[0].set_alpha(0.3)
+_ = plots.points(x[:1000], right, size=3, alpha=1, title="the samples over it, paler")
 
 # %% [markdown]
 # The inner end is the darkest, that is the densest part. Equal steps in $u$ are equal angles, and an angle spans less
@@ -276,8 +276,8 @@ checks.too_sure(my_too_sure)
 #
 # </details>
 
-# %% mystnb={"image": {"alt": "The ruler: four models as orange dots on an axis in nats. The truth sits on the black line at the entropy, the roll with twice the noise a little to the right, with four times the noise further, the unit Gaussian furthest."}}
-scores = {"the truth": H}
+# %% mystnb={"image": {"alt": "Twice the noise costs a fifth of the ruler, four times the noise more than half. Three models as orange dots on an axis in nats, to the right of the black line at the entropy, where the truth is; the unit Gaussian is the furthest."}}
+scores = {}
 for factor in (2, 4):
     blurred = Mixture(roll.weights, roll.means, factor**2 * roll.variances)
     scores[f"right curve, noise × {factor}"] = -blurred.log_prob(big[:50_000]).mean().item()
@@ -286,8 +286,7 @@ _ = plots.ruler(scores, H)
 
 # %% [markdown]
 # The label behind each dot is its distance to $H$. Twice the noise costs about a fifth of the whole ruler, four
-# times the noise more than half of it. (The axis says −bound, here $-\log p_\theta(x)$ itself; see the
-# last section.)
+# times the noise more than half of it. (The axis says −bound, here $-\log p_\theta(x)$ itself.)
 #
 # ## The truth at every noise level
 #
@@ -354,7 +353,7 @@ checks.noisy_log_prob(my_noisy_log_prob)
 #
 # </details>
 
-# %% mystnb={"image": {"alt": "Five panels from clean to noisy: the exact density of the swiss roll blurs, shrinks and becomes a round Gaussian blob."}}
+# %% mystnb={"image": {"alt": "Noise takes the arms first, then the shape: in five panels from clean to noisy the exact density of the swiss roll blurs, shrinks and becomes a round Gaussian blob."}}
 levels = [1.0, 0.98, 0.8, 0.4, 0.01]
 for alpha_bar, ax in zip(levels, plots.axes_row(5, size=1.9), strict=True):
     plots.density(roll.log_prob(grid, alpha_bar), ax, title=f"ᾱ = {alpha_bar}")
@@ -436,13 +435,13 @@ torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, 
 # %% [markdown]
 # As arrows, each panel at its own scale, the score is a wind that blows towards the data. With much noise, on the left, it blows towards the
 # middle. With little noise, on the right, it blows towards the nearest arm. A diffusion model that generates follows it
-# from noise to data.
+# from noise to data, and adds a little noise at each step.
 
-# %% mystnb={"image": {"alt": "Three panels with arrows over the density. At low signal all arrows point to the centre; at intermediate levels they begin to bend; at high signal they point to the nearest arm of the spiral."}}
+# %% mystnb={"image": {"alt": "The score points to where the data are denser. Black arrows over the density: at low signal all point to the centre, at intermediate levels they begin to bend, at high signal they point to the nearest arm of the spiral."}}
 coarse = plots.grid(limit=2.0, n=15)
 for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=True):
     plots.density(roll.log_prob(grid, alpha_bar), ax)
-    plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.Q, f"score at ᾱ = {alpha_bar}")
+    plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.TRUTH, f"score at ᾱ = {alpha_bar}")
 
 # %% [markdown]
 # The entropy, too, is known at every level. Noise is also measured by the *signal-to-noise ratio*
@@ -450,7 +449,7 @@ for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=T
 # $\bar\alpha = 1/(1 + e^{-\log \mathrm{SNR}})$. From right to left, from clean to noisy, the entropy
 # rises from $H$ to (0.4).
 
-# %% mystnb={"image": {"alt": "Entropy of the noisy roll against log SNR: a smooth curve that falls from the unit Gaussian's 2.838 nats at low SNR to the data's 1.351 nats at high SNR."}}
+# %% mystnb={"image": {"alt": "The less noise, the lower the entropy: against log SNR it falls smoothly from the unit Gaussian's 2.838 nats to the data's 1.351 nats."}}
 log_snr = torch.linspace(-6, 10, 17, dtype=torch.float64)
 entropies = [roll.entropy(a.item()) for a in log_snr.sigmoid()]
 ax = plots.truth(log_snr, entropies, marker=".")
@@ -484,7 +483,7 @@ assert abs(entropies[0] - know_nothing) < 0.001
 #
 # **Predict first.** Two true samples of 500 points, or of 2,000: which pair is further apart, and by how much?
 
-# %%
+# %% tags=["hide-output"]
 pairs, floors, seen = 8, {}, {}
 for name, metric in evaluate.METRICS.items():
     few, many = (torch.tensor(evaluate.true_distances(metric, roll, n, pairs)) for n in (500, 2000))

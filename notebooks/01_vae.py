@@ -66,7 +66,7 @@ vae = trainer.model.requires_grad_(False)
 # %% [markdown]
 # Here is what needs to be explained.
 
-# %% mystnb={"image": {"alt": "Left: data points along the swiss roll in grey. Right: samples of the trained VAE in orange; most follow the spiral, some lie in the gaps between its arms."}}
+# %% mystnb={"image": {"alt": "Some samples of the VAE lie where no data are. Left: data points along the swiss roll in grey. Right: samples of the trained VAE in orange; most follow the spiral, some lie in the gaps between its arms."}}
 left, right = plots.axes_row(2, size=3)
 plots.points(roll.sample(3000, seed=1), left, title="data")
 _ = plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL, title="samples of the VAE")
@@ -110,13 +110,9 @@ torch.testing.assert_close(x, bound.generate(vae, 3, seeded(0)))
 print("log p(x, z) of three pairs: " + ", ".join(f"≈ {value:.2f}" for value in log_joint))
 
 # %% [markdown]
-# This course grew out of four texts, which it calls 000, 001, 002 and 003; the first three are listed at the end. Where
-# one of them slips, we say so, because a careful reader trips there.
-#
-# **Where tutorials slip.** 000 says «what we could observe is the joint probability». Only $x$ is observed. The joint
-# is what we can *write down and evaluate*. 000 also calls its subject «autoregressive models». An autoregressive
-# model writes $p(x)$ as a product over the parts of $x$ and has no latent; the models here are latent-variable
-# models.
+# Only $x$ is ever observed; the joint is what we can *write down and evaluate*. This course grew out of four texts: Li (2022),
+# Turner (2021), Pan (2024), and lecture slides without an author's name, called *the slides* here. All slip in places, as
+# better-known texts do. Where that costs nats, a box says so. The website's page *Where the tutorials slip* lists them all.
 #
 # ## 2 Maximum likelihood, and an integral
 #
@@ -154,9 +150,6 @@ assert (on_grid(n=600).log_prob(points[:20]) - log_p[:20]).abs().max() < 5e-3, "
 print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, log p(x) {roll.log_prob(points).mean():.2f} nats")
 
 # %% [markdown]
-# **Where tutorials slip.** 001 prints $\log p(X \mid \theta) = \int p(X, z \mid \theta)\, dz$. The right-hand side
-# has lost its logarithm.
-#
 # ### Naive Monte Carlo
 #
 # (1.2) is an expectation, so why not average over $K$ draws from the prior?
@@ -206,7 +199,7 @@ checks.log_likelihood(my_log_likelihood)
 #
 # </details>
 
-# %%
+# %% tags=["hide-output"]
 z = vae.prior().sample(seeded(3), shape=(100_000,))
 decoder = vae.p(0, z)
 log_p_z = torch.stack([decoder.log_prob(one) for one in x])  # (100, 100,000)
@@ -248,7 +241,7 @@ for d, errors in exact_errors.items():
     print(f"d = {d:2}: " + ", ".join(f"K = {K:,}: {m:.2f} ± {se:.2f}" for K, (m, se) in zip(Ks, errors, strict=False)))
 assert exact_errors[2][-1][0] > -0.01 and exact_errors[32][-1][0] < -10
 
-# %% mystnb={"image": {"alt": "Error of naive Monte Carlo in nats against the number of draws, on a logarithmic axis. In 2 dimensions it vanishes by ten thousand draws, in 8 it is still visible, in 32 it is tens of nats."}}
+# %% mystnb={"image": {"alt": "Each dimension costs draws: the error of naive Monte Carlo in nats against their number, on a logarithmic axis. In 2 dimensions it vanishes by ten thousand draws, in 8 it is still visible, in 32 it is tens of nats."}}
 for (d, errors), color in zip(exact_errors.items(), plots.EXTRA, strict=True):
     ax = plots.curve(Ks[:5], [m for m, _ in errors], color=color, label=f"d = {d}", error=[se for _, se in errors])
 ax.axhline(0, color=plots.TRUTH, linewidth=1.2)
@@ -260,7 +253,7 @@ _ = ax.legend(loc="lower right", ncols=3)
 # In two dimensions ten thousand draws are enough. In 32 they still miss by tens of nats, because each dimension
 # divides the share of useful draws once more. The estimate fails because it looks in the wrong place.
 #
-# **Where tutorials slip.** 002 writes the objective of «MLE using Monte Carlo» as
+# **Where tutorials slip.** Turner (2021) writes the objective of "MLE using Monte Carlo" as
 # $\arg\max_\theta \mathbb{E}_{x,\, z \sim p(z)}[\log p_\theta(x \mid z)]$. That has the log *inside* the average over
 # $z$: it is (1.4) with $K = 1$. Maximum likelihood (1.3) has it outside. The two rank models differently. Compare the
 # trained decoder with one that ignores $z$ and always answers with the one Gaussian that fits the data best.
@@ -310,10 +303,6 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 # Here $p_\theta(z \mid x)$ is the *true posterior*: how likely each cause is once $x$ is known, under the model. The gap
 # is the KL divergence from $q$ to it, zero if and only if they are equal. So raising the ELBO in $q$ pulls $q$ towards
 # the posterior. Raising it in $\theta$ raises the likelihood, or moves the posterior towards $q$, or does both.
-#
-# **Where tutorials slip.** 002 derives (1.5) in four lines whose integrals have no $dz$: read it in. 000 calls the
-# ELBO «Loss». It is maximised; the loss is its negative. The starting point of 000, $p(x) = p(x, z)/p(z \mid x)$, is
-# right: it is the product rule in the second line of (1.6).
 
 # %% [markdown]
 # **Exercise: one draw of the bound.** *15 minutes, medium.*
@@ -451,10 +440,11 @@ checks.lopsided(my_lopsided)
 #
 # </details>
 
-# %% mystnb={"image": {"alt": "Gap of the bound in nats against the variance of q relative to the posterior's. The blue dots with error bars follow the black line of the exact KL, which is zero at one, rises slowly to the left and steeply to the right."}}
+# %% mystnb={"image": {"alt": "Too wide costs more than too narrow: the gap of the bound in nats against the variance of q relative to the posterior's. The blue dots with error bars follow the black line of the exact KL, which is zero at one, rises slowly to the left and steeply to the right."}}
 widths = torch.logspace(-1.5, 1.0, 11, dtype=torch.float64)
 sampled = [evaluate.gap(bound.bound(x_toy[:5000], Toy(widen=w), seeded(8)), log_evidence[:5000]) for w in widths]
-ax = plots.truth(widths, [gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item() for w in widths])
+line = torch.logspace(-1.5, 1.0, 100, dtype=torch.float64)
+ax = plots.truth(line, [gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item() for w in line])
 ax.errorbar(widths, [m for m, _ in sampled], yerr=[2 * e for _, e in sampled], fmt="o", color=plots.Q, label="sampled")
 ax.set(xscale="log", xlabel="variance of q / variance of the posterior", ylabel="log p(x) − ELBO, nats")
 _ = ax.legend()
@@ -680,7 +670,7 @@ assert sampled_kl < closed_kl
 # The training that ran at the start minimised the negative mean of `b.elbo` over batches of 512 points, with Adam, the
 # usual kind of gradient descent. This is what happened:
 
-# %% mystnb={"image": {"alt": "Training curves over twelve thousand steps: the negative ELBO falls towards the black line of the entropy and flattens above it; the reconstruction term and the KL both rise in the first steps and then change little."}}
+# %% mystnb={"image": {"alt": "The terms are large and of opposite sign, their sum is small. Over twelve thousand steps the negative ELBO falls towards the black line of the entropy and flattens above it; the reconstruction term and the KL both rise in the first steps and then change little."}}
 steps = list(history)
 series = {name: [history[step][name].item() for step in steps] for name in ("loss", "reconstruction", "prior")}
 ax = plots.curve(steps, series["loss"], color=plots.MODEL, label="−ELBO")
@@ -697,7 +687,7 @@ _ = ax.legend(ncols=4)
 #
 # ## 7 What if one term is missing?
 #
-# 001 asks what the KL term, the «regulariser», is for. Leave out one term at a time and train for a short while. Beside
+# The slides ask what the KL term, the "regulariser", is for. Leave out one term at a time and train for a short while. Beside
 # them go a run with both terms and a run whose decoder has its variance fixed to one. With that, $-\log p(x \mid z)$ is
 # half a squared error plus a constant, the reconstruction loss of many tutorials. (`score_chain` is `bound.bound`
 # without gradients.)
@@ -722,7 +712,7 @@ def briefly(model, loss, steps=1000):
     return short.model.requires_grad_(False)
 
 
-# %%
+# %% tags=["hide-output"]
 runs = {
     "both terms": briefly(VAE, training.elbo_loss()),
     "reconstruction only": briefly(VAE, training.elbo_loss(kl_weight=0.0)),
@@ -749,31 +739,33 @@ assert abs(spread["KL only"] - 1) < 0.05 and abs(minus_elbo["decoder variance 1"
 # Only the run with both terms does clearly better than the unit Gaussian, 2.84 nats. Each panel
 # shows one draw from $q(z \mid x)$ for each of 3,000 data points, coloured by the place $u$ along the roll.
 
-# %% mystnb={"image": {"alt": "Three panels of latent space, points coloured by position along the roll. Both terms: colours in order, filling a disc of radius about two. Reconstruction only: a sharp, thin, coloured spiral. KL only: one round cloud with all colours mixed."}}
+# %% mystnb={"image": {"alt": "Without one of the terms the latent copies the data or forgets them. Three panels of latent space, points coloured by position along the roll. Both terms: colours in order, filling a disc of radius about two. Reconstruction only: a sharp, thin, coloured spiral. KL only: one round cloud with all colours mixed."}}
 x_u, u = roll.sample_with_u(3000, seed=15)
 for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
-    plots.points(runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u, title=name, limit=3.2)
+    plots.points(runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u, title=name, limit=3.2, plane="z")
+_ = plots.plt.colorbar(ax.collections[0], ax=ax, label="u", shrink=0.7)
 
 # %% [markdown]
 # - *Reconstruction only.* The standard deviations of $q$ go to the smallest value that the library allows, $e^{-6}$.
-#   These are the point distributions that 001 warns of. The roll is copied into $z$ as it is, and the reconstruction
+#   These are the point distributions that the slides warn of. The roll is copied into $z$ as it is, and the reconstruction
 #   term has no upper limit. As a model of $x$ it is worthless: almost all of the prior's mass lies off the thread
 #   that the decoder knows, the KL charges for that, and even its likelihood falls below that of the unit Gaussian, 2.84 nats.
-# - *KL only.* The best $q(z \mid x)$ is $N(0, I)$ for every $x$: «similar $q$s», in the words of 001. Then $z$ knows
+# - *KL only.* The best $q(z \mid x)$ is $N(0, I)$ for every $x$: "similar $q$s", in the words of the slides. Then $z$ knows
 #   nothing about $x$, and the decoder was never asked anything.
 # - *Decoder variance 1.* It scores as the unit Gaussian does, $\log 2\pi + 1 = 2.84$. A decoder whose noise is as
 #   broad as the data has nothing to gain from $z$, so $q$ falls back on the prior almost entirely. The decoder's
 #   variance sets the exchange rate between the two terms. It has to be learned, or at least chosen with care (Rybkin
-#   et al. 2021).
+#   et al. 2021). Learned, it can make the likelihood of a finite training set as large as one likes, by a narrow Gaussian on
+#   each of its points. So every score here is on fresh points.
 #
 # ### A weight on the KL, and posterior collapse
 #
-# Between «with» and «without» lies a weight. The *β-VAE* (Higgins et al. 2017) counts the KL $\beta$ times; only
+# Between "with" and "without" lies a weight. The *β-VAE* (Higgins et al. 2017) counts the KL $\beta$ times; only
 # $\beta = 1$ gives the bound. Call the mean KL the *rate*, what $z$ costs, and minus the reconstruction the *distortion*. Their sum is
 # $-\mathrm{ELBO}$, so whatever $\beta$ was, no model lies below the line rate + distortion = $H$ (Alemi et al. 2018).
 # **Predict first.** Which $\beta$ comes nearest to the line? What is the rate for $\beta = 1.25$?
 
-# %%
+# %% tags=["hide-output"]
 betas = {beta: briefly(VAE, training.elbo_loss(kl_weight=beta)) for beta in (0.5, 0.8, 1.25)}
 plane = {}
 for beta, short in sorted((betas | {1.0: runs["both terms"]}).items()):
@@ -785,7 +777,7 @@ print(f"`vae`, 12,000 steps with β = 1: distortion + 1.25 · rate ≈ {distorti
 assert plane[0.5][0] > plane[0.8][0] + 1 > plane[1.0][0] + 2 and plane[1.25][0] < 0.01
 assert sum(plane[1.0]) < min(sum(plane[beta]) for beta in betas) - 0.2 and distortion + 1.25 * rate < plane[1.25][1] - 0.05
 
-# %% mystnb={"image": {"alt": "Distortion against rate, in nats. The dots for four weights of the KL lie above the black line where the two add up to H: the larger the weight, the smaller the rate, down to zero. The model trained for longer lies closest to the line."}}
+# %% mystnb={"image": {"alt": "No model lies below the line where rate and distortion add up to H. The dots for four weights of the KL lie above it, distortion against rate in nats: the larger the weight, the smaller the rate, down to zero. The model trained for longer lies closest to the line."}}
 _, ax = plots.plt.subplots()
 plots.truth([0, 12], [H, H - 12], ax, label="rate + distortion = H")
 ax.plot(*zip(*plane.values(), strict=True), "o", color=plots.EXTRA[0], label="1,000 steps")
@@ -798,7 +790,7 @@ _ = ax.legend()
 # %% [markdown]
 # A small $\beta$ buys reconstruction, and the sum gets worse. With $\beta = 1.25$ the rate is zero: $q(z \mid x)$ is
 # the prior whatever $x$ is, and the decoder ignores $z$. This is *posterior collapse*. It is not the best there is:
-# by the same count the longer trained `vae` scores lower. Training got stuck. (One training for each $\beta$.)
+# by the same count the longer trained `vae` scores lower. Training has not found that. (One training for each $\beta$.)
 #
 # ## 8 How loose is the bound?
 #
@@ -841,7 +833,7 @@ assert iwae[1][0] > iwae[10][0] > iwae[100][0] > iwae[1000][0] > wrong[0] - 0.01
 assert loose[0] < wrong[0] and iwae[1000][0] - wrong[0] < 0.03 and iwae[1][0] - iwae[10][0] > 0.5 * loose[0]
 torch.testing.assert_close(wrong[0] + loose[0], iwae[1][0])  # (1.11)
 
-# %% mystnb={"image": {"alt": "Negative bound in nats against K. The blue curve falls from K = 1 and flattens by K = 100 on the dashed orange line of the model's exact likelihood, which stays well above the black line of the entropy."}}
+# %% mystnb={"image": {"alt": "Importance weighting removes the looseness, and nothing more. Negative bound in nats against K: the blue curve falls from K = 1 and flattens by K = 100 on the dashed orange line of the model's exact likelihood, which stays well above the black line of the entropy."}}
 means, errors = zip(*iwae.values(), strict=True)
 ax = plots.curve(list(iwae), H + torch.tensor(means), error=errors, label="−IWAE", marker="o")
 ax.axhline(H + wrong[0], color=plots.MODEL, linestyle="--", label="−log likelihood of the model, by the grid")
@@ -861,7 +853,7 @@ _ = ax.legend()
 # To part them, improve the mean and log variance of $q$ for each of 300 points by itself, with 400 steps of Adam that
 # start at the encoder's answer. **Predict first.** Which gap is larger?
 
-# %%
+# %% tags=["hide-output"]
 few, evidence = points[:300].float(), log_p[:300]
 
 
@@ -897,7 +889,7 @@ assert amortised[0] > 3 * amortised[1] and by_own.mean() > 2 * amortised[0]
 #
 # $$ q(z) = \mathbb{E}_x\big[ q(z \mid x) \big] \approx \frac1n \sum_{i=1}^n q(z \mid x_i). \tag{1.13} $$
 #
-# 001 puts the trouble in one line: $p(z) \ne \frac1n \sum_i q(z \mid x_i)$. How many nats is this inequality worth?
+# The slides put the trouble in one line: $p(z) \ne \frac1n \sum_i q(z \mid x_i)$. How many nats is this inequality worth?
 # Follow the two stories of the pair $(x, z)$. The encoder's is $p(x)\, q(z \mid x)$, the model's is
 # $p(z)\, p_\theta(x \mid z)$. The distance to $H$ is the KL divergence between the two, and the product rule splits
 # the encoder's story either way. By $x$ first, it gives (1.11). By $z$ first,
@@ -926,19 +918,21 @@ assert 0.4 * distance < mismatch < distance
 # About half of the distance to $H$ or more is the mismatch alone. It stays if the decoder becomes perfect. (With $n$
 # finite the logarithm of the average (1.13) is on average a little too small, so the number errs to the low side.)
 #
-# Left, draws from the aggregate posterior, coloured by the place $u$ along the roll. Right, its
-# density in grey. The red points are draws from the *prior* whose decoded $x$ lands off the roll.
+# Left, draws from the aggregate posterior, coloured by the place $u$ along the roll. Right, $q(z)/p(z)$
+# in grey, white where no code lies. The red points are draws from the *prior* whose decoded $x$ lands off the roll.
 
-# %% mystnb={"image": {"alt": "Left: draws from the aggregate posterior, the roll spread out to fill a disc, in order of colour, with an empty seam between neighbouring windings. Right: its density in grey; the red points, prior draws that decode off the roll, trace the pale seam."}}
+# %% mystnb={"image": {"alt": "Stray samples come from the seams of the aggregate posterior. Left: draws from it, the roll spread out to fill a disc, in order of colour, with an empty seam between neighbouring windings. Right: the ratio of q(z) to the prior in grey; the red points, prior draws that decode off the roll, trace the pale seam."}}
 z_prior = vae.prior().sample(seeded(21), shape=(10_000,))
 floor = roll.log_prob(roll.sample(100_000, seed=20)).quantile(0.001)  # 999 of 1,000 true points lie above
 off = roll.log_prob(vae.p(0, z_prior).sample(seeded(22)).double()) < floor
 left, right = plots.axes_row(2, size=3.4)
-plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z), coloured by u", limit=3.2)
-grid_log_q = aggregate.log_prob(plots.grid(3.2, n=100))
-plots.density(grid_log_q, right, limit=3.2)
-title = "density of q(z); red: decodes off the roll"
-_ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=3.2, title=title)
+plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z)", limit=2.5, plane="z")
+plots.plt.colorbar(left.collections[0], ax=left, label="u, place along the roll", shrink=0.6)
+grid = plots.grid(2.5, n=100)
+log_ratio = aggregate.log_prob(grid) - vae.prior().log_prob(grid)
+plots.density(log_ratio.clamp(max=math.log(2)), right, limit=2.5, plane="z")  # twice p(z) and more: black
+title = "q(z)/p(z); red: decodes off the roll"
+_ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=2.5, title=title, plane="z")
 
 # %% [markdown]
 # The encoder has wound the roll up so that it nearly fills the disc of the prior. It cannot fill it: neighbouring
@@ -996,15 +990,15 @@ for name, points in samples.items():
 assert outlier_share["data"] < 0.003 and 2.5 * outlier_share["z from q(z)"] < outlier_share["z from the prior"]
 
 # %% [markdown]
-# The same decoder strays several times less often. This is how to read the slogan of 001, «VAEs are good for
-# reconstruction, but not good at generating»: reconstruction starts from $q(z)$, generation from $p(z)$.
+# The same decoder strays several times less often. This is how to read the slogan of the slides, "VAEs are good for
+# reconstruction, but not good at generating": reconstruction starts from $q(z)$, generation from $p(z)$.
 # What is bad is the mismatch, and there are ways to shrink it: a prior that is learned (Tomczak & Welling 2018),
 # a second model for $z$ (Dai & Wipf 2019), more levels (notebook 02). A diffusion model has almost none by
 # construction (notebook 03).
 #
 # ## 10 The ruler
 
-# %% mystnb={"image": {"alt": "The ruler in nats: the unit Gaussian far to the right, the VAE's ELBO well below it, its importance-weighted bound with a thousand draws further left, the entropy as a black line at the left end."}}
+# %% mystnb={"image": {"alt": "The VAE has gone most of the way to the truth. The ruler in nats: the unit Gaussian far to the right, the VAE's ELBO well below it, its importance-weighted bound with a thousand draws further left, the entropy as a black line at the left end."}}
 rows = {"unit Gaussian": math.log(2 * math.pi) + 1, "VAE, ELBO": H + iwae[1][0]}
 rows["VAE, IWAE K = 1000"] = H + iwae[1000][0]
 _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.startswith("VAE")})
@@ -1178,10 +1172,7 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 #
 # **References**
 #
-# - 000: *Deep Learning 21: Diffusion Models (1)*, blog,
-#   [ireneli.eu](https://ireneli.eu/2022/11/08/deep-learning-21-diffusion-models-1/)
-# - 001: *Diffusion Models*, lecture slides
-# - 002: Turner (2021), *Diffusion models as a kind of VAE*, blog
+# - *Diffusion Models*, lecture slides without an author's name
 # - Alemi et al. (2018), *Fixing a broken ELBO*, [arXiv:1711.00464](https://arxiv.org/abs/1711.00464)
 # - Burda, Grosse, Salakhutdinov (2016), *Importance weighted autoencoders*,
 #   [arXiv:1509.00519](https://arxiv.org/abs/1509.00519)
@@ -1192,10 +1183,13 @@ _ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.start
 # - Hoffman, Johnson (2016), *ELBO surgery: yet another way to carve up the variational evidence lower bound*, NIPS
 #   workshop on advances in approximate Bayesian inference
 # - Kingma, Welling (2014), *Auto-encoding variational Bayes*, [arXiv:1312.6114](https://arxiv.org/abs/1312.6114)
+# - Li (2022), *Deep Learning 21: Diffusion Models (1)*, blog,
+#   [ireneli.eu](https://ireneli.eu/2022/11/08/deep-learning-21-diffusion-models-1/)
 # - Rezende, Mohamed, Wierstra (2014), *Stochastic backpropagation and approximate inference in deep generative
 #   models*, [arXiv:1401.4082](https://arxiv.org/abs/1401.4082)
 # - Rybkin, Daniilidis, Levine (2021), *Simple and effective VAE training with calibrated decoders*,
 #   [arXiv:2006.13202](https://arxiv.org/abs/2006.13202)
 # - Tomczak, Welling (2018), *VAE with a VampPrior*, [arXiv:1705.07120](https://arxiv.org/abs/1705.07120)
+# - Turner (2021), *Diffusion models as a kind of VAE*, blog
 # - Williams (1992), *Simple statistical gradient-following algorithms for connectionist reinforcement learning*,
 #   [doi:10.1007/BF00992696](https://doi.org/10.1007/BF00992696)

@@ -46,7 +46,7 @@ from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture, exact_denoiser
 
 # %% [markdown]
-# The exact denoiser is asked some ten million times below. A quadrature with 320 nodes instead of 512 makes it
+# The exact denoiser is asked several million times below. A quadrature with 320 nodes instead of 512 makes it
 # faster. The log density changes in the eighth decimal place.
 
 # %%
@@ -64,7 +64,7 @@ def seeded(seed):
 # This is where we are going: noise goes in on the left, the swiss roll comes out on the right. Section 9 explains the
 # cell below word by word.
 
-# %% mystnb={"image": {"alt": "Six panels of 3,000 orange points. From left to right a round Gaussian cloud contracts, curls up and ends as the swiss roll."}}
+# %% mystnb={"image": {"alt": "The exact denoiser turns noise into the roll. From left to right a round Gaussian cloud contracts, curls up and ends as the swiss roll."}}
 cosine = schedules.cosine(1000)
 denoiser = exact_denoiser(roll, cosine.alpha_bar)
 x_T = torch.randn(3000, 2, dtype=torch.float64, generator=seeded(10))
@@ -98,11 +98,6 @@ for t, ax in zip(times, plots.axes_row(6, size=1.7), strict=True):
 # **Third, the schedule is chosen so that the last latent is noise,** whatever the data point was:
 #
 # $$ q(x_T \mid x_0) \approx N(0, I) = p(x_T). \tag{3.3} $$
-#
-# **Where tutorials slip.** 003 gives the encoder the mean $\mu_t(x_t) = \sqrt{\alpha_t}\, x_{t-1}$. A mean of $x_t$ cannot be
-# a function of $x_t$; it is $\mu_t(x_{t-1})$. The text then breaks off before it explains the third restriction, which is
-# (3.3): $\alpha_1, \dots, \alpha_T$ are such that $q(x_T)$ is standard Gaussian. 002 prints the density of (3.2) at the wrong point,
-# $N(x_T; \dots)$ for $N(x_t; \dots)$.
 #
 # Here is the library's version of (3.2), against the formula by hand. `cosine` is one of the usual schedules, with
 # $T = 1000$; section 3 compares them. Its tensors have the length $T + 1$, so that `cosine.beta[t]` is $\beta_t$. Entry 0
@@ -186,7 +181,7 @@ checks.jump(my_jump)
 # *Check.* Take one point 20,000 times through a schedule of 100 single steps. `forward_path` hands out $(t, x_t)$ step by step.
 # Compare the mean and standard deviation of the cloud with (3.4), up to four standard errors.
 
-# %% mystnb={"image": {"alt": "Against t from 0 to 100, the simulated signal factor falls from 1 to 0 and the simulated noise standard deviation rises from 0 to 1. Thin black theory lines run through both."}}
+# %% mystnb={"image": {"alt": "One hundred single steps do what (3.4) says. Against t from 0 to 100, the simulated signal factor falls from 1 to 0 and the simulated noise standard deviation rises from 0 to 1. Thin black theory lines run through both."}}
 start = torch.tensor([1.5, 0.0], dtype=torch.float64).expand(20_000, 2)
 linear100 = schedules.linear(100)
 walk = torch.stack([xt for _, xt in diffusion.forward_path(start, linear100, seeded(0))])
@@ -205,18 +200,17 @@ _ = ax.legend()
 # %% [markdown]
 # Signal and noise trade places, and the squares of the two curves always add up to one.
 #
-# **Where tutorials slip.** 001 uses one constant $\beta$ and writes $\alpha_t = (1 - \beta)^t$. That is our $\bar\alpha_t$, not our
-# $\alpha_t$. Nothing is wrong, but whoever copies a formula from one text to the other drops or gains a bar. A check:
+# Mind the bar when you read other texts. The slides use one constant $\beta$ and write $\alpha_t$ for $(1 - \beta)^t$, which is our $\bar\alpha_t$:
 
 # %%
 constant = schedules.constant(100, beta=0.05)
 torch.testing.assert_close(constant.alpha_bar, 0.95 ** torch.arange(101, dtype=torch.float64))
-print(f"at t = 20: our α {constant.alpha[20]:.3f}, our ᾱ = 001's α {constant.alpha_bar[20]:.3f}")
+print(f"at t = 20: our α {constant.alpha[20]:.3f}, our ᾱ, the slides' α, {constant.alpha_bar[20]:.3f}")
 
 # %% [markdown]
 # Here is the forward process on the roll: the exact density in grey, from (0.6), and points that took single steps, in blue.
 
-# %% mystnb={"image": {"alt": "Six panels of blue points over the exact density in grey. The roll blurs, loses its arms and becomes a round cloud."}}
+# %% mystnb={"image": {"alt": "The fine structure goes first. Blue points over the exact density in grey: the roll blurs, loses its arms and becomes a round cloud."}}
 forward = dict(diffusion.forward_path(roll.sample(3000, seed=2), cosine, seeded(1)))
 for t, ax in zip(times[::-1], plots.axes_row(6, size=1.7), strict=True):
     plots.density(roll.log_prob(plots.grid(n=100), cosine.alpha_bar[t].item()), ax).images[0].set_alpha(0.4)
@@ -258,7 +252,7 @@ assert nats_600 > 0.3
 #
 # $$ \mathbb{E}_{x_0}[L_T] = -\tfrac{D}{2} \log(1 - \bar\alpha_T) = \tfrac{D}{2} \log\big(1 + \mathrm{SNR}(T)\big). \tag{3.7} $$
 #
-# With $D = 2$ that is just $-\log(1 - \bar\alpha_T)$. **Predict first.** 001 says that $q(x_T \mid x_0) \to N(0, I)$ since $\beta \ll 1$.
+# With $D = 2$ that is just $-\log(1 - \bar\alpha_T)$. **Predict first.** The slides say that $q(x_T \mid x_0) \to N(0, I)$ since $\beta \ll 1$.
 # Take $\beta = 0.01$. How far from noise is the end after 10, 100 and 1,000 steps?
 
 # %% [markdown]
@@ -306,7 +300,7 @@ checks.steps_needed(my_steps_needed)
 #
 # </details>
 
-# %%
+# %% tags=["hide-output"]
 def second_moment(data):
     return (data.weights[:, None] * (data.means**2 + data.variances)).sum()
 
@@ -330,7 +324,7 @@ for T in (10, 100, 1000):
 # $\bar\alpha_t$ as a squared cosine (Nichol & Dhariwal 2021). In Ho et al.'s paper $\beta_t$ rises from $\beta_1 = 10^{-4}$ to
 # $\beta_T = 0.02$, with $T = 1000$. The figure keeps these ends and changes only $T$.
 
-# %% mystnb={"image": {"alt": "E[L_T] in nats against T from 10 to 2,000, both axes logarithmic. Constant, linear and sigmoid schedules with fixed beta lie on one curve that starts above two nats and falls steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
+# %% mystnb={"image": {"alt": "A fixed beta needs several hundred steps, the cosine schedule ten. E[L_T] in nats against T from 10 to 2,000, both axes logarithmic: constant, linear and sigmoid schedules with fixed beta lie on one curve that starts above two nats and falls steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
 lengths = [10, 30, 100, 300, 1000, 2000]
 fixed = {"constant": {"beta": 0.01}, "linear": {"beta_1": 1e-4, "beta_T": 0.02}, "sigmoid": {"beta_1": 1e-4, "beta_T": 0.02}, "cosine": {}}  # fmt: skip
 ends = {k: [mean_L_T(schedules.make_schedule(k, T, **v)) for T in lengths] for k, v in fixed.items()}
@@ -368,7 +362,7 @@ print(f"linear is below 0.001 nats from T = {enough} on, cosine already at T = 1
 # \mathbb{E}|x_T|^2 &= \bar\alpha_T\, \mathbb{E}|x_0|^2 + (1 - \bar\alpha_T) D.
 # \end{aligned} \tag{3.8} $$
 
-# %% mystnb={"image": {"alt": "Three panels of orange samples over grey data: standardised roll with the short schedule, roll divided by ten with the short schedule, roll divided by ten with the cosine schedule. In all three the samples follow the curve; the eye sees hardly any difference."}}
+# %% mystnb={"image": {"alt": "The eye does not see the short schedule. Orange samples over grey data: standardised roll with the short schedule, roll divided by ten with the short schedule, roll divided by ten with the cosine schedule. In all three the samples follow the curve; the eye sees hardly any difference."}}
 def kl_from_prior(data, a_bar):
     """KL(q(x_t) ‖ N(0, I)) at noise level ᾱ, (3.8) for D = 2, nats."""
     return math.log(2 * math.pi) + 0.5 * (a_bar * second_moment(data).item() + 2 * (1 - a_bar)) - data.entropy(a_bar)
@@ -386,7 +380,7 @@ for (name, data, s), ax in zip(cases, plots.axes_row(3, size=2.6), strict=True):
     print(f"{name:24} E[L_T] {mean_L_T(s, data):.3f}, KL(q(x_T) ‖ N(0, I)) {kl_from_prior(data, end):.3f} nats,"
           f" energy distance {ratio[-1]:.1f} × floor")  # fmt: skip
     plots.points(true, ax, size=1, limit=limit)
-    plots.points(y, ax, color=plots.MODEL, title=name, size=1, limit=limit)
+    plots.points(y, ax, color=plots.MODEL, title=name, size=1, limit=limit).tick_params(labelleft=True)
 assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 
 # %% [markdown]
@@ -521,18 +515,17 @@ widgets.posterior_explorer(s20, x[:400], t=8)
 # nothing of $x_{T-1}$; the linear's last step is small, and $x_T$ says nearly all. In between, most of the precision comes from $x_t$: the posterior
 # stays close to it and leans towards $x_0$. Two witnesses are better than one, so the blue circle of 1σ is smaller than both dashed ones.
 #
-# **Where tutorials slip.** 001 prints the factor of $x_0$ as $\sqrt{\alpha_t}\, \beta / (1 - \alpha_t)$, in our letters
-# $\sqrt{\bar\alpha_t}\, \beta_t/(1 - \bar\alpha_t)$. The root must be of $\bar\alpha_{t-1}$. The case $t = 1$ shows it: if you know $x_0$, then $x_0$ is what you know, so
-# $\tilde\mu_1 = x_0$. The printed factor at $t = 1$ is $\sqrt{1 - \beta}$.
+# The case $t = 1$ is a check of (3.9): if you know $x_0$, then $x_0$ is what you know, so $\tilde\mu_1 = x_0$. The slides print
+# $\sqrt{\bar\alpha_t}$ where $\sqrt{\bar\alpha_{t-1}}$ belongs, and there the factor is $\sqrt{1 - \beta}$.
 #
-# The same case has a trap. $\tilde\beta_1 = 0$: the posterior is a point, and has no density. (002 offers $\sigma_t^2 = \tilde\beta_t$ for the decoder
+# The same case has a trap. $\tilde\beta_1 = 0$: the posterior is a point, and has no density. (Turner (2021) offers $\sigma_t^2 = \tilde\beta_t$ for the decoder
 # and does not mention it. A decoder with variance 0 has an infinite loss.) So the decoder at $t = 1$ needs a variance of its own. The library's
 # `sigma2_beta_tilde` puts $\tilde\beta_2$ there.
 
 # %%
 c0, ct = diffusion.posterior_mean_coefficients(constant)
 printed = constant.alpha_bar[1].sqrt() * 0.05 / (1 - constant.alpha_bar[1])
-print(f"factor of x₀ at t = 1: {c0[1]:.4f}, as 001 prints it {printed:.4f};   β̃₁ = {constant.beta_tilde[1]:.1f}")
+print(f"factor of x₀ at t = 1: {c0[1]:.4f}, as the slides print it {printed:.4f};   β̃₁ = {constant.beta_tilde[1]:.1f}")
 torch.testing.assert_close(printed, constant.alpha[1].sqrt())
 assert diffusion.sigma2_beta_tilde(constant)[1] == constant.beta_tilde[2] > 0
 
@@ -716,10 +709,9 @@ checks.kl_term(my_kl_term)
 #
 # </details>
 #
-# **Where tutorials slip.** 001 prints $\mathrm{KL} = \text{const} \cdot \|x_0 - x_\theta\|_2$. The norm is squared, and the factor is no constant: it depends on
-# $t$. 001's training recipe differentiates
-# $\mathrm{KL}(q(x_{\tau-1} \mid x_0) \,\|\, p(x_{\tau-1} \mid x_\tau))$; it must be $q(x_{\tau-1} \mid x_\tau, x_0)$. And it draws $\tau \in [2, T]$, which leaves out
-# $t = 1$, the reconstruction term $L_0$. The next cell tests (3.18) with an arbitrary wrong guess, and computes the recipe's KL.
+# **Where tutorials slip.** The slides' training recipe differentiates
+# $\mathrm{KL}(q(x_{\tau-1} \mid x_0) \,\|\, p(x_{\tau-1} \mid x_\tau))$; it must be $q(x_{\tau-1} \mid x_\tau, x_0)$.
+# The next cell tests (3.18) with an arbitrary wrong guess, and computes the recipe's KL.
 
 # %%
 guess, factors = torch.zeros_like(x), {}
@@ -732,19 +724,19 @@ for t in (2, 100, 900):
     p = diffusion.reverse_step(cosine, t, xt, denoiser(xt, t), diffusion.per_step(cosine.beta))
     slip = gaussian.kl(diffusion.q_marginal(cosine, t - 1, x), p).mean()
     kl = gaussian.kl(diffusion.q_posterior(cosine, t, xt, x), p).mean()
-    print(f"t = {t:3}: factor {factors[t]:10.4f},   KL with the exact denoiser {kl:.5f} nats, with 001's q(x_τ₋₁|x₀) {slip:.2f}")
+    print(f"t = {t:3}: factor {factors[t]:10.4f},   KL with the exact denoiser {kl:.5f} nats, with the slides' q(x_τ₋₁|x₀) {slip:.2f}")
     assert slip > kl
 assert factors[2] > 1000 * factors[100] > 1000 * factors[900]
 
 # %% [markdown]
-# The factor falls by many orders of magnitude along the chain. 001's version of the KL compares a wide cloud with a narrow step. It
+# The factor falls by many orders of magnitude along the chain. The recipe's KL compares a wide cloud with a narrow step. It
 # is more than twice too large at $t = 2$, and more than a hundred thousand times at $t = 900$.
 #
 # Averaged over the data, the terms need to know only one thing of the denoiser, its mean squared error
 # $\mathrm{mse}_t = \mathbb{E}|x_0 - \hat x_0(x_t, t)|^2 / D$. That of the exact denoiser is a function of log SNR, the same for every
 # schedule, and `exact.mse` has it in a table, with no sampling. With (3.17) it gives each term.
 
-# %% mystnb={"image": {"alt": "The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to below a millionth near t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
+# %% mystnb={"image": {"alt": "The nats sit at the first steps. The terms L_{t-1} in nats against t, both axes logarithmic, for the cosine and the linear schedule. Both fall from almost one nat at t = 2 to about a millionth at t = 1000; the linear schedule falls faster. L_T is a dot at the right end, L_0 is given in the legend."}}
 def expected_terms(schedule, sigma2, mse):
     """E[L₁] … E[L_{T−1}] from (3.17), for D = 2, nats."""
     c, _ = diffusion.posterior_mean_coefficients(schedule)
@@ -775,7 +767,7 @@ _ = ax.legend()
 #
 # ## 7 Which grouping is quieter?
 #
-# 002 says that the manipulation is made "to reduce the variance". **Predict first.** Which of the two estimates above has less noise, per term and
+# Turner (2021) says that the manipulation is made "to reduce the variance". **Predict first.** Which of the two estimates above has less noise, per term and
 # in total?
 
 # %% [markdown]
@@ -814,7 +806,7 @@ checks.quietest(my_quietest)
 # %% [markdown]
 # First per term. One consistency term of (3.11) and one KL of (3.16), each as it varies over points and paths:
 
-# %% mystnb={"image": {"alt": "Standard deviation of single terms in nats against t, both axes logarithmic. The log ratios stay near 1.4 nats at all t; the KLs start near 0.5 and fall to below a hundred-thousandth."}}
+# %% mystnb={"image": {"alt": "Term by term the KLs are quieter. Standard deviation of single terms in nats against t, both axes logarithmic: the log ratios stay near 1.4 nats at all t; the KLs start near 0.5 and fall to below a hundred-thousandth."}}
 ratio_std, kl_std = b.consistency.std(1), terms[1:-1].std(1)
 ax = plots.curve(range(1, 1000), ratio_std, color=plots.Q, label="one log ratio of (3.11)")
 plots.curve(range(2, 1001), kl_std, ax, color=plots.MODEL, label="one KL of (3.16)")
@@ -866,7 +858,7 @@ for name, rows in {"log ratios": b.consistency, "KLs, one path": along[1:-1]}.it
 assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
 
 # %% [markdown]
-# If the log ratios were independent their sum would scatter by about 44 nats. It scatters by little more than one, and much of that is the data's own. The noise
+# If the log ratios were independent their sum would scatter by about 45 nats. It scatters by little more than one, and much of that is the data's own. The noise
 # of one term is taken back by the others. The KLs do the opposite: along a path their errors have the same sign and add up.
 #
 # The reason is a second telescope. Suppose the reverse step were the true one, $p(x_{t-1} \mid x_t) = q(x_{t-1} \mid x_t)$. Then Bayes' rule
@@ -897,7 +889,7 @@ assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 # %% [markdown]
 # With log ratios every path returns $\log p(x)$ of its own point. With KLs, as noisy as before.
 #
-# So 002's sentence is true per term and false for the sum. Training looks at one random term and wants the KLs. Evaluation adds up the
+# So Turner's sentence is true per term and false for the sum. Training looks at one random term and wants the KLs. Evaluation adds up the
 # chain and wants the log ratios, paired with the exact $\log p(x)$ of the same points where one has it. The better the denoiser, the larger
 # the advantage. From here on all distances to $H$ are measured that way.
 #
@@ -970,7 +962,7 @@ checks.best_variance(my_best_variance)
 # The fraction says how far from $\tilde\beta_t$ to $\beta_t$ one must go. It is 0 if $x_0$ is known, and 1 for data that are $N(0, I)$. For all other data of
 # variance one it lies between.
 
-# %% mystnb={"image": {"alt": "The fraction of the way from beta tilde to beta against log SNR: a black line that is one at both ends and dips to about 0.6 near log SNR 4. Orange dots sampled from 1,500 points, with error bars, scatter around it."}}
+# %% mystnb={"image": {"alt": "At both ends beta is the right variance. The fraction of the way from beta tilde to beta against log SNR: a black line that is one at both ends and dips to about 0.6 near log SNR 4. Orange dots sampled from 1,500 points, with error bars, scatter around it."}}
 d100 = exact_denoiser(roll, s100.alpha_bar)
 mse[s100] = exact.mse(roll, s100)
 sampled = diffusion.denoising_error(roll.sample(1500, seed=20), s100, d100, seeded(22))
@@ -1080,7 +1072,7 @@ for name, make in {"cosine": schedules.cosine, "linear": schedules.linear}.items
         assert abs(dots[name, T][0] - curves[name][T][1]) < 4 * dots[name, T][1]
     print("{} T = 1000: best {:.4f}, β {:.4f}, β̃ {:.3f} nats".format(name, *curves[name][1000]))
 
-# %% mystnb={"image": {"alt": "Two panels, cosine and linear: the distance to H in nats against T on logarithmic axes, exact curves as lines. With the best variance and with beta it falls about like one over T; with beta tilde it flattens out at about one nat. Sampled dots lie on the curve of beta. The linear schedule's lines lie twice as high."}}
+# %% mystnb={"image": {"alt": "More steps help, but not with beta tilde. Cosine and linear: the distance to H in nats against T on logarithmic axes, exact curves as lines. With the best variance and with beta it falls about like one over T; with beta tilde it flattens out at about one nat. Sampled dots lie on the curve of beta. The linear schedule's lines lie twice as high."}}
 for name, ax in zip(("cosine", "linear"), plots.axes_row(2, size=3.2), strict=True):
     rows = torch.tensor(list(curves[name].values()))
     for i, (label, color) in enumerate({"best": plots.TRUTH, "β": plots.Q, "β̃": plots.ERROR}.items()):
@@ -1122,7 +1114,7 @@ widgets.bound_explorer(roll, T=30)
 # $\bar\alpha_t$ there, and its $\alpha$ for a stride from $t$ to $t - 5$ is $\bar\alpha_t / \bar\alpha_{t-5}$. Nothing was
 # trained. If the chain is right, its $x_t$ must be distributed like the forward process's, at each $t$ and not only at the end.
 
-# %% mystnb={"image": {"alt": "Two rows of six panels over the exact density in grey, at six times. The blue forward points in the upper row and the orange backward points in the lower row fill the same shapes at each time."}}
+# %% mystnb={"image": {"alt": "The way back passes through the same clouds as the way forward. Over the exact density in grey, at six times: the blue forward points in the upper row and the orange backward points in the lower row fill the same shapes at each time."}}
 for t in times:
     a, eps = cosine.alpha_bar[t], torch.randn(12, 3000, 2, dtype=torch.float64, generator=seeded(40))
     sets = [a.sqrt() * roll.sample(3000, seed=40 + i) + (1 - a).sqrt() * eps[i] for i in range(12)]  # (3.4)
@@ -1145,7 +1137,7 @@ for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)
 #
 # In notebook 01 samples fell between the arms. The decoder was trained on latents from the aggregate posterior $q(z)$ (1.13) and asked at
 # latents from the prior, and the two differ. Here the aggregate posterior of the last latent is $q(x_T)$, the roll at noise level
-# $\bar\alpha_T$. This is what 001 means by "DMs do not have VAE's drawback". In nats, $\mathbb{E}[L_T]$ splits as the prior term of the VAE
+# $\bar\alpha_T$. This is what the slides mean by "DMs do not have VAE's drawback". In nats, $\mathbb{E}[L_T]$ splits as the prior term of the VAE
 # did (1.14). The same holds at each $t$ on the way:
 #
 # $$ \mathbb{E}_{x_0} \mathrm{KL}\big(q(x_t \mid x_0) \,\|\, N(0, I)\big) = \underbrace{I(x_0; x_t)}_{\text{what } x_t \text{ still knows}} + \underbrace{\mathrm{KL}\big(q(x_t) \,\|\, N(0, I)\big)}_{\text{aggregate against prior}}. \tag{3.25} $$
@@ -1164,9 +1156,9 @@ for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)
 #
 # </details>
 #
-# 002 says that the forward process "progressively destroys all information". Here is how fast, exactly, at each noise level.
+# Turner (2021) says that the forward process "progressively destroys all information". Here is how fast, exactly, at each noise level.
 
-# %% mystnb={"image": {"alt": "Nats against log SNR from -8 to 10. The mutual information between the data and its noisy version, a black line, rises from zero, with the KL of one point's cloud from noise just above it as a blue line. The gap between them, the KL of the aggregate posterior from the prior, is shaded and is close to zero below log SNR 0."}}
+# %% mystnb={"image": {"alt": "All x_t together look like noise long before a single one does. Nats against log SNR from -8 to 10: the mutual information between the data and its noisy version, a black line, rises from zero, with the KL of one point's cloud from noise just above it as a blue line. The gap between them, the KL of the aggregate posterior from the prior, is shaded and is close to zero below log SNR 0."}}
 log_snr = torch.linspace(-8, 10, 19, dtype=torch.float64)
 ab = log_snr.sigmoid()
 one_point = torch.log1p(log_snr.exp())  # (3.7) at each t
@@ -1202,7 +1194,7 @@ assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 #
 # <details><summary>Yes, because β is small.</summary>
 #
-# **No.** 001 argues so. A small β makes the reverse steps Gaussian. It does not make the end noise.
+# **No.** The slides argue so. A small β makes the reverse steps Gaussian. It does not make the end noise.
 #
 # </details>
 #
@@ -1348,16 +1340,18 @@ assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 # | $\mathrm{mse}_t$ | `mse`; `denoising_error` | `exact.py`; `diffusion.py` |
 # | $x_T \to x_0$ | `reverse_path`, `sample` | `samplers.py` |
 #
+# Slips of other texts in these formulas are on the website's page *Where the tutorials slip*.
+#
 # **The way on.** The denoiser was given to us. Notebook 04 learns it, finds that predicting the noise is the same as predicting $x_0$, and asks how many of
 # the nats above a small network keeps.
 #
 # **References**
 #
+# - *Diffusion Models*, lecture slides without an author's name
 # - Ho, Jain, Abbeel (2020), *Denoising diffusion probabilistic models*, [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)
 # - Kingma, Salimans, Poole, Ho (2021), *Variational diffusion models*, [arXiv:2107.00630](https://arxiv.org/abs/2107.00630)
 # - Luo (2022), *Understanding diffusion models: a unified perspective*, [arXiv:2208.11970](https://arxiv.org/abs/2208.11970)
 # - Nichol, Dhariwal (2021), *Improved denoising diffusion probabilistic models*, [arXiv:2102.09672](https://arxiv.org/abs/2102.09672)
 # - Sohl-Dickstein, Weiss, Maheswaranathan, Ganguli (2015), *Deep unsupervised learning using nonequilibrium thermodynamics*,
 #   [arXiv:1503.03585](https://arxiv.org/abs/1503.03585)
-# - 001: *Diffusion Models* (lecture slides). 002: Turner (2021), *Diffusion models as a kind of VAE*. 003: Pan (2024), *The road to diffusion
-#   models: variational diffusion models*
+# - Turner (2021), *Diffusion models as a kind of VAE*, blog

@@ -29,7 +29,7 @@
 # - say where a network loses nats, and how many, and which part no network could win back,
 # - say in which respects a diffusion model is a VAE.
 #
-# **Time** about 70 minutes to read, and 50 for the exercises, both estimates. All cells run in about three minutes on
+# **Time** about 70 minutes to read, and 50 for the exercises, both estimates. All cells run in about two minutes on
 # two cores. **You need** notebooks 00 to 03.
 
 # %%
@@ -56,29 +56,24 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def fit(model, loss, steps, seed=0):
-    trainer = training.Trainer(model, loss, points, steps=steps, seed=seed)
-    for _ in trainer.run(progress=False):
-        pass
-    return trainer.model.requires_grad_(False)
-
-
 def fresh(seed=0):
     torch.manual_seed(seed)
     return ddpm.DDPM(nets.EpsNet(2, S), S, dim=2)
 
 
-net = fit(fresh(), training.eps_loss(), steps=7000)
+trainer = training.Trainer(fresh(), training.eps_loss(), points, steps=7000)
+list(trainer.run(progress=False))
+net = trainer.model.requires_grad_(False)
 
 # %% [markdown]
 # This is the goal: the swiss roll un-rolled from noise by a network that has only ever been asked "which noise is in this
 # point?".
 
-# %% mystnb={"image": {"alt": "Six panels from left to right: a round cloud of noise at t = 1000 shrinks, bends and becomes the spiral of the swiss roll at t = 0; the points are drawn in blue that turns from dark to light."}}
+# %% mystnb={"image": {"alt": "A network that guesses noise un-rolls the roll. From left to right a round cloud of noise at t = 1000 shrinks, bends and becomes the spiral of the swiss roll at t = 0; the points are drawn in blue that turns from dark to light."}}
 x_T = torch.randn(5000, 2, generator=seeded(3))
 film = dict(samplers.reverse_path(net.x0_hat, S, x_T, steps=200, generator=seeded(4)))
 for t, ax in zip([1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), strict=True):
-    plots.points(film[t][:1200], ax, color=[plots.TIME(0.2 + 0.8 * t / S.T)], title=f"t = {t}", size=1.5)
+    plots.points(film[t][:1200], ax, color=[plots.TIME(0.2 + 0.8 * t / S.T)], title=f"t = {t}", size=1.5, limit=3.4)
 
 # %% [markdown]
 # ## 1. Four predictions, one loss
@@ -182,7 +177,8 @@ for t in (1, 300, 999):
     torch.testing.assert_close((1 - a) * square(s_error), error)
 
 # %% [markdown]
-# Our `EpsNet` uses this freedom. Seen from outside it answers with $\hat\varepsilon$. Inside, its last layer says $\hat v$,
+# Our `EpsNet` uses this freedom. It is a plain network of four hidden layers. It sees $x_t$ and, for $t$, $\log \mathrm{SNR}(t)$ with its
+# sines and cosines at eight frequencies. Seen from outside it answers with $\hat\varepsilon$. Inside, its last layer says $\hat v$,
 # and (4.1) with (4.2) turns it into $\hat\varepsilon = \sqrt{1 - \bar\alpha_t}\, x_t + \sqrt{\bar\alpha_t}\, \hat v$.
 # Section 3 says what that is good for.
 #
@@ -202,7 +198,7 @@ for t in (1, 300, 999):
 #    + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \qquad
 #    \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t. \tag{4.5} $$
 #
-# We follow 002, equations (3) to (10), and keep what it drops.
+# We follow Turner (2021), equations 3 to 10, and keep what they drop.
 #
 # **Step 1: the KL is a squared distance.** Both variances are numbers, so the closed form of the KL has one term that knows
 # the network and one that does not:
@@ -214,7 +210,7 @@ for t in (1, 300, 999):
 # the price of a variance that is not $\tilde\beta_t$, paid even by a network that knows $\varepsilon$. (3.17) is the same with
 # the distance in $x_0$.
 #
-# **Where tutorials slip.** 002 writes the norm in its (4), (7), (9) and (10) without the square. The KL has the square.
+# Mind the square, which some texts leave out:
 
 # %%
 t, sigma2 = 300, S.beta
@@ -261,7 +257,7 @@ assert as_printed.mean() > 10 * gaussian.kl(q, p).mean()
 #
 # $$ \mu_\theta(x_t, t) = \frac{1}{\sqrt{\alpha_t}} \left( x_t - \frac{\beta_t}{\sqrt{1 - \bar\alpha_t}}\; \varepsilon_\theta(x_t, t) \right). \tag{4.9} $$
 #
-# **Where tutorials slip.** In the line after its (7), 002 gives the best $\mu_\theta$ without the $\varepsilon$ behind
+# **Where tutorials slip.** Turner (2021) prints the best $\mu_\theta$, after equation 7, without the $\varepsilon$ behind
 # the fraction. Then a number is subtracted from a vector: every
 # step pushes every point the same way, along the diagonal.
 
@@ -328,7 +324,7 @@ checks.noise_weight(my_noise_weight)
 #
 # $$ -\log p_\theta(x_0 \mid x_1) = w_1\, |\varepsilon - \varepsilon_\theta(x_1, 1)|^2 + C_1, \qquad C_1 = \frac{D}{2} \log 2\pi\sigma_1^2. \tag{4.11} $$
 #
-# **Where tutorials slip.** The slides of 001 let $\tau$ run from 2 to $T$ and so leave this term out. But it is where
+# **Where tutorials slip.** The slides let $t$ run from 2 to $T$ and so leave this term out. But it is where
 # the noise error weighs most, save for the last few steps before $T$, as section 3 shows.
 #
 # The claim is strong: for each data point and each $t$, the squared error in the noise *is* the bound's term. So we
@@ -437,9 +433,6 @@ checks.simple_loss(my_simple_loss)
 #
 # </details>
 #
-# **Where tutorials slip.** 001 writes $\mathrm{KL} = \text{const} \cdot \|x_0 - x_\theta\|_2$. The norm is squared, and the
-# factor depends on $t$: it is the drop of the SNR in (4.13).
-#
 # If the steps are small, the ratio is near one, and $r - 1 \approx \log r$. Then, for both choices of $\sigma_t^2$,
 #
 # $$ w_t \approx \tfrac12 \big( \log \mathrm{SNR}(t-1) - \log \mathrm{SNR}(t) \big). \tag{4.14} $$
@@ -461,7 +454,7 @@ for name in ("β", "β̃"):
 # On the left the weights. On the right what each step costs in nats, with the exact denoiser: $w_t\, \mathbb{E}|\varepsilon -
 # \mathbb{E}[\varepsilon|x_t]|^2 + C_t$. With the same $\sigma_t^2$ no network has less on average.
 
-# %% mystnb={"image": {"alt": "Left, log axes: the weight of the noise error against t falls from about one half at t = 1 to a few thousandths in the middle and climbs steeply to several hundred at t = 1000; with the small variance it starts higher. Right, log axes: the exact denoiser's nats per step fall from about one at t = 2 to almost nothing at t = 1000; with the small variance the first steps cost a little more."}}
+# %% mystnb={"image": {"alt": "The bound weighs the ends, the simple loss all alike. Left, log axes: the weight of the noise error against t falls from about one half at t = 1 to a few thousandths in the middle and climbs steeply to several hundred at t = 1000; with the small variance it starts higher. Right, log axes: the exact denoiser's nats per step fall from about one at t = 2 to almost nothing at t = 1000; with the small variance the first steps cost a little more."}}
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.4))
 ticks, colours = torch.arange(1, S.T + 1), (plots.Q, plots.EXTRA[1], plots.MODEL)
 for (name, sigma2), colour, line in zip(sigmas.items(), colours, ("-", "-", "--"), strict=True):
@@ -566,7 +559,7 @@ for a, b in zip(by_hand.parameters(), trainer.model.eps_net.parameters(), strict
 # %% [markdown]
 # So `net`, trained at the start, took seven thousand steps of the loop above, with other times.
 #
-# In words, after 002:
+# In words, after Turner (2021):
 #
 # - A training step works on one term of the bound, at one random $t$. All terms share one network.
 # - It needs a data point, a time and a noise. From these, $x_t$ is one line (4.1).
@@ -580,7 +573,7 @@ for a, b in zip(by_hand.parameters(), trainer.model.eps_net.parameters(), strict
 # points away from the data. Black is the exact $\mathbb{E}[\varepsilon|x_t]$ at points drawn from
 # $q(x_t)$, orange is `net`'s answer over it. Where you see no black, the two agree.
 
-# %% mystnb={"image": {"alt": "Four panels, t = 30, 100, 300, 700: arrows of the exact noise in black with the learned ones in orange over them, on the pale grey density. At t = 300 and 700 the orange hides the black; at t = 30 and 100 thin black edges show at some points."}}
+# %% mystnb={"image": {"alt": "The network has all but learned the exact field. Four panels, t = 30, 100, 300, 700: arrows of the exact noise in black with the learned ones in orange over them, on the pale grey density. At t = 300 and 700 the orange hides the black; at t = 30 and 100 thin black edges show at some points."}}
 for t, ax in zip([30, 100, 300, 700], plots.axes_row(4, size=2.5), strict=True):
     where = xt_all[t - 1][:70]
     plots.density(roll.log_prob(plots.grid(n=100), float(ab[t])), ax).images[0].set_alpha(0.4)
@@ -608,13 +601,13 @@ per_step, added, added_se = network_adds(net, S.beta)
 print(f"the network adds ≈ {added:.3f} ± {added_se:.3f} nats, of them ≈ {per_step[:100].sum():.3f} at t ≤ 100")
 assert added < 0.1 and per_step[:100].sum() > 0.3 * added
 
-# %% mystnb={"image": {"alt": "Left, log axes: the network's excess squared error against t in red, far below the grey curve of the noise that cannot be avoided except at the very end. Right, log axes: the same excess times the weight, in nats per step, largest at t = 1 and falling."}}
+# %% mystnb={"image": {"alt": "Nearly all of the loss cannot be avoided. Left, log axes: the network's excess squared error against t in red, far below the grey curve of the noise that cannot be avoided except at the very end. Right, log axes: the same excess times the weight, in nats per step, largest at t = 1 and falling."}}
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.4))
 plots.curve(ticks, noise_left, left, plots.DATA, label="E|ε − E[ε|xₜ]|², cannot be avoided")
 plots.curve(ticks, excess_at_all_t(net).mean(1), left, plots.ERROR, label="excess of the network")
 plots.curve(ticks, per_step, right, plots.ERROR)
-left.set(xscale="log", yscale="log", xlabel="t", ylabel="squared error of ε̂", ylim=(1e-8, 10))
-right.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-8, 0.1))
+left.set(xscale="log", yscale="log", xlabel="t", ylabel="squared error of ε̂", ylim=(1e-5, 10))
+right.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-7, 1e-2))
 _ = left.legend(loc="lower left")
 
 # %% [markdown]
@@ -626,7 +619,7 @@ _ = left.legend(loc="lower left")
 # ## 7. Weighted or simple?
 #
 # The bound is the score on our ruler. So surely one should train on the bound? Or take times where the bound has its weight? Four kinds of
-# training, 2,000 steps each, with the same three seeds. They differ in how $t$ is drawn and whether $w_t$ is used:
+# training, 2,000 steps each, with the same three seeds (`tools/roll_losses.py`). They differ in how $t$ is drawn and whether $w_t$ is used:
 #
 # | name | draws $t$ | weight |
 # | --- | --- | --- |
@@ -640,17 +633,16 @@ _ = left.legend(loc="lower left")
 # **Predict first.** Which one adds the fewest nats to the bound, and which has the best samples?
 
 # %%
+from diffusion_edu import pretrained
+
 draws = {"simple": training.uniform_t, "log SNR": training.log_snr_t, "mixed": training.mixed_t}
-losses = {name: training.eps_loss(draw) for name, draw in draws.items()}
-losses["weighted"] = training.eps_loss(training.uniform_t, lambda _, t: S.T * w[t])
 nothing = fresh().requires_grad_(False)
 for parameter in nothing.parameters():
     parameter.zero_()
 rivals = {"nothing": [nothing]}
-for name, loss in losses.items():
-    rivals[name] = [fit(fresh(seed), loss, 2000, seed) for seed in range(3)]
+rivals |= {name: [pretrained.roll_loss(name, seed) for seed in range(3)] for name in (*draws, "weighted")}
 
-# %%
+# %% tags=["hide-output"]
 for name, draw in draws.items():
     t = draw(S, 100_000, seeded(0))
     print(f"{name:8} t ≤ 10: {(t <= 10).double().mean():.3f}   t ≤ 200: {(t <= 200).double().mean():.3f} of the draws")
@@ -672,7 +664,7 @@ assert max(adds["mixed"]) < min(adds["simple"] + adds["log SNR"]) and max(adds["
 # error has the weight $w_t \bar\alpha_t$. In the last steps $\bar\alpha_t$ is almost zero, and the hundreds are gone. Where does the
 # gradient come from, then? At $\hat v = 0$ it is $-2 w_t \bar\alpha_t v$ per draw.
 
-# %% mystnb={"image": {"alt": "Log axes: nats per step that each network adds at each t. The curve of the weighted network lies on that of the one that has learned nothing, ten to a hundred times above the others between t = 10 and 300. Of the other three, simple is the highest at the first steps and log SNR at the last."}}
+# %% mystnb={"image": {"alt": "The weighted network has learned nothing. Log axes: nats per step that each network adds at each t. The curve of the weighted network lies on that of the one that has learned nothing, ten to a hundred times above the others between t = 10 and 300. Of the other three, simple is the highest at the first steps and log SNR at the last."}}
 a = ab[1:, None, None]
 v, v_mean = (square(ddpm.v_from_eps(xt_all, e, a)).mean(-1) for e in (eps_all, exact_all))  # E|v|² and E|E[v|x_t]|²
 push = (w * ab)[1:].square() * v
@@ -686,7 +678,7 @@ ax = None
 for name, (colour, width) in styles.items():
     per_step = network_adds(rivals[name][0], S.beta)[0]
     ax = plots.curve(ticks, per_step, ax, colour, label=name, linewidth=width)
-ax.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-8, 1))
+ax.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-7, 0.1))
 _ = ax.legend(ncols=2, loc="lower left")
 
 # %% [markdown]
@@ -827,7 +819,7 @@ assert (xt - whole).abs().max() < 0.01
 # Because (4.1) jumps over steps, so can sampling: take 200 of the times and the schedule that steps between them. That made the film
 # at the top. Its last picture, against the data:
 
-# %% mystnb={"image": {"alt": "Two panels side by side: two thousand true points of the swiss roll in grey and two thousand samples of the network in orange; the two spirals look the same, with a stray orange point or two between the arms."}}
+# %% mystnb={"image": {"alt": "By eye the samples are data. Two thousand true points of the swiss roll in grey and two thousand samples of the network in orange; the two spirals look the same, with a stray orange point or two between the arms."}}
 left, right = plots.axes_row(2, size=3)
 plots.points(truth[:2000], left, title="data")
 _ = plots.points(film[0][:2000], right, color=plots.MODEL, title="network, 200 steps")
@@ -839,9 +831,9 @@ print(f"perfect:   distances 1 on average,   mean log p {-H:.3f},   share off 0.
 assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["mean log p"] + H) < 0.5
 
 # %% [markdown]
-# By two of the distances the samples are as good as fresh data. MMD², which scatters least (notebook 00), sees a flaw, and so do the mean
+# By two of the distances the samples are as good as fresh data. MMD², whose kernels are as narrow as the roll is thick (notebook 00), sees a flaw, and so do the mean
 # log density and the share off the roll: points
-# between the arms that the data would hardly ever put there. What is missing these two cannot see.
+# between the arms that the data would hardly ever put there. A missing part would escape these last two.
 #
 # How many steps does it take? Only the times at which the network is asked differ.
 #
@@ -856,7 +848,7 @@ assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["me
 # tests measure both on Gaussian data. In the library it is `ancestral-2m`, with $\sigma_t^2 = \tilde\beta_t$. **Predict
 # first:** what does it win with 10 steps, and what with 100? In each place of the table stand the share off the roll and the mean $\log p$.
 
-# %%
+# %% tags=["hide-output"]
 from diffusion_edu.sampling import SAMPLERS
 
 print(f"{'steps:':14}       10              30             100")
@@ -927,7 +919,7 @@ checks.five_steps(my_five_steps)
 # </details>
 
 # %%
-from diffusion_edu import pretrained, widgets
+from diffusion_edu import widgets
 
 trained = {name: pretrained.load(name) for name in pretrained.NAMES}
 reverse = widgets.reverse_film(trained, roll, shown=200)
@@ -982,8 +974,8 @@ for name, (mean, se) in table.items():
 print(f"{'the truth':18} H = {H:.3f}")
 assert table["VAE"][0] - 0.1 > table["HVAE, 3 levels"][0] > 0.05 + table["DDPM, σ² = β"][0]
 
-# %% mystnb={"image": {"alt": "The ruler: negative bounds in nats of VAE, HVAE, and DDPM with three variances, as orange dots to the right of the black line at the entropy. DDPM with the small variance is the furthest out, then the VAE, then the chain of three levels; the other two DDPM dots sit almost on the line."}}
-entries = {name: H + mean for name, (mean, _) in table.items()} | {"truth": H}
+# %% mystnb={"image": {"alt": "A thousand steps almost reach the truth, unless they are too sure. Negative bounds in nats of VAE, HVAE, and DDPM with three variances, as orange dots to the right of the black line at the entropy. DDPM with the small variance is the furthest out, then the VAE, then the chain of three levels; the other two DDPM dots sit almost on the line."}}
+entries = {name: H + mean for name, (mean, _) in table.items()}
 _ = plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()})
 
 # %% [markdown]
@@ -993,7 +985,7 @@ _ = plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()}
 #
 # ## 11. Is it a VAE?
 #
-# 002 asks this at its end. With everything measured, the answer can be concrete.
+# Turner (2021) asks this at the end. With everything measured, the answer can be concrete.
 #
 # **It is one**, in three respects. There is a generative model that turns latents into data with a network: the film at the top. There is
 # an inference model that turns data into latents: (4.1). And the objective is the ELBO, by the very function that scored
@@ -1003,8 +995,8 @@ _ = plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()}
 #
 # - *Nothing in q is learned.* So there is no encoder to collapse or to fool the decoder, and the targets of all terms are known in closed form. That
 #   is what made (4.10) possible.
-# - *The last latent knows nothing of the data.* A VAE's latent has to carry information, and the prior then fails to match where the
-#   data land. Here the match is perfect up to $L_T$, and samples cannot start in a hole.
+# - *The last latent knows nothing of the data.* A VAE's encoder has to learn to spread its codes like the prior, and leaves holes. Here noise
+#   spreads them: the match is perfect up to $L_T$, and samples cannot start in a hole.
 # - *Every latent has the size of the data.* Nothing is compressed. A VAE may use fewer dimensions.
 # - *All levels share one network*, told apart by $t$. The HVAE has a pair of networks per level.
 
@@ -1022,7 +1014,7 @@ print(f"parameters: HVAE {count(hvae):,} for 3 levels, DDPM {count(net):,} for {
 assert L_T < 1e-6 and count(net) < count(hvae)
 
 # %% [markdown]
-# 002 closes with three open questions, in 2021. Each has been answered since.
+# That text closes with three open questions. Each has been answered since.
 #
 # 1. *Can it be multi-scale?* Yes: cascades of diffusion models from coarse to fine (Ho et al. 2022), and forward processes
 #    that drop dimensions or blur as they go (Jing et al. 2022; Hoogeboom & Salimans 2023).
@@ -1030,7 +1022,7 @@ assert L_T < 1e-6 and count(net) < count(hvae)
 #    the standard for images: the autoencoder buys back the compression that the third point above gave up.
 # 3. *Can the forward process be learned?* Yes. Variational diffusion models (Kingma et al. 2021) learn the SNR curve, and (4.14) says what
 #    there is to gain: with small steps the bound is an integral over log SNR, so the curve's shape drops out and only its two ends matter. Learning it serves
-#    the variance of training. A forward process whose mean is a network, as 002 has in mind, came later (Bartosh et al. 2024).
+#    the variance of training. A forward process whose mean is a network, as Turner has in mind, came later (Bartosh et al. 2024).
 
 # %% [markdown]
 # ## Quick questions
@@ -1199,6 +1191,8 @@ assert L_T < 1e-6 and count(net) < count(hvae)
 # | $t \sim$ | `uniform_t`, `mixed_t` | `losses.py` |
 # | (4.19), (4.20) | `ancestral_step`, `reverse_path`, `second_order` | `ddpm.py`, `samplers.py` |
 #
+# Slips of other texts in these formulas are on the website's page *Where the tutorials slip*.
+#
 # **The way on.** Notebook 05 takes the three models of this course to images, and the bound with them. Beyond the course the score (4.16)
 # leads to Langevin dynamics and to stochastic differential equations, log SNR (4.14) to variational diffusion models
 # with a learned schedule, and the few steps of section 9 to faster samplers. Each of them ends on the same ruler.
@@ -1219,8 +1213,8 @@ assert L_T < 1e-6 and count(net) < count(hvae)
 #   [arXiv:2112.10752](https://arxiv.org/abs/2112.10752)
 # - Salimans, Ho (2022), *Progressive distillation for fast sampling of diffusion models*, [arXiv:2202.00512](https://arxiv.org/abs/2202.00512)
 # - Song, Meng, Ermon (2021), *Denoising diffusion implicit models*, [arXiv:2010.02502](https://arxiv.org/abs/2010.02502)
+# - Turner (2021), *Diffusion models as a kind of VAE*, blog
 # - Vahdat, Kreis, Kautz (2021), *Score-based generative modeling in latent space*, [arXiv:2106.05931](https://arxiv.org/abs/2106.05931)
 # - Vincent (2011), *A connection between score matching and denoising autoencoders*,
 #   [doi:10.1162/NECO_a_00142](https://doi.org/10.1162/NECO_a_00142)
-# - 001: *Diffusion Models*, lecture slides
-# - 002: Turner (2021), *Diffusion Models as a kind of VAE*
+# - *Diffusion Models*, lecture slides without an author's name

@@ -20,7 +20,7 @@ import course_lean
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
-from course_parts import ROLES, Film, add_downloads, name_sources, wheel_name
+from course_parts import ROLES, Film, add_downloads, wheel_name
 from course_plain import Indices, with_indices
 from course_search import Sections, address_of_site
 from course_sheet import Sheet
@@ -104,6 +104,8 @@ REPAIRS = [
     (re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'), r"\1"),
     # what folds the list of modules has a name
     (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="The modules">'),
+    # what folds an output has its text for a name
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
     # said twice
     (re.compile(r'(<meta name="viewport"[^>]*>)(.*?)\s*<meta name="viewport"[^>]*>', flags=re.S), r"\1\2"),
     # the site has its own search, see search.js, and only one page needs it
@@ -257,7 +259,6 @@ def setup(app) -> dict:
     app.connect("doctree-resolved", course_essay.number_figures)
     app.connect("doctree-resolved", course_landing.add_minutes)
     app.connect("doctree-resolved", add_downloads)
-    app.connect("doctree-resolved", name_sources)
     app.connect("html-page-context", flat_module_list)
     app.connect("html-page-context", sections.describe)
     app.connect("build-finished", course_landing.write_film)

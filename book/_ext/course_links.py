@@ -21,6 +21,7 @@ CLOSED = (
     addnodes.desc_signature,
 )  # fmt: skip
 API = "api"
+ERRATA = "Where the tutorials slip"
 # The modules of a wing are called by their own names: `quality.coverage` lies in images/quality.py
 WINGS = {
     path.stem: wing
@@ -86,6 +87,7 @@ class Linker:
     def link_page(self, app, tree: nodes.document, docname: str) -> None:
         self.link_equations(tree, docname)
         self.link_code(tree, docname)
+        self.link_errata(tree, docname)
         if docname.startswith(f"{API}/"):
             self.link_back(tree, docname)
 
@@ -103,6 +105,13 @@ class Linker:
                 new.append(self.reference(docname, self.equations[tag], anchor(tag), nodes.Text(match[0])))
                 end = match.end()
             text.parent.replace(text, [*new, nodes.Text(text[end:])])
+
+    def link_errata(self, tree: nodes.document, docname: str) -> None:
+        """A notebook names the page by its title alone: in JupyterLab there is none to lead to."""
+        for title in list(tree.findall(nodes.emphasis)):
+            if title.astext() == ERRATA and docname in self.pages:
+                uri = self.app.builder.get_relative_uri(docname, "errata")
+                title.parent.replace(title, nodes.reference("", "", title.deepcopy(), internal=True, refuri=uri))
 
     @property
     def objects(self) -> dict:

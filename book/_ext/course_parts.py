@@ -132,18 +132,6 @@ def add_downloads(app, tree: nodes.document, docname: str) -> None:
     title.parent.insert(title.parent.index(title) + 1, nodes.raw("", line, format="html"))
 
 
-SOURCES = {"000": "Li 2022", "001": "Lecture slides", "002": "Turner 2021", "003": "Pan 2024"}
-
-
-def name_sources(app, tree: nodes.document, docname: str) -> None:
-    """On the page of the errata a text's number is followed by its author."""
-    if docname != "errata":
-        return
-    for term in tree.findall(nodes.term):
-        if author := SOURCES.get(term.astext()):
-            term += nodes.inline("", f" · {author}")
-
-
 def run_it(stem: str, address: str) -> str:
     """How to run a notebook that was downloaded. pip takes the library from the site, or, while this has no address,
     from the file that lies beside the notebook."""
@@ -154,7 +142,7 @@ def run_it(stem: str, address: str) -> str:
         save, what = f"Save {link} beside the notebook. ", f"{wheel}[lab]"
     return (
         '<details class="run-it"><summary>Run it: one line installs what it needs</summary>'
-        f'<p>{save}With Python 3.11 or newer (36 MB, with the trained networks),</p><pre>pip install "{what}"</pre>'
+        f'<p>{save}With Python 3.11 or newer (40 MB, with the trained networks),</p><pre>pip install "{what}"</pre>'
         f"<p>then <code>jupyter lab {stem}.ipynb</code>. In the repository <code>make lab</code> does all of it.</p>"
         "</details>"
     )

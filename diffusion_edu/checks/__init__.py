@@ -25,7 +25,7 @@ from . import (
 from .core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Item, Ordering, Result
 from .n00_start import log_normal, noise_guess, noisy_log_prob, paired_gap, too_sure
 from .n01_vae import elbo, kl, log_likelihood, lopsided, pathwise_gradient
-from .n02_hvae import broken_bounds, consistency, information, middle, spoilt_gap
+from .n02_hvae import consistency, information, middle, spoilt_gap
 from .n03_diffusion import best_variance, jump, kl_term, posterior, quietest, steps_needed
 from .n04_ddpm import ancestral_step, five_steps, noise_weight, simple_loss, x0_from_v
 from .n05_mnist import frechet, grey_log_prob, honest_bits, same_n, variance_table
@@ -65,7 +65,6 @@ __all__ = [
     "Result",
     "ancestral_step",
     "best_variance",
-    "broken_bounds",
     "consistency",
     "ddim",
     "denoising_loss",

@@ -1,6 +1,5 @@
 r"""Exercises of notebook 02: one draw of a consistency term, and what a bound with several levels loses."""
 
-import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from .. import gaussian
 from ..gaussian import LOG_2PI, Gaussian
-from .core import Draw, Exercise, Mistake, Ordering, Property
+from .core import Draw, Exercise, Mistake, Property
 
 # --- spoilt_gap ---------------------------------------------------------------------------------------------------
 
@@ -273,52 +272,6 @@ middle = Exercise(
     ),
 )  # fmt: skip
 
-# --- broken_bounds ------------------------------------------------------------------------------------------------
-
-TRUTH, RIGHT, PRINTED, MIXED = "E log p(x)", "true term (2.8)", "printed KL (2.9)", "two different latents"
-
-
-@functools.cache
-def _bounds(v: float = 0.05) -> dict[str, float]:
-    """The four numbers of section 5 on the chain (2.10) when q(z₁|x) has variance v, exact."""
-    one, e0, e1, e2 = torch.eye(4, dtype=torch.float64)
-    a = math.sqrt(0.7)
-    x = one + 0.5 * e0
-    z1 = a * x + math.sqrt(v) * e1
-    z2 = a * z1 + math.sqrt(0.3) * e2
-    square = lambda y: y.square().sum().item()  # noqa: E731
-    log_n = lambda var, mean_square: -0.5 * (LOG_2PI + math.log(var) + mean_square / var)  # noqa: E731
-    var = 1 / (4 + a**2 / v)  # p(x|z₁), the exact reverse of q(z₁|x)
-    ends = log_n(var, square(x - var * (4 * one + a * z1 / v))) + log_n(1.0, square(z2)) - log_n(0.3, 0.3)
-    return {
-        TRUTH: log_n((var * a / v) ** 2 * 0.94 + var, square(x - 4 * var * one)),
-        RIGHT: ends - log_n(v, v) + log_n(0.3, square(z1 - 0.8 * z2)),
-        PRINTED: ends - log_n(v, v) + log_n(0.3, v + square(a * x - 0.8 * z2)),
-        MIXED: ends - square(a * z1 - 0.8 * z2) / 0.6,
-    }
-
-
-broken_bounds = Ordering(
-    name="broken_bounds",
-    notebook="02",
-    section="5",
-    title="which wrong term breaks the bound?",
-    minutes=5,
-    values=_bounds,
-    backwards="That is the order from the largest to the smallest.",
-    reasons={
-        (PRINTED, RIGHT): "The printed KL costs more than the term: it overlooks that z₁ and z₂ are drawn together. "
-        "See (2.11).",
-        (PRINTED, TRUTH): "The printed KL still gives a lower bound, if a loose one.",
-        (PRINTED, MIXED): "The one with two different latents is no bound at all; the printed one is a loose one.",
-        (RIGHT, TRUTH): "With the true term the sum is a lower bound on E log p(x). See (2.5).",
-        (RIGHT, MIXED): "log q(z₁|x) is in none of the terms of the last one, so a sure encoder is not charged. "
-        "See (2.4).",
-        (TRUTH, MIXED): "log q(z₁|x) is in none of its terms: a sure encoder is not charged, and the sum passes "
-        "E log p(x).",
-    },
-)
-
 # --- information --------------------------------------------------------------------------------------------------
 
 
@@ -386,4 +339,4 @@ information = Exercise(
     ),
 )  # fmt: skip
 
-EXERCISES = (consistency, spoilt_gap, middle, broken_bounds, information)
+EXERCISES = (consistency, spoilt_gap, middle, information)

@@ -29,7 +29,9 @@ from ..config import Config
 from ..ddpm import DDPM
 from ..evaluate import mean_and_error
 from ..hvae import HVAE
+from ..nets import EpsNet
 from ..samplers import sample
+from ..schedules import cosine
 from ..training.build import build
 from ..vae import VAE
 
@@ -45,6 +47,7 @@ GREY = (
     "mnist-ddpm-global",
 )
 CHAIN_LEVELS, CHAIN_SEEDS = (1, 2, 3), (0, 1, 2)
+LOSSES = ("simple", "weighted", "log SNR", "mixed")
 BINARY = ("mnist-binary-vae", "mnist-binary-hvae")
 IMAGES = (*GREY, *BINARY)
 
@@ -91,6 +94,20 @@ def roll_chain(levels: int, seed: int = 0) -> HVAE:
     with torch.random.fork_rng():
         model = HVAE(levels)
     model.load_state_dict(own)
+    return model.eval().requires_grad_(False)
+
+
+def roll_loss(name: str, seed: int = 0) -> DDPM:
+    """The DDPM of the swiss roll, cosine, T = 1000, trained for 2,000 steps by the loss called `name` (LOSSES) with
+    `seed` (one of CHAIN_SEEDS), on the CPU, its parameters without gradients. Raises ValueError for one that is not
+    kept."""
+    if name not in LOSSES or seed not in CHAIN_SEEDS:
+        raise ValueError(f"no network by the loss {name!r} and seed {seed}; losses {LOSSES}, seeds {CHAIN_SEEDS}")
+    start, schedule = f"{name}.{seed}.", cosine(1000)
+    own = {k.removeprefix(start): v for k, v in weights.tensors("roll-losses").items() if k.startswith(start)}
+    with torch.random.fork_rng():
+        model = DDPM(EpsNet(2, schedule), schedule, dim=2)
+    model.eps_net.load_state_dict(own)
     return model.eval().requires_grad_(False)
 
 

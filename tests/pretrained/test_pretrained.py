@@ -5,6 +5,7 @@ import math
 import re
 
 import pytest
+import roll_losses
 import torch
 
 from diffusion_edu import cli, data, diffusion, evaluate, guidance, oracles, pretrained, samplers, sampling, weights
@@ -174,6 +175,36 @@ def test_the_chains_of_the_roll_are_nine_trainings_and_nearer_to_the_truth_with_
 def test_a_chain_that_is_not_kept_is_refused(levels, seed):
     with pytest.raises(ValueError, match=f"no chain of {levels} levels and seed {seed}"):
         pretrained.roll_chain(levels, seed)
+
+
+def test_the_networks_of_the_losses_are_twelve_trainings_and_one_trained_again_is_as_good(roll):
+    """The weighted loss learns nothing: v̂ stays 0. A network that is trained again differs by rounding alone."""
+    points = roll.sample(roll_losses.POINTS, seed=1).float()
+    t = torch.arange(10, 1000, 10).repeat(20)
+    xt, noise = points[: len(t)], torch.randn(len(t), 2, generator=torch.Generator().manual_seed(6))
+    xt = diffusion.q_marginal(roll_losses.SCHEDULE, t, xt).at(noise)
+
+    def error(model):
+        return (model.eps_hat(xt, t) - noise).square().sum(1).mean().item()
+
+    kept = {
+        (n, seed): error(pretrained.roll_loss(n, seed)) for n in pretrained.LOSSES for seed in pretrained.CHAIN_SEEDS
+    }
+    seeds = pretrained.CHAIN_SEEDS
+    assert len(set(kept.values())) == 12
+    assert tuple(roll_losses.LOSSES) == pretrained.LOSSES
+    again = error(roll_losses.train("mixed", 0, points))
+    assert again == pytest.approx(kept["mixed", 0], rel=0.02)
+    nothing = (roll_losses.SCHEDULE.alpha_bar[t].neg().add(1).sqrt().float().unsqueeze(1) * xt - noise).square().sum(1)
+    for seed in seeds:
+        assert kept["weighted", seed] == pytest.approx(nothing.mean().item(), rel=0.02)
+        assert max(kept[n, seed] for n in ("simple", "log SNR", "mixed")) < 0.9 * kept["weighted", seed]
+
+
+@pytest.mark.parametrize(("name", "seed"), [("bound", 0), ("mixed", 3)])
+def test_a_network_that_is_not_kept_is_refused(name, seed):
+    with pytest.raises(ValueError, match=f"no network by the loss '{name}' and seed {seed}"):
+        pretrained.roll_loss(name, seed)
 
 
 def test_models_that_know_labels_are_near_the_entropy_of_each():

@@ -325,4 +325,4 @@ def test_wrong_and_right_stand_side_by_side(tab, address):
       .map((e) => { const { left, top } = e.getBoundingClientRect(); return [left, Math.round(top)]; }))""")
     assert len(rows) > 20
     assert all(wrong[1] == right[1] and wrong[0] < right[0] for wrong, right in rows)
-    assert "Turner 2021" in tab.locator("article").inner_text()
+    assert "Turner (2021)" in tab.locator("article").inner_text()

@@ -1,5 +1,6 @@
 """The website's own checks can fail, and its sources are complete before it is built."""
 
+import json
 import re
 import tomllib
 
@@ -65,11 +66,26 @@ def test_the_reference_page_lists_every_public_module():
     assert sorted(listed) == sorted(build_book.public_modules())
 
 
-def test_every_row_of_the_errata_leads_to_a_paragraph_and_a_cell():
-    text = (build_book.BOOK / "errata.md").read_text(encoding="utf-8")
-    rows = re.split(r"^(?=00\d\n:)", text, flags=re.M)[1:]
-    assert len(rows) >= 20
-    assert [row for row in rows if not re.search(r"\{slip\}`\d\d .+?`; computed in \{cell\}`\d\d .+?`", row)] == []
+ROWS = re.findall(r"^(\S.*)\n((?:: .*\n)+)", (build_book.BOOK / "errata.md").read_text(encoding="utf-8"), flags=re.M)
+
+
+def test_every_row_of_the_errata_says_what_is_printed_and_what_holds_and_leads_to_a_cell():
+    shape = r": \*Printed:\* .+\n: \*Holds:\* .+\n: \*Shown:\* .*\{cell\}`\d\d .+?`.*\n"
+    assert len(ROWS) >= 30
+    assert [term for term, row in ROWS if not re.fullmatch(shape, row)] == []
+
+
+def test_what_a_slip_costs_is_what_its_cell_shows():
+    notebooks = {path.name[:2]: path for path in build_book.NOTEBOOKS.glob("[0-9]*.ipynb")}
+    costs = [(term.partition(" · ")[2], row) for term, row in ROWS if " · " in term]
+    assert len(costs) >= 9
+    for cost, row in costs:
+        number, words = re.search(r"\{cell\}`(\d\d) (.+?)`", row).groups()
+        cells = json.loads(notebooks[number].read_text(encoding="utf-8"))["cells"]
+        (cell,) = (c for c in cells if c["cell_type"] == "code" and words in "".join(c["source"]))
+        shown = "".join(line for output in cell["outputs"] for line in output.get("text", ""))
+        for value in re.findall(r"[\d.]*\d(?= |$)(?! steps)", cost):
+            assert re.search(rf"(?<![\d.]){re.escape(value)}(?![\d])", shown), f"{value} of “{cost}” is not in its cell"
 
 
 def test_the_contents_list_every_notebook():

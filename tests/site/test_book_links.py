@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import build_book
 import pytest
+from docutils import nodes
 
 sys.path.insert(0, str(build_book.BOOK / "_ext"))
 import course
@@ -62,6 +63,16 @@ def test_references_in_a_text(text, found):
 )
 def test_what_code_means(linker, code, modules, full):
     assert linker.resolve(code, modules) == (full and f"diffusion_edu.{full}")
+
+
+def test_a_notebook_that_names_the_errata_leads_to_it(linker):
+    linker.pages = {"notebooks/03_diffusion": None}
+    linker.app.builder = SimpleNamespace(get_relative_uri=lambda _, to: f"../{to}.html")
+    title = (build_book.BOOK / "errata.md").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    tree = nodes.paragraph("", "", nodes.Text("see "), nodes.emphasis("", title), nodes.emphasis("", "another"))
+    linker.link_errata(tree, "notebooks/03_diffusion")
+    (link,) = tree.findall(nodes.reference)
+    assert (link["refuri"], link.astext()) == ("../errata.html", title)
 
 
 @EACH
