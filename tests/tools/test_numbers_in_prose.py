@@ -27,6 +27,7 @@ ALLOWED = {  # notebook: {number: why nothing in the notebook shows it}
     "06": {"1.49": "from the unit Gaussian to H, which notebook 00 prints"},
     "07": {"0.999": "where schedules.cosine cuts β off"},
     "08": {"1.487": "from the unit Gaussian to H, which notebook 00 prints"},
+    "11": {"4.6": "the formula before it, D_z log 10, for two dimensions"},
 }
 
 
