@@ -121,7 +121,7 @@ def place(value: float) -> float:
 
 def drawing(rows: list[Row]) -> str:
     """The ruler in HTML: a line and a point for each model, the best below."""
-    marks = "".join(f'<i style="left:{100 * place(v):.2f}%"><b>{v:g}</b></i>' for v in (0.01, 0.03, 0.1, 0.3, 1.0))
+    marks = "".join(f'<i style="left:{100 * place(v):.2f}%"><b>{v:g}</b></i>' for v in (0.01, 0.1, 1.0))
     rows = sorted(rows, key=lambda row: -row.value)
     lines = "".join(
         f'<div>{row.name}</div><div class="bar"><span style="width:{100 * place(row.value):.2f}%"></span></div>'

@@ -34,13 +34,13 @@ def leaving_time(y: Tensor, squares: Tensor, times, above, t_star: int = 800, T:
     above: at each time what is saved, the details' terms above it less what the coarse image's grow, nats (n,).
     Raises ValueError on shapes that do not fit, on times that do not rise, and if t_star is none of them.
     """
-    times, y = rising("times", times), numbers("y", y, (None,))
-    side = round(len(y) ** 0.5)
+    times, image = rising("times", times), numbers("y", y, (None,))
+    side = round(len(image) ** 0.5)
     if t_star not in times:
         raise ValueError(f"t_star must be one of the times, {times[0]:g} … {times[-1]:g}, got {t_star}")
     step = int(times[1] - times[0])
     canvas = LeavingCanvas(
-        y=float64(y),
+        y=float64(image),
         eps=float64(noise((side**2,), seed)),
         fresh=float64(noise((side**2 * 3 // 4,), seed + 1)),
         transform=float64(haar(side)[0].numpy()),
