@@ -439,7 +439,7 @@ for name, (D_z, v) in {"v = 0.01, latent 2": (2, 0.01), "v refitted, latent 2": 
 assert abs(table["v refitted, latent 2"][-1]) < 0.05 and table["v = 0.01, latent 2"][-1] > 6 and table["v refitted, latent 1"][-1] > 6
 
 # %% [markdown]
-# With $v$ held fixed each tenth of $\tau$ costs $D_z \log 10$, 4.6 nats, once it is small. With $v = \tau^2$ and as many latents as dimensions the two infinities cancel, and the bound goes to the truth. With one latent for two dimensions it has no limit: each tenth costs $\log 10$, 2.3 nats. Three consequences:
+# With $v$ held fixed, every division of $\tau$ by ten costs $D_z \log 10$, 4.6 nats, once it is small. With $v = \tau^2$ and as many latents as dimensions the two infinities cancel, and the bound goes to the truth. With one latent for two dimensions it has no limit: every division by ten costs $\log 10$, 2.3 nats. Three consequences:
 #
 # - A squared error is no likelihood. "The autoencoder's loss is lower than the VAE's" says nothing in nats, until $\tau$ and $v$ are named.
 # - An autoencoder that compresses, $D_z < D$, has no likelihood without noise in $q$. What is reported of latent diffusion on images is the loss of the upper model, in nats *per code*, and such numbers of two autoencoders cannot be compared.
