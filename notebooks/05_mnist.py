@@ -30,7 +30,7 @@
 # - train all of it yourself, with one command each.
 #
 # **Time** about 50 minutes to read, and 50 for the exercises, both estimates. The cells take about a
-# minute and a half. **You need** notebooks 01 to 04. No GPU and no download: the weights of six trained models
+# minute. **You need** notebooks 01 to 04. No GPU and no download: the weights of six trained models
 # come with the course, the cards of two more, and so do a hundred test images and a thousand more.
 
 # %%
