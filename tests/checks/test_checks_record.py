@@ -212,7 +212,7 @@ def said(folder, limit="", **changes) -> str:
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can be a user without an entry")
 def test_without_a_home_it_is_kept_in_memory(tmp_path):
     tmp_path.chmod(0o777)
-    out = said(tmp_path, limit="import torch, diffusion_edu.checks\nos.setuid(54321)")
+    out = said(tmp_path, limit="import platformdirs, torch, diffusion_edu.checks\nos.setuid(54321)")
     assert "could not be kept (there is no home folder)" in out
 
 
