@@ -87,7 +87,7 @@ unseen = quality.unseen()[0]  # a thousand more real images
 packed = 8 * len(lzma.compress(unseen.numpy().tobytes(), preset=9 | lzma.PRESET_EXTREME)) / unseen.numel()
 nothing = MNIST.bits_per_dim(784 * math.log(256))
 black = (unseen == 0).float().mean().item()
-print(f"knowing nothing {nothing:.2f} bits per pixel,   xz {packed:.2f},   pixels that are exactly black {black:.0%}")
+print(f"knowing nothing {nothing:.2f} bits per pixel,  xz {packed:.2f},  pixels exactly black {black:.0%}")
 assert nothing == 8 and 1 < packed < 2
 
 # %% [markdown]
@@ -261,8 +261,8 @@ models = {name: pretrained.load(f"mnist-{name.lower()}") for name in ("VAE", "HV
 for name, model in models.items():
     b = bound.bound(x, model, seeded(3))
     mean, se = evaluate.mean_and_error(-b.elbo.double() / (784 * math.log(2)))
-    print(f"{name:5}", ", ".join(f"{term} ≈ {value:.0f}" for term, value in b.mean().items()), "nats")
-    print(f"      ≈ {mean:.2f} ± {se:.2f} bits per pixel,   on the card {bits[name]:.2f}")
+    print(f"{name:5}≈ {mean:.2f} ± {se:.2f} bits per pixel, on the card {bits[name]:.2f}; in nats:")
+    print("  " + ", ".join(f"{term} ≈ {value:.0f}" for term, value in b.mean().items()))
     assert abs(mean - bits[name]) < 5 * se and 0.84 < b.reconstruction.sum() / b.elbo.sum() < 0.9
 
 # %% [markdown]
@@ -430,7 +430,7 @@ ax = plots.axes_row(1, size=3.6)[0]
 plots.curve(torch.arange(1, 1001), spent, ax, color=plots.MODEL)
 ax.set(xscale="log", xlabel="t", ylabel="bits per pixel, steps 1 … t", ylim=(0, None))
 beyond = bits["DDPM"] - spent[99].item()
-print(f"of {bits['DDPM']:.3f} bits per pixel {spent[19]:.3f} go to the first 20 steps, {beyond:.3f} to those beyond t = 100")
+print(f"of {bits['DDPM']:.3f} bits per pixel {spent[19]:.3f} go to t ≤ 20, {beyond:.3f} to t > 100")
 assert abs(spent[-1].item() - bits["DDPM"]) < 1e-3 and terms[-1] < 0.01 and spent[19] > 0.4 * spent[-1] and beyond < 0.4 * spent[-1]
 
 print("of the bits up to t = 30 each kind of pixel pays:")
@@ -627,12 +627,10 @@ _ = ax.set_yticks(range(14, 140, 28), quality.CORRUPTIONS)
 
 # %%
 card = quality.reference().card["corruptions"]
-print(f"{'n = 10,000':26} F/floor  coverage  labels off  confidence  neighbour  too close")
+print(f"{'n = 10,000':25} F/floor  coverage  labels  sure  neighbour  too close")
 for name, s in card.items():
-    print(
-        f"{name:26} {s['frechet_ratio']:7.2f} {s['coverage']:9.3f} {s['label_distance']:11.1%} {s['confidence']:11.3f}"
-        f" {s['nearest']:10.2f} {s['too_close']:10.1%}"
-    )
+    print(f"{name:25} {s['frechet_ratio']:7.2f} {s['coverage']:9.3f} {s['label_distance']:7.1%}", end=" ")
+    print(f"{s['confidence']:5.3f} {s['nearest']:10.2f} {s['too_close']:10.1%}")
 plain, shift, blur, missing, repeated, copies = card.values()
 assert shift["frechet_ratio"] > 2 and abs(shift["label_distance"] - plain["label_distance"]) < 0.01
 assert blur["frechet_ratio"] > shift["frechet_ratio"] and missing["label_distance"] > plain["label_distance"] + 0.05
@@ -640,7 +638,7 @@ assert repeated["coverage"] < 0.6 < min(s["coverage"] for s in (shift, missing))
 
 # %% [markdown]
 # The scores are of ten thousand images, from the file that `python -m diffusion_edu.images.quality` writes. *F/floor* is the
-# Fréchet distance over its floor. One pixel is enough for the features, though each image alone is as good a digit as
+# Fréchet distance over its floor, *labels* the share that would have to change, *sure* the confidence. One pixel is enough for the features, though each image alone is as good a digit as
 # before: labels and confidence stay. The blur moves the features farther and costs a little confidence. The missing
 # digit shows in the labels. The repeated images are perfect one by one. Coverage names this fault: it falls farther than for
 # any other.
@@ -659,12 +657,12 @@ assert repeated["coverage"] < 0.6 < min(s["coverage"] for s in (shift, missing))
 # does what attention does in the networks of Ho et al. (2020), more simply.
 
 # %%
-print(f"{'':18} parameters  passes  bits/pixel  Fréchet/floor  coverage  confidence")
+print("                    parameters  passes  bits/pixel  F/floor  coverage   sure")
 pair = {name: cards[f"mnist-ddpm-{name}"] for name in ("local", "global")}
 for name, card in pair.items():
     s = card["scores"]["ancestral-50"]
-    print(f"mnist-ddpm-{name:7} {card['parameters']:10,} {passes(card):7.1f} {card['test']['bits_per_dim']:11.2f}", end=" ")
-    print(f"{s['frechet_ratio']:14.1f} {s['coverage']:9.2f} {s['confidence']:11.3f}")
+    print(f"mnist-ddpm-{name:7} {card['parameters']:11,} {passes(card):7.1f} {card['test']['bits_per_dim']:11.2f}", end=" ")
+    print(f"{s['frechet_ratio']:8.1f} {s['coverage']:9.2f} {s['confidence']:6.3f}")
 near, far = (card["scores"]["ancestral-50"] for card in pair.values())
 assert far["frechet_ratio"] < near["frechet_ratio"] / 2 and far["coverage"] > near["coverage"] + 0.1
 assert abs(pair["global"]["test"]["bits_per_dim"] / pair["local"]["test"]["bits_per_dim"] - 1) < 0.05
@@ -721,13 +719,13 @@ for t in (20, 100, 300, 600):
 assert error[20] > 4 * error[600]
 
 five_minutes = {"simple": cards["mnist-ddpm"], "min-SNR": cards["mnist-ddpm-min-snr"]}
-print(f"\n{'loss':8} passes  bits/pixel  Fréchet/floor  coverage  confidence  too close")
+print("\nloss     passes  bits/pixel  F/floor  coverage   sure  too close")
 for name, card in five_minutes.items():
     s = card["scores"]["ancestral-2m-200"]
-    print(f"{name:8} {passes(card):6.1f} {card['test']['bits_per_dim']:11.3f} {s['frechet_ratio']:14.2f}", end=" ")
-    print(f"{s['coverage']:9.3f} {s['confidence']:11.3f} {s['too_close']:10.1%}")
+    print(f"{name:8} {passes(card):6.1f} {card['test']['bits_per_dim']:11.3f} {s['frechet_ratio']:8.2f}", end=" ")
+    print(f"{s['coverage']:9.3f} {s['confidence']:6.3f} {s['too_close']:10.1%}")
 real_10 = quality.reference().card["corruptions"]["unseen, as they are"]
-print(f"{'real':36}1.00 {real_10['coverage']:9.3f} {real_10['confidence']:11.3f}")
+print(f"{'real':32}1.00 {real_10['coverage']:9.3f} {real_10['confidence']:6.3f}")
 simple, min_snr = five_minutes.values()
 assert all(min_snr["scores"][way]["frechet_ratio"] < s["frechet_ratio"] for way, s in simple["scores"].items())
 assert simple["test"]["bits_per_dim"] < 0.8 * min_snr["test"]["bits_per_dim"]
