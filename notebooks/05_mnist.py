@@ -299,6 +299,7 @@ _ = plots.image_grid(MNIST.to_images(drawn), plots.axes_row(1, size=6)[0], colum
 # %% mystnb={"image": {"alt": "The blocks of the U-Net from left to right as bars: two at 14 by 14 with few channels, then several at 7 by 7 with twice as many, then back to 14 by 14. The height of a bar is its resolution, its label the number of channels."}}
 from diffusion_edu.images.convnets import UNet
 
+torch.manual_seed(0)
 net = UNet(784, S, width=16, mixing=64)
 names = ["first", "down.0", "shrink", "middle.0", "middle.1", "middle.2", "widen", "up.0", "last"]
 shapes = {}
