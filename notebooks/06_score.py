@@ -28,7 +28,7 @@
 # - follow a density on a grid, and read from a matrix how long a chain needs to forget its start,
 # - say why one walks through many levels of noise instead of waiting at one.
 #
-# **Time** about 75 minutes to read, and 45 for the exercises, both estimates from a count of words,
+# **Time** about 80 minutes to read, and 45 for the exercises, both estimates from a count of words,
 # formulas and lines. **You need** notebooks 00, 03 and 04.
 
 # %%
@@ -72,14 +72,14 @@ def learned(xt, alpha_bar):  # the network's score; the exact one is roll.score(
 # they follow the score of the noisy roll, while the noise is turned down. Sections 8 and 9 explain the difference.
 
 # %% mystnb={"image": {"alt": "Three panels. Left: 2,000 grey points of the swiss roll. Middle: orange points after 240 plain Langevin steps, crowded into the first half turn at the centre. Right: orange points after 240 annealed steps, spread over the whole roll."}}
-def width(log_snr):  # the variance of x_t across the roll
+def var_across(log_snr):  # the variance of x_t across the roll, ᾱ s₀² + 1 − ᾱ
     return log_snr.sigmoid() * s2 + (-log_snr).sigmoid()
 
 
 levels = torch.linspace(-2, 8, 240, dtype=torch.float64)
 start = roll.curve(torch.tensor([0.05]))[0].expand(2000, 2)
 plain = langevin.ula(start, roll.score, 0.25 * s2, 240, seeded(1))
-annealed = langevin.annealed(start, roll.score, levels, 0.25 * width(levels), seeded(2))
+annealed = langevin.annealed(start, roll.score, levels, 0.25 * var_across(levels), seeded(2))
 left, middle, right = plots.axes_row(3, size=2.4)
 plots.points(roll.sample(2000, seed=3), left, title="data")
 plots.points(plain, middle, plots.MODEL, title="plain Langevin")
@@ -132,8 +132,8 @@ for log_snr in (10.0, 8.0, 4.0, 0.0, -4.0):
     assert abs(J / by_table - 1) < 1e-6
 
 # %% [markdown]
-# They agree in all digits. Read the last column as noise over signal: the target of denoising score matching is the score plus a
-# noise of variance $C$ around it. At $\lambda = 10$ the noise has more than two hundred times the energy of the signal. Remember this number.
+# They agree in all digits. Read the last column as noise over signal: the target of denoising score matching is the score plus
+# noise whose mean square is $C$. At $\lambda = 10$ the noise has more than two hundred times the energy of the signal. Remember this number.
 #
 # Now (6.3) with the published network as $\hat s$. The losses are paired: the same points, the same noise.
 
@@ -269,7 +269,8 @@ assert cost < 0.005
 #
 # $$ \mathbb{E}_v\,\big[\, v \cdot (\nabla \hat s)\, v \,\big] = \nabla \cdot \hat s \quad \text{if } \mathbb{E}\, v v^{\mathsf T} = I. \tag{6.10} $$
 #
-# One backward pass is enough for $v \cdot (\nabla \hat s)\, v$. *Check* of (6.9) and (6.10) on the grid. The wrong score $\hat s$ is that of a roll
+# One backward pass is enough for $v \cdot (\nabla \hat s)\, v$. The loss is $(v \cdot \hat s)^2 + 2\, v \cdot (\nabla \hat s)\, v$; its first term may as well be
+# left as $|\hat s|^2$, the mean of $(v \cdot \hat s)^2$ over $v$. *Check* of (6.9) and (6.10) on the grid. The wrong score $\hat s$ is that of a roll
 # with twice the noise. Two directions whose mean $v v^{\mathsf T}$ is $I$ replace the random ones.
 
 # %%
@@ -326,7 +327,7 @@ clean = roll.sample(50_000, seed=7).float()
 def train(loss, log_snr, seed, steps, batch=256, peak=1e-2):
     torch.manual_seed(seed)
     net, g, a = mlp([2, 64, 64, 64, 2]), seeded(seed), bar(log_snr)
-    scale = width(torch.tensor(log_snr)).sqrt()
+    scale = var_across(torch.tensor(log_snr)).sqrt()
     optimiser = torch.optim.Adam(net.parameters(), peak, fused=True)
     for k in range(steps):
         optimiser.param_groups[0]["lr"] = peak * min(1, (k + 1) / 50) * 0.5 * (1 + math.cos(math.pi * k / steps))
@@ -460,7 +461,7 @@ assert abs(mean - by_table) < 4 * se
 #
 # $$ \int f\, \frac{\partial p}{\partial \tau}\, dx = \int p\, \big( s \cdot \nabla f + \Delta f \big)\, dx = \int f\, \big( {-\nabla \cdot (p\, s)} + \Delta p \big)\, dx, $$
 #
-# by parts, as in (6.8). It holds for every $f$, so the two densities in front of $f$ are equal.
+# by parts, as in (6.8). It holds for every $f$, so the functions that multiply $f$ are equal.
 #
 # </details>
 
@@ -515,7 +516,7 @@ torch.testing.assert_close(q @ (roll.score(points) * points).sum(-1), torch.tens
 #
 # (6.13) is not (6.12), and $\pi$ does not quite stand still under it. By how much is it wrong? Look across the roll, where it is
 # nearly a straight strand of width $s_0$, that is $N(0, s_0^2)$, and the score is $-x/s_0^2$. The step is then linear,
-# $x' = (1 - h/s_0^2)\, x + \sqrt{2h}\,\varepsilon$. Its variance comes to rest where $v = (1 - h/s_0^2)^2\, v + 2h$. Solve for $v$, with
+# $x' = (1 - h/s_0^2)\, x + \sqrt{2h}\,\varepsilon$. Its variance $v$ comes to rest where $v = (1 - h/s_0^2)^2\, v + 2h$. Solve for $v$, with
 # $c = h/s_0^2$:
 #
 # $$ v = \frac{s_0^2}{1 - c/2}, \qquad 0 < c < 2. \tag{6.15} $$
@@ -524,8 +525,8 @@ torch.testing.assert_close(q @ (roll.score(points) * points).sum(-1), torch.tens
 #
 # $$ \mathbb{E} \log \pi + H = -\tfrac12 \Big( \frac{v}{s_0^2} - 1 \Big) = -\tfrac12 \Big( \frac{1}{1 - c/2} - 1 \Big). \tag{6.16} $$
 #
-# $\mathbb{E} \log \pi + H$ is how we judge samples in this notebook: the mean exact log density, with its true value added. **Its target is 0.** Negative:
-# the points scatter too much. Positive: they sit too well, on the ridge, and that is as wrong. **Predict first:** for which $c$ is
+# $\mathbb{E} \log \pi + H$ is how we judge samples in this notebook: the mean exact log density, less its true value $-H$. **Its target is 0.** Below 0
+# the points scatter too much. Above 0 they lie too close to the ridge, and that is as wrong. **Predict first:** for which $c$ is
 # it $-0.1$ nats? We start at true points, so that nothing but the step's own error is seen.
 
 # %%
@@ -546,9 +547,9 @@ for c in sizes:
 # **The cure.** Take the step as a *proposal*, and accept it with a probability that makes $\pi$ stand still exactly. The step proposes $y$ from
 # $q(y \mid x) = N(y;\, x + h\, s(x),\, 2h I)$. Accept with
 #
-# $$ \alpha(x, y) = \min\Big( 1,\; \frac{\pi(y)\, q(x \mid y)}{\pi(x)\, q(y \mid x)} \Big), \tag{6.17} $$
+# $$ \mathrm{acc}(x, y) = \min\Big( 1,\; \frac{\pi(y)\, q(x \mid y)}{\pi(x)\, q(y \mid x)} \Big), \tag{6.17} $$
 #
-# and stay at $x$ otherwise. Then $\pi(x)\, q(y|x)\, \alpha(x, y) = \min\big( \pi(x) q(y|x),\, \pi(y) q(x|y) \big)$. This is the same with $x$ and $y$ exchanged. So under
+# and stay at $x$ otherwise. Then $\pi(x)\, q(y|x)\, \mathrm{acc}(x, y) = \min\big( \pi(x) q(y|x),\, \pi(y) q(x|y) \big)$. This is the same with $x$ and $y$ exchanged. So under
 # $\pi$ as many points go from $x$ to $y$ as come back. That is *detailed balance*, and it holds for every $h$. The result is the *Metropolis-adjusted
 # Langevin algorithm*, MALA (Roberts & Tweedie 1996). It needs $\pi$ itself, up to a factor, and not only its slope.
 
@@ -622,8 +623,8 @@ widgets.langevin_walk(SwissRoll(nodes=192), c=0.8, k=20)
 #
 # **Where tutorials slip.** Three mistakes that are found in public code, each for 60 steps from 4,000 true points with $c = 0.2$. Some texts
 # write $\tfrac{\epsilon}{2} s + \sqrt{\epsilon}\,\varepsilon$: that is (6.13) with $h = \epsilon/2$. To mix the two, $h\, s + \sqrt{h}\,\varepsilon$, halves the
-# temperature. To write `torch.rand` for `torch.randn` pushes all points one way. The last column is the share of points that are less likely
-# than all but a thousandth of the data.
+# temperature. To write `torch.rand` for `torch.randn` pushes all points one way. The last column is the share of points whose density is
+# lower than that of 999 in 1,000 data points.
 
 # %%
 def walk(noise):
@@ -817,8 +818,7 @@ for log_snr in (8.0, 4.0, 2.0, 0.0):
     assert abs(quotient / slope - 1) < 5e-4
 
 # %% [markdown]
-# *Predict first:* the KL falls from 1.49 nats to 0. In which part of the way does it lose most? In $\tau$ the slope $-I$ is steepest at the start,
-# where the points are densest. In $\lambda$ it is steepest where the arms merge.
+# *Predict first:* the KL falls from 1.49 nats to 0. Where is it steepest in $\tau$, and where in $\lambda$?
 
 # %% mystnb={"image": {"alt": "Left: KL from the standard normal against tau, falling steeply from 1.49 nats at 0 to about 0.05 at 0.15; four dashed tangents with slope minus I touch it. Right: the same KL against log SNR, an S from 0 to 1.49 between −1 and 9."}}
 fine = torch.linspace(-4, 10, 80).tolist()
@@ -837,7 +837,7 @@ right.set(xlabel="log SNR", ylabel="nats")
 _ = left.legend()
 
 # %% [markdown]
-# The noise wins fast. At $\tau = 0.24$, where signal and noise are nearly in balance, a fiftieth of a nat is left of the roll, seen as a whole. The forward process is Langevin
+# In $\tau$ the KL is steepest at the start, in $\lambda$ where the arms merge. The noise wins fast. At $\tau = 0.24$, where signal and noise are nearly in balance, a fiftieth of a nat is left of the roll, seen as a whole. The forward process is Langevin
 # dynamics towards $N(0, I)$, and it forgets in a time of about one.
 #
 # ## 8. How long until the start is forgotten?
@@ -877,11 +877,11 @@ assert abs(times[2] / times[3] - 1) < 0.02
 # %% mystnb={"image": {"alt": "Log axes: relaxation time against log SNR, about 1 up to 0, 2.5 at 4, then a steep rise to 18.7 above 6. A second curve, the number of Langevin steps, rises from 5 to almost 14,000."}}
 some = [-2.0, 0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0]
 relax = [fokker_planck.relaxation_times(*log_pi_on_grid(bar(l))[1:])[0] for l in some]
-steps = [t / (width(torch.tensor(l)).item() / 4) for t, l in zip(relax, some, strict=True)]
+steps = [t / (var_across(torch.tensor(l)).item() / 4) for t, l in zip(relax, some, strict=True)]
 half_way = math.pi / SwissRoll().scale  # half the distance of two arms
 print("  λ   relaxation time      steps   half-way to the next arm")
 for l in (0.0, 2.0, 4.0, 5.0, 6.0, 8.0):
-    away = (bar(l) / width(torch.tensor(l)).item()) ** 0.5 * half_way
+    away = (bar(l) / var_across(torch.tensor(l)).item()) ** 0.5 * half_way
     print(f"{l:3.0f} {relax[some.index(l)]:17.2f} {steps[some.index(l)]:10,.0f} {away:15.1f} widths")
 ax = plots.curve(some, relax, color=plots.TRUTH, label="relaxation time 1/μ₁", marker="o")
 name = "in Langevin steps of a quarter of the width²"
@@ -935,8 +935,8 @@ assert evaluate.outlier_share(plain, roll) < 0.02 and distance > 100
 # %% [markdown]
 # ## 9. Many levels instead of one
 #
-# At $\lambda = -2$ any start is forgotten within a few steps. At $\lambda = 8$ the picture is sharp but frozen. So start at much noise and turn it down, with a few
-# steps at every level. What changes slowly is settled early, while it is still fast. This is *annealed Langevin dynamics* (Song & Ermon 2019):
+# At $\lambda = -2$ any start is forgotten within a few steps. At $\lambda = 8$ the picture is sharp, but points hardly move along the roll. So start at much noise and
+# turn it down, with a few steps at every level. How many points go to each arm is settled early, at levels where that takes few steps. This is *annealed Langevin dynamics* (Song & Ermon 2019):
 #
 # $$ \begin{aligned}
 # x &\leftarrow x + h_\lambda\, s(x, \lambda) + \sqrt{2 h_\lambda}\; \varepsilon, \quad \lambda \text{ rising}, \\
@@ -944,7 +944,8 @@ assert evaluate.outlier_share(plain, roll) < 0.02 and distance > 100
 # \end{aligned} \tag{6.24} $$
 #
 # Between two levels the points are scaled by the ratio of the $\sqrt{\bar\alpha}$. We take 200 levels with one step each, $c = \tfrac14$, from $N(0, I)$. The last step leaves
-# the bias (6.16) of $-0.07$ nats. Twenty MALA steps on the clean roll remove it: each needs the score at two points, so it is 240 evaluations in all. We judge three sets of 4,000 points, each against its own true set.
+# the bias (6.16) of $-0.07$ nats. Twenty MALA steps on the clean roll remove it. Each needs the score at two points, so it is 240 evaluations in all. Plain
+# Langevin gets as many. We judge three sets of 4,000 points, each against its own true set.
 
 # %%
 levels = torch.linspace(-2, 8, 200, dtype=torch.float64)
@@ -962,12 +963,12 @@ def judge(name, sets, calls):
 
 
 noise = [torch.randn(4000, 2, dtype=torch.float64, generator=seeded(seed)) for seed in seeds]
-bare = [langevin.annealed(x, roll.score, levels, 0.25 * width(levels), seeded(10 + i)) for i, x in enumerate(noise)]
-polished = [langevin.mala(x, roll.log_prob, roll.score, 0.5 * s2, 20, seeded(20))[0] for x in bare]
-plain = langevin.ula(torch.cat(noise), roll.score, 0.25 * s2, 120, seeded(30)).split(4000)
+bare = [langevin.annealed(x, roll.score, levels, 0.25 * var_across(levels), seeded(10 + i)) for i, x in enumerate(noise)]
+polished = [langevin.mala(x, roll.log_prob, roll.score, 0.5 * s2, 20, seeded(20 + i))[0] for i, x in enumerate(bare)]
+plain = langevin.ula(torch.cat(noise), roll.score, 0.25 * s2, 240, seeded(30)).split(4000)
 print("points               calls   energy / floor      E log p + H   share off")
 true = judge("true points", [roll.sample(4000, seed=seed) for seed in seeds], 0)
-by_plain = judge("plain, from N(0, I)", plain, 120)
+by_plain = judge("plain, from N(0, I)", plain, 240)
 by_levels = judge("annealed", bare, 200)
 best = judge("annealed, then MALA", polished, 240)
 
@@ -978,15 +979,15 @@ assert best[0] < 1.5 < by_plain[0] and abs(best[1]) < 4 * se
 assert abs(by_levels[1] - langevin.ula_bias(s2, 0.25 * s2)) < 0.08 and by_levels[1] < -4 * se
 
 # %% [markdown]
-# With 240 evaluations the samples are at the floor: as near to a true set as another true set is. The range in brackets is that of the three sets, and true points show how wide it is. Plain Langevin, with half as many and from the kind
-# start, is several times further away, and section 8 says that more steps would hardly help. Before MALA, annealing leaves what (6.16) says, and about as much as half of it again for the noise of the last level.
+# With 240 evaluations the samples are at the floor: as near to a true set as another true set is. The range in brackets is that of the three sets, and true points show how wide it is. Plain Langevin, with as many and from the kind
+# start, is several times further away. Before MALA, annealing leaves what (6.16) says, and about half as much again for the noise of the last level.
 #
 # **With the network.** It has only a score, no density, so there is no MALA. Small last steps have to do: 180 levels, then 60 steps at the last level with $c = 0.05$.
 
 # %%
 slow = torch.cat([torch.linspace(-2, 8, 180, dtype=torch.float64), torch.full((60,), 8.0, dtype=torch.float64)])
 c = torch.cat([torch.full((180,), 0.25), torch.full((60,), 0.05)]).double()
-nets = [langevin.annealed(x, learned, slow, c * width(slow), seeded(40 + i)) for i, x in enumerate(noise)]
+nets = [langevin.annealed(x, learned, slow, c * var_across(slow), seeded(40 + i)) for i, x in enumerate(noise)]
 by_net = judge("≈ published network", nets, 240)
 assert by_net[0] < 2 and -0.15 < by_net[1] < 0
 
@@ -998,7 +999,7 @@ assert by_net[0] < 2 and -0.15 < by_net[1] < 0
 # %%
 cost = {}
 for log_snr in (8.0, 10.0):
-    a, h = bar(log_snr), 0.2 * width(torch.tensor(log_snr)).item()
+    a, h = bar(log_snr), 0.2 * var_across(torch.tensor(log_snr)).item()
     x = ddpm.noised(roll.sample(8000, seed=50), torch.randn(8000, 2, dtype=torch.float64, generator=seeded(51)), a)
     exact_walk = langevin.ula(x, lambda y, a=a: roll.score(y, a), h, 30, seeded(52))
     net_walk = langevin.ula(x, lambda y, a=a: learned(y, a), h, 30, seeded(52))
@@ -1010,16 +1011,16 @@ assert abs(cost[8.0]) < 0.015 and cost[10.0] > 3 * total
 # At $\lambda = 8$ the network does what the exact score does. At $\lambda = 10$ its error costs ten times what the whole network costs the bound. **Whether a score is good
 # depends on what it is for:** the bound weighs its error by $1 - \bar\alpha$, and a walk that ends on clean data does not.
 #
-# Is that a good sampler? It took 240 calls, and a schedule of levels that knows the width of the data. The ancestral sampler of notebook 04 needs about a hundred. Annealed Langevin
-# dynamics corrects at every level, and forgets the errors of the level before. The reverse chain does not correct, but it moves from level to level on purpose, while here the points
-# follow only because they are pulled. What if a step did both? That is a question about what happens *between* two levels, and about differential equations.
+# Is that a good sampler? It took 240 calls, and a schedule of levels that knows the width of the data. The ancestral sampler of notebook 04 needs about a hundred. Its step takes a
+# point of one level to the next one. A Langevin step moves points within a level, and so corrects the errors of the level before. What if a step did both? That is a question about what
+# happens *between* two levels, and about differential equations.
 
 # %% [markdown]
 # ## Quick questions
 #
 # *Open a choice to see what there is to say of it.*
 #
-# **Question.** Two scores have the same denoising loss at $\lambda = 10$, up to one part in a thousand. Are they equally good?
+# **Question.** Two scores have the same denoising loss at $\lambda = 10$, up to half a per cent. Are they equally good?
 #
 # <details><summary>Yes, the loss is the Fisher divergence.</summary>
 #
