@@ -28,7 +28,7 @@
 # - compute $\log p(x)$ by an ODE to a thousandth of a nat, for the exact score and for a learned one,
 # - say which sampler reaches the truth with the fewest calls of the network.
 #
-# **Time** about 50 minutes to read, and 40 for the exercises, both estimates from a count of words,
+# **Time** about 60 minutes to read, and 40 for the exercises, both estimates from a count of words,
 # formulas and lines. **You need** notebooks 00, 03 and 04; notebook 06 helps.
 
 # %%
@@ -109,7 +109,7 @@ for eta, ax in zip((1.0, 0.4, 0.0), plots.axes_row(3, size=2.6), strict=True):
 # &\longrightarrow\; -\int_0^u \beta.
 # \end{aligned} \tag{7.2} $$
 #
-# The second sum has $T$ terms of size $1/T^2$. So the chain is off by $\tfrac{1}{2T} \int \beta^2$: an error of first order in $1/T$.
+# The second sum has $T$ terms of size $1/T^2$. So $\log \bar\alpha_T$ is off by $\tfrac{1}{2T} \int \beta^2$: an error of first order in $1/T$.
 # *Check* with the linear schedule, $\beta(u) = 0.1 + 19.9\, u$, for which $\tfrac12 \int \beta^2 = 67.0$:
 
 # %%
@@ -130,9 +130,9 @@ assert abs(off * T - expected) < 0.002 * expected
 #
 # $$ \beta\, du = -(1 - \bar\alpha)\, d\lambda. \tag{7.3} $$
 #
-# Put this in (7.1). Noise grows as $\lambda$ falls, so we write $d\tau = -d\lambda > 0$ for a step towards noise:
+# Put this in (7.1). Towards noise $\lambda$ falls, so a step lasts $|d\lambda| = -d\lambda$, and that is the variance of $dW$:
 #
-# $$ dx = -\tfrac12 (1 - \bar\alpha)\, x\, d\tau + \sqrt{1 - \bar\alpha}\; dW. \tag{7.4} $$
+# $$ dx = -\tfrac12 (1 - \bar\alpha)\, x\, |d\lambda| + \sqrt{1 - \bar\alpha}\; dW. \tag{7.4} $$
 #
 # The schedule is gone. There is only one forward process. A schedule says at which $\lambda$ we stop to look: it is a *grid*
 # on the axis of $\lambda$. Kingma et al. (2021) make the same point about the bound. Here are the grids of twenty
@@ -170,20 +170,20 @@ _ = ax.grid(False)
 #
 # <details><summary>Proof: noise is a drift along the score</summary>
 #
-# The density of a process $dx = f\, d\tau + g\, dW$ obeys the Fokker–Planck equation
-# $\partial p / \partial \tau = -\nabla \cdot (f p) + \tfrac12 g^2 \Delta p$. For (7.4) it reads
+# The density of a process $dx = f\, du + g\, dW$ obeys the Fokker–Planck equation
+# $\partial p / \partial u = -\nabla \cdot (f p) + \tfrac12 g^2 \Delta p$, proved as (6.14). For (7.4), where $-\lambda$ is the time, it reads
 #
-# $$ \frac{\partial p}{\partial \tau} = \tfrac12 (1 - \bar\alpha) \big[ \nabla \cdot (x p) + \Delta p \big]. $$
+# $$ -\frac{\partial p}{\partial \lambda} = \tfrac12 (1 - \bar\alpha) \big[ \nabla \cdot (x p) + \Delta p \big]. $$
 #
 # Now the one trick: $\nabla p = p\, \nabla \log p = p\, s$, so $\Delta p = \nabla \cdot (p\, s)$. Spreading by noise and a drift along $-s$ change the
-# density in the same way. So $\Delta p = (1 + \eta^2)\, \nabla \cdot (p\, s) - \eta^2 \Delta p$, and with $d\lambda = -d\tau$
+# density in the same way. So $\Delta p = (1 + \eta^2)\, \nabla \cdot (p\, s) - \eta^2 \Delta p$, and
 #
 # $$ \begin{aligned}
 # \frac{\partial p}{\partial \lambda} = &-\nabla \cdot \Big[ \tfrac12 (1 - \bar\alpha) \big( x + (1 + \eta^2) s \big) p \Big] \\
 # &+ \tfrac12 \eta^2 (1 - \bar\alpha) \Delta p.
 # \end{aligned} $$
 #
-# This is the Fokker–Planck equation of (7.5).
+# This is the Fokker–Planck equation of (7.5), with $\lambda$ as the time.
 #
 # </details>
 #
@@ -281,7 +281,7 @@ assert found["ODE, the score of the SDE"][2] == 0 and found["ODE, the score of t
 # points have collapsed onto the ridge of the density. **More likely than the truth is wrong too:** the target of
 # $\mathbb{E} \log p + H$ is 0, not a large number. The column to the left sees the collapse, the one to the right does not.
 #
-# **Where tutorials slip.** Names slip as well. Anderson (1982) has the reverse SDE. The ODE is often credited to him; it came in 2020.
+# **Where tutorials slip.** Names slip as well. Anderson (1982) has the reverse SDE. The ODE is often credited to him; Song et al. (2021) name Maoutsa et al. (2020).
 
 # %% [markdown]
 # ## 4 DDIM is one step of Euler
@@ -386,7 +386,7 @@ assert abs(walked.mean() - stride.mean()) < 0.05 and abs(walked.var() / stride.v
 # ## 5 Orders: how fast does the error fall?
 #
 # A solver has *order* $k$ if $N$ steps leave an error of about $C / N^k$. Twice the steps then divide it by $2^k$. The classics: Euler takes
-# the slope at the start, of order 1. Heun averages the slopes at both ends, of order 2:
+# the slope at the start, and has order 1. Heun averages the slopes at both ends, and has order 2:
 #
 # $$ \begin{aligned}
 # k_1 &= f(\lambda, x), \qquad k_2 = f(\lambda + h,\, x + h k_1), \\
@@ -394,7 +394,7 @@ assert abs(walked.mean() - stride.mean()) < 0.05 and abs(walked.var() / stride.v
 # \end{aligned} \tag{7.9} $$
 #
 # Runge and Kutta's step (`rk4`) has four slopes and order 4. A slope costs a call of the network, so the price of a step is 1, 2 or 4 calls. The
-# multistep idea of (4.20) has order 2 for *one* call: it remembers the last $\hat x_0$.
+# multistep idea of (4.20) has order 2 for *one* call (Lu et al. 2022): it remembers the last $\hat x_0$.
 
 # %% [markdown]
 # **Exercise: a step of Heun.** *10 minutes, medium.*
@@ -514,7 +514,7 @@ assert off < 1e-4 and calls <= 400
 
 # %% [markdown]
 # The flow hardly moves a point, a third of a standard deviation on average: the roll grows thicker until its turns meet. The sharp edges between
-# the colours are the watersheds of section 5. And every point comes back to its place, to about a hundred-thousandth.
+# the colours are the watersheds of section 5. And the points come back to their places, to a root mean square of about a hundred-thousandth.
 #
 # ## 7 log p(x), and no bound
 #
@@ -525,20 +525,20 @@ assert off < 1e-4 and calls <= 400
 # \nabla \cdot f &= \tfrac12 (1 - \bar\alpha)\, (D + \nabla \cdot s).
 # \end{aligned} \tag{7.10} $$
 #
-# Where the flow spreads out, the density falls. Follow a clean point $x$ from $\lambda_1$ to its noise $z$ at $\lambda_T$, where the density is $N(0, I)$,
-# and add up what was lost on the way:
+# Where the flow spreads out, the density falls. Follow a clean point $x$ from $\lambda_1$ to its noise $z$ at $\lambda_T$, and add up what was lost on the way. If
+# $\lambda_1$ is so high that no noise is left to see, and $\lambda_T$ so low that $p_\lambda$ is $N(0, I)$,
 #
 # $$ \begin{aligned}
 # \log p(x) = \log N(z; 0, I) &+ \int_{\lambda_1}^{\lambda_T} \nabla \cdot f \; d\lambda \\
 # &+ \frac{D}{2} \log \bar\alpha_{\lambda_1}.
 # \end{aligned} \tag{7.11} $$
 #
-# The path starts at $\sqrt{\bar\alpha}\, x$, the clean point with the signal that $\lambda_1$ leaves. The last term undoes this shrinking.
+# The path starts at $\sqrt{\bar\alpha_{\lambda_1}}\, x$. The last term undoes this shrinking.
 #
 # <details><summary>Proof: one line of the chain rule</summary>
 #
 # Without noise the Fokker–Planck equation is $\partial p / \partial \lambda = -\nabla \cdot (f p) = -f \cdot \nabla p - p\, \nabla \cdot f$. Along a path
-# $\frac{d}{d\lambda} \log p = \frac1p \big( \frac{\partial p}{\partial \lambda} + f \cdot \nabla p \big) = -\nabla \cdot f$. With $x_\lambda = \sqrt{\bar\alpha}\, x$, $p(x) = p_\lambda(x_\lambda)\, \bar\alpha^{D/2}$.
+# $\frac{d}{d\lambda} \log p = \frac1p \big( \frac{\partial p}{\partial \lambda} + f \cdot \nabla p \big) = -\nabla \cdot f$. For $\lambda \to \infty$, $p(x) = p_\lambda(\sqrt{\bar\alpha}\, x)\, \bar\alpha^{D/2}$.
 #
 # </details>
 #
@@ -615,7 +615,7 @@ checks.log_prob(my_log_prob)
 # $$ \mathbb{E}_v\big[ v^\top J v \big] = \operatorname{tr} J = \nabla \cdot f, \qquad J = \partial f / \partial x. \tag{7.12} $$
 #
 # One derivative is enough, and the mean is right. **Predict first:** how much does $\log p(x)$ of one point scatter, in nats? Usually one $v$ is drawn
-# for the whole path, because an adaptive solver cannot follow a function that changes at every call.
+# for the whole path (Grathwohl et al. 2019), because an adaptive solver cannot follow a function that changes at every call.
 
 # %%
 def signs(x, generator):
@@ -645,7 +645,7 @@ assert kept > 1 > 3 * fresh
 # likelihoods, and neither of them is the data's:
 #
 # - the ODE's, by (7.11);
-# - the bound of the chain, which is about its SDE. As $T \to \infty$ the steps cost nothing, and by (4.17) what is left is what the network adds,
+# - the SDE's, of which we have the chain's bound. As $T \to \infty$ the steps cost nothing, and by (4.17) what is left is what the network adds,
 #
 # $$ \text{gap} = \tfrac12 \int (1 - \bar\alpha)\; \mathbb{E}\big| s_\theta - s \big|^2 \, d\lambda \quad \text{nats}. \tag{7.13} $$
 #
@@ -905,7 +905,7 @@ assert abs((nats["flow"] - nats["chain"]).mean()) < 12 and (nats["uniform"] - na
 #
 # <details><summary>Nothing: an ODE has one solution.</summary>
 #
-# **No.** A solver takes steps, and with wide ones $\log p$ of a point may be off by half a nat.
+# **No.** A solver takes steps, and with wide ones $\log p$ of a point may be far off.
 #
 # </details>
 #
@@ -946,11 +946,11 @@ assert abs((nats["flow"] - nats["chain"]).mean()) < 12 and (nats["uniform"] - na
 # %% [markdown]
 # ## Recap
 #
-# - The chain is a solver of an SDE (7.1), off by $1/T$. In the clock $\lambda$ (7.4) the schedule is only a grid.
+# - The chain is a solver of an SDE (7.1), with an error of order $1/T$. In the clock $\lambda$ (7.4) the schedule is only a grid.
 # - Backwards there is a family of processes with one law (7.5): noise can be traded for a drift along the score. Without noise it is an ODE (7.6).
 # - DDIM is a step of Euler in $\sigma$ (7.7), the ancestral step with $\tilde\beta$ solves the SDE with $\hat x_0$ fixed.
 # - Orders are measured: 1, 2 and 4, by the median.
-# - The ODE gives $\log p$ itself (7.11), to $10^{-4}$ nats with the exact score. Of a network it is the likelihood of its ODE, which is another model than
+# - The ODE gives $\log p$ itself (7.11), to a thousandth of a nat with the exact score. Of a network it is the likelihood of its ODE, which is another model than
 #   its SDE.
 # - Of the samplers, a multistep solver of the SDE on an even grid of $\lambda$ needs the fewest calls on the roll.
 # - For grey levels a density becomes a bound by the chain's own first step (7.14). Uniform noise in its place nearly doubles the bits.
@@ -969,7 +969,7 @@ assert abs((nats["flow"] - nats["chain"]).mean()) < 12 and (nats["uniform"] - na
 # | (7.14) | `image_log_p` | `evaluate.py` |
 #
 # **The way on.** The grid of $\lambda$ was even, for want of a better reason. What is a good one, and what is a schedule worth in nats? That question
-# is answered by learning the noise. The ODE leads on to flow matching, which learns $dx/d\lambda$ directly.
+# is answered by learning the noise. The ODE leads on to flow matching, which learns its velocity directly.
 #
 # **References**
 #
