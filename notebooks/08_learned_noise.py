@@ -85,14 +85,15 @@ assert prices["best"][20] < prices["cosine"][50] and all(prices["best"][T] < 0.4
 # ## 1 The entropy from errors alone
 #
 # Start with a surprise. Whoever knows how well the data can be denoised at every level knows their entropy. Notebook 06 has both halves of the proof.
-# By (6.21) and (6.19), and with (6.22) for the Fisher information, the divergence from noise grows with $\lambda$ as
+# Write $p_\lambda$ for the density of the data at the noise level $\lambda$. By (6.21) and (6.19), and with (6.22) for the Fisher information, its divergence from
+# noise grows with $\lambda$ as
 #
 # $$ \frac{d}{d\lambda}\, \mathrm{KL}\big(p_\lambda \,\|\, N(0, I)\big) = \tfrac{D}{2}\, \bar\alpha\, (1 - \mathrm{err}), \qquad
 #    \mathrm{err}(\lambda) = \frac{m}{1 - \bar\alpha}. \tag{8.1} $$
 #
 # - $m = \mathbb{E}|x_0 - \hat x_0|^2 / D$: the error of the exact denoiser at $\lambda$, per dimension, so that $\mathrm{err}$ is the fraction in (3.23).
 #
-# In terms of the information about $x_0$ that $x_t$ holds, this is $dI/d\mathrm{SNR} = \tfrac{D}{2} m$ (Guo, Shamai & Verdú 2005, eq. 22). At
+# In terms of the information that $x_t$ holds about $x_0$, this is $dI(x_0; x_t)/d\mathrm{SNR} = \tfrac{D}{2} m$ (Guo, Shamai & Verdú 2005, eq. 22). At
 # $\lambda = -\infty$ the divergence is 0. At $\lambda = +\infty$ it is that of the data, $\tfrac{D}{2} \log 2\pi e - H$, since $\mathbb{E}|x_0|^2 = D$. Hence
 #
 # $$ H = \frac{D}{2} \log 2\pi e - \frac{D}{2} \int_{-\infty}^{\infty} \bar\alpha\, (1 - \mathrm{err})\; d\lambda. \tag{8.2} $$
@@ -118,7 +119,7 @@ assert abs(learned_noise.entropy(table[::8], error[::8], D) - H) < 2e-4
 
 # %% mystnb={"image": {"alt": "A smooth hump against log SNR from minus 12 to 14, zero at both ends, with its top of 0.37 near log SNR 4, and 27 dots on it one unit apart."}}
 ax = plots.plt.subplots(figsize=(6.4, 2.8))[1]
-plots.truth(table, 0.5 * D * sigmoid(table) * (1 - error), ax, label="(D/2) ᾱ (1 − e)")
+plots.truth(table, 0.5 * D * sigmoid(table) * (1 - error), ax, label="(D/2) ᾱ (1 − err)")
 ax.fill_between(table, 0.5 * D * sigmoid(table) * (1 - error), color=plots.DATA, alpha=0.25)
 ax.plot(table[::8], (0.5 * D * sigmoid(table) * (1 - error))[::8], "o", color=plots.MODEL, markersize=4, label="27 denoisers")
 ax.set(xlabel="log SNR λ", ylabel="nats per unit of λ")
@@ -277,14 +278,14 @@ for T in (10, 20):
     assert abs(mean - exact.price(roll, s)) < 4 * se
 
 # %% [markdown]
-# The formula took microseconds.
+# The formula needs no sample.
 #
 # **Where tutorials slip.** "The bound does not depend on the schedule" (after Kingma et al. 2021, §5.1). True for $T = \infty$ and fixed ends. At finite $T$
 # it does, and how much depends on $\sigma_t^2$ as well. Here all schedules start at $\lambda = 10$ and end at $-10$. **Predict first:** which column feels the schedule most?
 
 # %%
-def cosine_grid(T):
-    ends = [2 / math.pi * math.atan(math.exp(-end / 2)) for end in (10, -10)]
+def cosine_grid(clean, noise, T):  # λ_1 … λ_T of a cosine schedule between these ends
+    ends = [2 / math.pi * math.atan(math.exp(-end / 2)) for end in (clean, noise)]
     return -2 * torch.tan(math.pi / 2 * torch.linspace(*ends, T, dtype=torch.float64)).log()
 
 
@@ -298,7 +299,7 @@ def three_prices(log_snr):
 
 print("      T   grid       best σ²         β          β̃")
 for T in (10, 1000, 100_000):
-    for name, log_snr in {"cosine": cosine_grid(T), "even": torch.linspace(10, -10, T, dtype=torch.float64)}.items():
+    for name, log_snr in {"cosine": cosine_grid(10, -10, T), "even": torch.linspace(10, -10, T, dtype=torch.float64)}.items():
         row = three_prices(log_snr)
         print(f"{T:7,}   {name}  " + "".join(f"{value:11.4f}" for value in row))
 assert row[0] < 2e-4 and row[2] < 1e-2
@@ -334,7 +335,7 @@ assert ends + torch.log1p(-snr.diff() * m[:-1]).sum() < 0
 # $$ g = \tfrac14\, \mathrm{SNR}^2\, \big( \mathbb{E} \operatorname{tr} C^2 - D\, m^2 \big) \;\ge 0. \tag{8.6} $$
 #
 # Read it as a variance: $g$ is $\tfrac{D}{4} \mathrm{SNR}^2$ times the variance of the eigenvalues of $C$, over all directions and all $x_t$. The reverse step has
-# *one* $\sigma_t^2$ for all of them. **A step costs what one variance cannot say.** For $N(0, vI)$ all posteriors are the same ball, and a step of any size is free.
+# *one* $\sigma_t^2$ for all of them. **A step costs nats because one variance must serve for all these eigenvalues.** For $N(0, vI)$ all posteriors are the same ball, and a step of any size is free.
 
 # %% [markdown]
 # **Exercise: the price density.** *10 minutes, medium.*
@@ -434,7 +435,7 @@ print(f"g is largest at λ = {fine[g.argmax()]:.1f}")
 # **Exercise: the best knots.** *12 minutes, medium.*
 #
 # Write (8.7). `log_snr` (n,) is a fine grid, rising, `g` (n,) the price density there. Return $\lambda_1 > \dots > \lambda_T$, with $\lambda_1$ at the last point of the
-# grid and $\lambda_T$ at its first.
+# grid and $\lambda_T$ at its first: $T - 1$ steps of equal length.
 
 # %%
 def my_knots(log_snr, g, T):
@@ -472,7 +473,7 @@ checks.knots(my_knots)
 
 # %% [markdown]
 # (8.7) leaves the two ends open. `optimal_schedule` starts from it and lets a minimiser move all knots, ends included, on the exact price (8.4). How good are simpler
-# rules? An even grid with the best two ends, and equal lengths between the best two ends:
+# rules? A cosine, an even grid and equal lengths, each between its own best two ends:
 
 # %%
 from scipy.optimize import minimize
@@ -482,7 +483,7 @@ def best_ends(rule, T):
     """The least price over the two ends of rule(clean, noise, T), which gives λ_1 … λ_T."""
 
     def price(ends):
-        return float(learned_noise.bound(errors, torch.from_numpy(rule(*ends, T)))) - H if ends[0] > ends[1] else math.inf
+        return float(learned_noise.bound(errors, torch.as_tensor(rule(*ends, T)))) - H if ends[0] > ends[1] else math.inf
 
     return minimize(price, [7.0, -1.0], method="Nelder-Mead").fun
 
@@ -491,19 +492,19 @@ def lengths(clean, noise, T):
     return learned_noise.equal_lengths(errors, T, clean, noise)
 
 
-print("   T    cosine   linear   even grid   equal lengths     best    ℓ²/T   best, times T   λ_1 … λ_T of the best")
+print("                   between its own best ends")
+print("   T    cosine   cosine     even   equal lengths     best    ℓ²/T   best, times T   λ_1 … λ_T of the best")
 for T in (10, 20, 50, 200, 1000):
-    even, equal = best_ends(np.linspace, T), best_ends(lengths, T)
+    plain, (ends, even, equal) = exact.price(roll, schedules.cosine(T)), (best_ends(rule, T) for rule in (cosine_grid, np.linspace, lengths))
     best = learned_noise.optimal_schedule(roll, T)
     price, span = exact.price(roll, best), f"{best.log_snr[1]:.1f} … {best.log_snr[-1]:.1f}"
-    linear = f"{exact.price(roll, schedules.linear(T)):.4f}" if T > 20 else "   –  "
-    print(f"{T:4}  {exact.price(roll, schedules.cosine(T)):8.4f}   {linear} {even:11.4f} {equal:15.4f} {price:8.4f} {ell**2 / T:7.4f} {T * price:15.2f}   {span:>12}")
-    assert price <= equal < 1.005 * price and price < even
+    print(f"{T:4}  {plain:8.4f} {ends:8.4f} {even:8.4f} {equal:15.4f} {price:8.4f} {ell**2 / T:7.4f} {T * price:15.2f}   {span:>12}")
+    assert price <= equal < 1.005 * price and price < even < ends < plain
 
 # %% [markdown]
-# - Most of the gain over the cosine lies in the *ends*: an even grid with two good ends does two thirds of it at $T = 1000$ and nearly all of it at $T = 10$.
-# - Equal lengths are within half a percent of the best.
-# - Below 100 steps (8.8) asks a little too much, because the logarithm in (8.4) makes wide steps cheaper than their squares.
+# - With ten steps nine tenths of the gain over the cosine lie in its two *ends*. With a thousand it is less than half.
+# - Equal lengths are within half a per cent of the best.
+# - With few steps the best schedule costs less than $\ell^2/T$. It saves the way near the ends, and wide steps are cheaper than $g\, \Delta\lambda^2$.
 #
 # *Check* with the library's bound, by sampling. And with the *learned* network of notebook 04, as it is. It was trained with the cosine schedule, but
 # it can be asked at any $\lambda$:
@@ -556,7 +557,7 @@ for name in ("best", "cosine"):
 # **And $\sigma_t^2$?** The knots were chosen for the best one. With another they may be far from the best:
 
 # %%
-for name, log_snr in {"cosine": cosine_grid(1000), "even": torch.linspace(10, -10, 1000).double(), "best": named["best"](1000).log_snr[1:]}.items():
+for name, log_snr in {"cosine": cosine_grid(10, -10, 1000), "even": torch.linspace(10, -10, 1000).double(), "best": named["best"](1000).log_snr[1:]}.items():
     row = three_prices(log_snr)
     print(f"T = 1000, {name:6}:  best σ² {row[0]:.4f},  β {row[1]:.4f},  β̃ {row[2]:.3f} nats")
 assert row[2] > 3 * three_prices(torch.linspace(10, -10, 1000).double())[2]
@@ -596,21 +597,21 @@ assert seen["cosine", 10][2] > 0.02 > 5 * seen["best", 10][2]
 # ## 6 Learning where to look
 #
 # Variational diffusion models learn their schedule, but not with (8.7). In continuous time the bound does not depend on the schedule; what does is the *noise of its
-# estimate*. Training draws $\lambda$ from a density $p$ and takes $\ell(\lambda)/p(\lambda)$, with $\ell = \tfrac12 |\varepsilon - \hat\varepsilon|^2$. The mean is the bound
+# estimate*. Training draws $\lambda$ from a density $p$ and takes $r(\lambda)/p(\lambda)$, with $r = \tfrac12 |\varepsilon - \hat\varepsilon|^2$. The mean is the bound
 # whatever $p$ is. The variance has two parts:
 #
-# $$ \operatorname{Var}\Big[\frac{\ell}{p}\Big] = \underbrace{\int \frac{\mathbb{E}[\ell]^2}{p}\, d\lambda - \Big( \int \mathbb{E}[\ell]\, d\lambda \Big)^2}_{\text{across } \lambda}
-#    + \underbrace{\int \frac{\operatorname{Var}[\ell]}{p}\, d\lambda}_{\text{within}}. \tag{8.9} $$
+# $$ \operatorname{Var}\Big[\frac{r}{p}\Big] = \underbrace{\int \frac{\mathbb{E}[r]^2}{p}\, d\lambda - \Big( \int \mathbb{E}[r]\, d\lambda \Big)^2}_{\text{across } \lambda}
+#    + \underbrace{\int \frac{\operatorname{Var}[r]}{p}\, d\lambda}_{\text{within}}. \tag{8.9} $$
 #
 # Minimise the whole over $p$ (Cauchy–Schwarz): the best density is
 #
-# $$ p(\lambda) \propto \sqrt{\mathbb{E}[\ell^2]}. \tag{8.10} $$
+# $$ p(\lambda) \propto \sqrt{\mathbb{E}[r^2]}. \tag{8.10} $$
 #
-# A learned schedule is nothing else: $\gamma$ maps a uniform $u$ to a noise level, so it is the quantile function of $p$. We learn it as 24 bins. The mean of $\ell/p$ does not
+# A learned schedule is nothing else: $\gamma$ maps a uniform $u$ to a noise level, so it is the quantile function of $p$. We learn it as 24 bins. The mean of $r/p$ does not
 # depend on $p$, so the gradient of the variance is that of
 #
-# $$ \mathbb{E}_{\lambda \sim p} \Big[ \frac{\ell^2}{p^2} \Big] = \int \frac{\mathbb{E}[\ell^2]}{p}\, d\lambda, \qquad
-#    \nabla = -\,\mathbb{E}_{\lambda \sim p} \Big[ \frac{\ell^2}{p^2}\, \nabla \log p \Big]. \tag{8.11} $$
+# $$ \mathbb{E}_{\lambda \sim p} \Big[ \frac{r^2}{p^2} \Big] = \int \frac{\mathbb{E}[r^2]}{p}\, d\lambda, \qquad
+#    \nabla = -\,\mathbb{E}_{\lambda \sim p} \Big[ \frac{r^2}{p^2}\, \nabla \log p \Big]. \tag{8.11} $$
 #
 # No gradient goes through the denoiser: `second_moment_loss` needs only the losses that training has anyway.
 
@@ -639,7 +640,7 @@ for _ in range(1500):
     optimiser.step()
 
 # %% [markdown]
-# Compare with the best density, which is known here, and with the usual ones. First $\mathbb{E}[\ell]$ and $\mathbb{E}[\ell^2]$ on a grid:
+# Compare with the best density, which is known here, and with the usual ones. First $\mathbb{E}[r]$ and $\mathbb{E}[r^2]$ on a grid:
 
 # %%
 grid = torch.arange(LOW + 0.125, HIGH, 0.25, dtype=torch.float64)  # middles of 88 cells
@@ -726,7 +727,7 @@ checks.even_numbers(my_even_numbers)
 
 # %%
 def batch_sd(quantile, density, spread, batches=200, n=512):
-    """The standard deviation of the mean of ℓ/p over a batch, measured over many batches."""
+    """The standard deviation of the mean of r/p over a batch, measured over many batches."""
     generator = seeded(3)
     numbers = [learned_noise.low_discrepancy(n, generator) if spread else torch.rand(n, generator=generator).double() for _ in range(batches)]
     log_snr = quantile(torch.cat(numbers))
@@ -741,7 +742,7 @@ for name, pair in {"cosine": cosine, "learned": (gamma.quantile, lambda s: gamma
     print(f"{name:8} sd of a batch: free numbers {free:.2f}, even numbers {even:.2f}")
 
 # %% [markdown]
-# Even numbers save a third of the standard deviation with the cosine, and nothing with the learned $\gamma$, which leaves no variance across. They are substitutes.
+# Even numbers save a quarter of the standard deviation with the cosine, and nothing with the learned $\gamma$, which leaves no variance across. They are substitutes.
 #
 # **Does it pay?** A quiet estimate is not yet a better network. `python tools/bench/learned_noise.py` trained networks of notebook 04's size, 3,000 steps each, three seeds,
 # and measured the nats that they add in continuous time (4.17). A network that has learned nothing, $\hat v = 0$, adds 1.487. The noise of the measurement is below 0.001 where
@@ -758,14 +759,14 @@ bound_learned, simple = trained["bound", "learned", "free", "0.005"], trained["s
 assert min(trained["bound", "cosine", "free", "0.005"]) > 1 > 10 * max(*bound_learned, *simple)
 
 # %% [markdown]
-# - With the bound's own weight, $\ell/p$, the density decides everything. With the cosine the network learns next to nothing. A lower learning rate does not help, nor do
+# - With the bound's own weight, $r/p$, the density decides everything. With the cosine the network learns next to nothing. A lower learning rate does not help, nor do
 #   even numbers. With a learned $\gamma$ the same loss, with the same mean, works.
 # - With the *simple* loss, weight 1 (4.12), the cosine is as good as the learned $\gamma$ with weights. Dropping the weights was the other cure for the same disease.
 # - For $\lambda$ uniform the two losses are one and the same, but for a constant factor that Adam ignores. So these two rows show the scatter of training. They are worse by a
-#   factor of two or three: half of their draws lie in pure noise.
+#   factor of two or three: half of their draws lie below $\lambda = -1$, where there is little to learn.
 # - Even numbers add nothing to a learned $\gamma$, as (8.9) says.
 #
-# Is the explanation right, that a few large weights drown the rest? Count where the second moment of $\ell/p$ comes from:
+# Is the explanation right, that a few large weights drown the rest? Count where the second moment of $r/p$ comes from:
 #
 # %%
 for name in ("cosine, u uniform", "24 learned bins"):
@@ -774,7 +775,7 @@ for name in ("cosine, u uniform", "24 learned bins"):
     print(f"{name:18}  {0.25 * p[clean].sum():.1%} of the draws are above λ = 7, and {weights[clean].sum() / weights.sum():.0%} of the second moment")
 
 # %% [markdown]
-# With the cosine, two draws of a hundred make the gradient, and what they have to say there, at the clean end, is mostly noise.
+# With the cosine, two draws of a hundred rule the gradient, and at the clean end, where they lie, the loss is mostly noise that no network can remove.
 #
 # **Where tutorials slip.** A network for $\gamma$ that may move its end points is not trained by (8.11): the variance is least if the two ends meet. The ends are trained by the
 # bound, through $L_0$ and $L_T$, as in section 4.
@@ -832,7 +833,7 @@ for T in (5, 10, 20, 50):
     assert two < 0.8 * one
 
 # %% [markdown]
-# A fifth or more is saved. By (8.13) it can never be more than half with two scales. And the roll? Its two axes have the same scale. Let one run ahead of the other by
+# A fifth or more is saved. It can never be more than half with two scales, since $\sqrt{g_1 + g_2} \le \sqrt{g_1} + \sqrt{g_2}$. And the roll? Its two axes have the same scale. Let one run ahead of the other by
 # $\delta$ in $\lambda$, which is as if the roll were stretched along it, and give each its own $\sigma_t^2$. The same points and the same noise serve for all $\delta$:
 
 # %%
@@ -964,7 +965,8 @@ print(f"noise at the clean end of the cosine, T = 50: {127.5 * math.exp(-schedul
 # by less than three thousandths of a nat on the roll, once in either direction: what is left is the network's own error. On the digits they cannot be told apart, and on MNIST hardly: there the cosine is ahead by a fiftieth of a bit, less than two standard errors. The learned schedule ends early too. And as these networks were trained for seconds, their error in pure noise is large, which makes it end
 # even earlier than the exact one.
 #
-# **The ends or what lies between?** On the roll and on the digits the ends alone are worse than the plain cosine: the gain is in the knots between. On MNIST the ends alone have nearly all of it. The clean end is the likely reason.
+# **The ends or what lies between?** On the roll and on the digits these ends with the cosine's knots are worse than the plain cosine. They suit only the learned knots: with ends of its own the cosine had most of the
+# gain in section 4. On MNIST the ends alone have nearly all of it. The clean end is the likely reason.
 # Most pixels of MNIST are exactly black, and the cosine of fifty steps stops where the noise still has a standard deviation of five grey levels. So a rule for images with many flat pixels: with few steps, look at $\lambda_1$ first.
 #
 # ## 9 When does a schedule matter?
@@ -1092,7 +1094,7 @@ for name, (before, after) in rows.items():
 # - Small steps cost $g\, \Delta\lambda^2$, and $g$ is the spread of the posterior covariance (8.6).
 # - The best schedule makes equal steps of $\int\!\sqrt g\, d\lambda$ and costs $\ell^2/T$ (8.8). It ends early, because only the aggregate's divergence from the prior is lost.
 # - A learned $\gamma$ is a density for training (8.10). It decides everything with the bound's weights, and nothing over the cosine with weight 1.
-# - A schedule per dimension pays for separate scales (8.13) at finite $T$, a full covariance for much more.
+# - At finite $T$ a schedule per dimension pays for data with separate scales (8.13). A full covariance of the reverse step is worth more.
 #
 # | symbol | code | file |
 # | --- | --- | --- |
