@@ -129,7 +129,7 @@ _ = ax.legend()
 # Between $\lambda = -1$ and $3$. On its way back a point chooses its third there, and there guidance acts. The same in the plane, as colours: blue for the inner third, orange for the
 # middle one and green for the outer one, mixed by the probabilities of the three labels.
 
-# %% mystnb={"image": {"alt": "Four panels of the plane coloured by the label's probabilities. Without noise the colours follow the arms of the roll with sharp borders; with more noise the borders blur, and at the highest noise the plane is grey."}}
+# %% mystnb={"image": {"alt": "Four panels of the plane coloured by the label's probabilities. Without noise the colours follow the arms of the roll with sharp borders; with more noise the borders blur, and at the highest noise the plane has nearly one colour."}}
 from matplotlib.colors import to_rgb
 
 points, palette = plots.grid(n=100), torch.tensor([to_rgb(c) for c in (plots.Q, plots.MODEL, plots.EXTRA[0])]).double()
@@ -266,10 +266,11 @@ checks.pushed_x0(my_pushed_x0)
 # $$ \frac{1}{Z_w}\, p(x_t)\; \mathbb{E}\big[ p(y \mid x_0)^w \mid x_t \big] \;\ne\; \frac{1}{Z_w}\, p(x_t)\; \mathbb{E}\big[ p(y \mid x_0) \mid x_t \big]^w . \tag{9.6} $$
 #
 # On the left is the tilted law after diffusion. On the right is the law whose score is $s_w$, since $\mathbb{E}[p(y \mid x_0) \mid x_t] = p(y \mid x_t)$. A power and a mean do not
-# commute. *So no law has the score $s_w$ at all noise levels* (Du et al. 2023; Bradley & Nakkiran 2024), and guidance has no law to be the sampler of.
+# commute. Without noise $s_w$ is the score of $p_w$. So a law with the score $s_w$ at every level could only be $p_w$, and its diffused density is the left side. *No law has the score $s_w$
+# at all noise levels* (Du et al. 2023; Bradley & Nakkiran 2024).
 #
-# What it does sample can be computed. The probability flow of notebook 07 is an ODE for the guided score too, and its divergence is
-# affine in the score. So by (7.10) every guided point comes with its own log density, and
+# What guidance does sample can be computed. The probability flow of notebook 07 is an ODE for the guided score too, and its divergence is the same
+# mixture of two known ones. So by (7.10) every guided point comes with its own log density, and
 #
 # $$ \mathrm{KL}(\text{guided} \,\|\, p_w) = \mathbb{E}\big[ \log p_{\text{guided}}(x) - \log p_w(x) \big] \quad \text{nats} \tag{9.7} $$
 #
@@ -310,10 +311,10 @@ assert at_two["flow"]["log_p"][0] > at_two["truth"]["log_p"][0] and at_two["flow
 # %% [markdown]
 # Four things can be read off.
 #
-# - **Only $w = 1$ is right.** Half the weight is worse than twice the weight: at $w = \tfrac12$ many points belong to no third.
+# - **Only $w = 1$ is right.** For the middle third, half the weight is worse than twice the weight: at $w = \tfrac12$ one in eleven of the flow's points is off the roll.
 # - **Quality does not see it.** At $w = 2$ the flow's points have a larger $\mathbb{E} \log p_w$ than true ones, and fewer of them are off the roll. Those of the SDE cannot be told from true ones by either column. The energy distance sees what is
 #   wrong: mass in the wrong place.
-# - **SDE and ODE disagree.** For a true score both have one law (7.5). Here there is no such law, and each goes its own way. The ODE is further off.
+# - **SDE and ODE disagree.** For a true score both have one law (7.5). Here there is no such law, and each goes its own way. For the middle third the ODE is further off.
 # - **A gentle label suffers less.** Nothing is special about 2 or 4. What counts is how far a power and a mean fail to commute.
 #
 # **Where tutorials slip.** Many give (9.5) as the law that guidance samples, or say that a larger $w$ only "pushes harder". It is that law at $w = 1$ alone, as Du et al. (2023) and
@@ -353,10 +354,10 @@ best = {label: min(measured[label, "4.0", s]["energy"][0] for s in ("particles",
 assert all(best[label] < 0.3 * measured[label, "4.0", "ancestral"]["energy"][0] for label in best)
 
 # %% [markdown]
-# The particles come to the tilted law, at about twice the calls of plain guidance. Guidance needs a correction, not another weight.
+# With the right $g_t$ the particles come close to the tilted law, at about twice the calls of plain guidance. Guidance needs a correction, not another weight.
 #
-# The choice of $g_t$ matters. With $p(y \mid x_t)^4$ two thousand particles go where guidance goes, few of them see the ends of the third, and the weights cannot make up for points that are not there. For a label that is nearly certain
-# $\mathbb{E}[p(y \mid x_0)^4 \mid x_t]$ is about $p(y \mid x_t)$, so this is the right $g_t$. The next figure takes it.
+# For the middle third $p(y \mid x_t)^4$ is the wrong $g_t$: two thousand particles go where guidance goes, few of them see the ends of the third, and the weights cannot make up for points that are not there. For a label that is nearly certain
+# $\mathbb{E}[p(y \mid x_0)^4 \mid x_t]$ is about $p(y \mid x_t)$, so this is the right one. The next figure takes it.
 
 # %% mystnb={"image": {"alt": "Three histograms of the place along the roll for the middle third at weight 4. The true points fill the third evenly, the guided ones pile up in its middle, the particles fill it evenly again."}}
 u = torch.linspace(0, 1, 1501, dtype=torch.float64)
@@ -382,8 +383,8 @@ assert spread["guided"] < 0.8 * spread["true"] and abs(spread["particles"] / spr
 # \mathbb{E}\, \mathrm{KL}\big( p(y \mid x_t) \,\|\, &p_\phi(y \mid x_t) \big).
 # \end{aligned} \tag{9.9} $$
 #
-# We train two networks of the same kind. One learns at all noise levels. The other is an ordinary classifier, trained on clean points (at $t = 1$). **Predict first:**
-# both will be right in 98 of 100 clean points. Which one can guide?
+# We train two networks of the same kind, one training each. One learns at all noise levels. The other is an ordinary classifier, trained on clean points (at $t = 1$). **Predict first:**
+# both will be right on nearly every clean point. Which one can guide?
 
 # %%
 from diffusion_edu import nets, training
@@ -540,7 +541,7 @@ for name, noise in {"√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as print
 #   et al. 2023), with $r_t^2 = \mathrm{Var}[x_{0,1} \mid x_t]$ it matches moments. The guess is exact only for Gaussian data.
 # - **Particles:** the same guess, and the weights (9.8), with $g_t$ the guess.
 #
-# For eight values of $x_1$ and 500 samples each, three times, against the exact law (calls: those of one run, whose $N$ particles are $N$ samples that depend on each other): the Wasserstein distance $W_1 = \int |F - G|\, dx_2$, the loss in $\log p(x_2 \mid x_1)$, and the share of points with $\log p(x_2 \mid x_1) < -6$, which true points never have.
+# For eight values of $x_1$ and 500 samples each, three times, against the exact law (calls: those of one run, whose $N$ particles are $N$ samples that depend on each other): the Wasserstein distance $W_1 = \int |F - G|\, dx_2$, the loss in $\log p(x_2 \mid x_1)$, and the share of *strays*, points with $\log p(x_2 \mid x_1) < -6$, which true points hardly ever have.
 
 # %%
 table = pretrained.measured("inpainting", "method", "setting")
@@ -555,13 +556,13 @@ assert W["particles", "N = 128"] < W["RePaint", "r = 20"] < W["RePaint", "r = 2"
 
 # %% [markdown]
 # - **More steps do not repair replacement.** Twenty times the calls hardly help. Going back and forth does: RePaint falls with $r$.
-# - **DPS depends on its $\zeta$.** A tenth of the best value leaves strays, three times the best value misses $x_1$. Without a truth one cannot tell.
+# - **DPS depends on its $\zeta$.** With 0.01 one point in eight is a stray, with 0.3 it misses $x_1$ by as much. Without a truth one cannot tell which is best.
 # - **A better guess is not enough.** Matching the moments is the best Gaussian there is, but where $x_t$ lies between arms, $p(x_{0,1} \mid x_t)$ is no Gaussian.
-# - **Weights are what helps.** The same wrong guess, weighed, comes down to the distance of true samples.
+# - **Weights help most.** The same wrong guess, weighed, comes nearest to true samples, though not all the way.
 #
 # One value of $x_1$ as a picture, with the exact law in black:
 
-# %% mystnb={"image": {"alt": "Left, the roll with a vertical line that cuts it four times. Right, three histograms of the other coordinate against the exact density, a black curve with several peaks: replacement has wrong heights and points between the peaks, RePaint is closer, particles agree."}}
+# %% mystnb={"image": {"alt": "Left, the roll with a vertical line that cuts it four times. Right, three histograms of the other coordinate against the exact density, a black curve with several peaks: replacement has wrong heights and points between the peaks, RePaint and particles are closer."}}
 known = torch.tensor([0.45, math.nan], dtype=torch.float64)
 law, line = roll.conditional(known), torch.linspace(-2.2, 2.2, 800, dtype=torch.float64)
 start, steps = normal(1000, 41), {"steps": 100, "generator": seeded(42)}
@@ -591,7 +592,7 @@ widgets.inpainting_line(SwissRoll(nodes=192), x1=0.45, method="replacement")
 # ## 7 Denoising with no training
 #
 # A camera gives $y = x_0 + \sigma n$, and somebody asks for $x_0$. A diffusion model is a denoiser already. But it must be asked at the right level, and in its own scale. $\sqrt{\bar\alpha_t}\, y = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{\bar\alpha_t}\, \sigma\, n$ is
-# an $x_t$ of the chain if its noise has the variance $1 - \bar\alpha_t$:
+# an $x_t$ of the chain if its noise has the variance $1 - \bar\alpha_t$ (Carlini et al. 2023):
 #
 # $$ \frac{1 - \bar\alpha_t}{\bar\alpha_t} = \sigma^2, \qquad x_t = \sqrt{\bar\alpha_t}\; y. \tag{9.11} $$
 
@@ -675,7 +676,7 @@ assert abs(scores["the chain from √ᾱ y"][0] / scores["the mean, one call"][0
 # %% [markdown]
 # - The mean has the smallest error and leaves the data: more than half of its points are off the roll. Between two arms the mean of the posterior is no point of either.
 # - The chain draws from the posterior, at exactly *twice* the squared error: $\mathbb{E}|x_0 - x'|^2 = 2\, \mathbb{E}|x_0 - \mathbb{E}[x_0 \mid y]|^2$ for a fresh draw $x'$. This is a free test of any sampler of a posterior.
-# - DDIM is on the roll at not much more than the smallest error. But it is *one* point for each $y$, more likely than the truth: its nats are above 0.
+# - DDIM is on the roll with a quarter more than the smallest error. But it is *one* point for each $y$, more likely than the truth: its nats are above 0.
 # - The slips look like data. With $\sigma = 1$ the second one starts at $t = T$, where $y$ is ignored altogether. Its answers are fine points of the roll, only not of this $y$. The share off the roll cannot see it, $\mathbb{E} \log p(x \mid y)$ can, and so can twice the
 #   smallest error. The unscaled $y$ has a *smaller* error than an honest sample: it is too sure.
 #
@@ -751,8 +752,8 @@ rows = [x, known.nan_to_num(0), scored["RePaint"], noisy_x, scored["denoised by 
 _ = plots.image_grid(framed(torch.cat([row[:10] for row in rows])), columns=10)
 
 # %% [markdown]
-# RePaint keeps more labels than replacement. And as on the roll, the one-call mean has about half the squared error of the chain's samples, each of which is *one* of the digits that the noisy image may be. What the label does not
-# show is whether all possible completions are drawn in their right shares. For that one needs a truth, and only the roll has one.
+# RePaint keeps more labels than replacement. And as on the roll, the one-call mean has about half the squared error of the chain's samples, each of which is *one* of the digits that the noisy image may be. The judge reads
+# them less well than the noisy images: this small network often draws another digit than the one below the noise. What the label does not show is whether all possible completions are drawn in their right shares. For that one needs a truth, and only the roll has one.
 #
 # On the command line:
 #
@@ -808,7 +809,7 @@ _ = plots.image_grid(framed(torch.cat([row[:10] for row in rows])), columns=10)
 #
 # </details>
 #
-# **Question.** Why may a clean classifier not guide, though it is right in 98 of 100 points?
+# **Question.** Why may a clean classifier not guide, though it is right on nearly every clean point?
 #
 # <details><summary>Its gradient is too small.</summary>
 #
@@ -868,7 +869,7 @@ _ = plots.image_grid(framed(torch.cat([row[:10] for row in rows])), columns=10)
 # - At $w = 1$ it samples $p(x \mid y)$. At any other weight it samples no law that one could write down beforehand (9.6), and (9.7) says how far it is from the tilted one.
 # - Weighed particles reach the tilted law (9.8).
 # - A classifier must have learned on noisy points. Label accuracy does not see whether it has.
-# - Replacement is biased, RePaint buys the bias down with calls, and weights on a wrong guess remove it.
+# - Replacement is biased. RePaint buys the bias down with calls, and weights on a wrong guess remove most of it.
 # - A denoiser without training starts at $(1 - \bar\alpha)/\bar\alpha = \sigma^2$ from $\sqrt{\bar\alpha}\, y$ (9.11).
 #
 # | symbol | code | file |
