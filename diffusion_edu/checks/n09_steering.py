@@ -182,7 +182,7 @@ put_in = Exercise(
 
 
 def _start_cases(draw: Draw) -> list[dict]:
-    return [{"sigma": draw.uniform(0.2, 2), "y": draw.normal(*size)} for size in ((1, 2), (3, 2), (4, 3))]
+    return [{"sigma": draw.uniform(0.2, 0.9), "y": draw.normal(*size)} for size in ((1, 2), (3, 2), (4, 3))]
 
 
 def _right_snr(f, sigma, y):

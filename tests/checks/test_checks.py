@@ -334,7 +334,7 @@ SLIPS = {
         ("alpha_bar**0.5 * y", "y", "scale y"),
         ("alpha_bar**0.5 * y", "alpha_bar * y", "not by ᾱ"),
         ("1 + sigma**2", "1 + sigma", "is the variance"),
-        ("1 / (1 + sigma**2)", "1 - sigma**2 + 0 * y.sum()", "A correct answer"),
+        ("1 / (1 + sigma**2)", "1 - sigma**2", "sets √(1−ᾱ) = σ"),
         ("1 / (1 + sigma**2)", "1 / sigma**2", "has as much noise"),
     ],
     "log_normal": [
@@ -625,6 +625,8 @@ SLIPS = {
     "denoising_loss": [
         ("+ eps /", "- eps /", "points back to the data"),
         (" / (1 - alpha_bar) ** 0.5)", ")", "a slope"),
+        (".square().sum(-1)", ".norm(dim=-1)", "squared length"),
+        ("eps / (1 - alpha_bar) ** 0.5)", "eps / alpha_bar**0.5)", "belongs to the signal"),
         ("eps / (1 - alpha_bar) ** 0.5)", "eps / (1 - alpha_bar))", "One root too few"),
         ("(score(xt) + eps / (1 - alpha_bar) ** 0.5).square()", "(score(xt) + eps**2 / (1 - alpha_bar))",
          "Only the noise is squared"),
@@ -648,6 +650,9 @@ SLIPS = {
         ("+ back - log_prob(x) - there", "+ there - log_prob(x) - back", "the way back, q(x|y)"),
         ("(4 * h)", "(2 * h)", "variance is 2h"),
         ("x - y - h * score(y)", "x - y - h * score(x)", "with the score there"),
+        ("there = -(y - x - h * score(x)).square().sum(-1) / (4 * h)\n    back = -(x - y - h * score(y))",
+         "there = -(y - x - h * score(y)).square().sum(-1) / (4 * h)\n    back = -(x - y - h * score(x))",
+         "at which it starts"),
         ("log_prob(y) + back - log_prob(x) - there", "(log_prob(y) + back - log_prob(x) - there).exp()",
          "The logarithm is asked for"),
         ("log_prob(y) + back - log_prob(x) - there", "back - there", "densities π are missing"),
@@ -656,6 +661,7 @@ SLIPS = {
         ("(A - torch.diag(A.sum(0)))", "A", "columns must add up to 0"),
         ("A.sum(0)", "A.sum(1)", "stands in column j"),
         ("spacing**2", "spacing", "divides by δ²"),
+        ("spacing**2", "spacing**2 / 2", "each neighbour gets half"),
         ("(d / 2).exp(), -1) + torch.diag((-d / 2).exp(), 1)", "d.exp(), -1) + torch.diag((-d).exp(), 1)",
          "half of it for each direction"),
         ("d = log_pi.diff()", "d = -log_pi.diff()", "Uphill is the faster way"),
@@ -682,6 +688,8 @@ SLIPS = {
         ("alpha_bar_next**0.5 * x0_hat + (1 - alpha_bar_next)", "alpha_bar**0.5 * x0_hat + (1 - alpha_bar)",
          "back to where it came from"),
         ("return alpha_bar_next**0.5 * x0_hat", "return x0_hat", "The data shrink"),
+        ("return alpha_bar_next**0.5 * x0_hat + (1 - alpha_bar_next) ** 0.5 * eps_hat",
+         "return x0_hat + ((1 - alpha_bar_next) / alpha_bar_next) ** 0.5 * eps_hat", "Euler's step is right"),
         (" / alpha_bar**0.5", "", "divided by √ᾱ"),
     ],
     "heun": [
@@ -690,6 +698,7 @@ SLIPS = {
         ("field(log_snr + h, x + h * k1)", "field(log_snr + h, x)", "Euler's end"),
         ("h / 2 * (k1 + k2)", "h * k2", "mean of both"),
         ("h / 2 *", "h *", "has a ½"),
+        ("x + h * k1)", "x + h / 2 * k1)", "followed for the whole step"),
         ("return x + h / 2 * (k1 + k2)", "return x + h * k1 + h / 2 * k2", "the step starts from x"),
     ],
     "log_prob": [
