@@ -28,7 +28,7 @@
 # - follow a density on a grid, and read from a matrix how long a chain needs to forget its start,
 # - say why one walks through many levels of noise instead of waiting at one.
 #
-# **Time** about 80 minutes to read, and 45 for the exercises, both estimates from a count of words,
+# **Time** about 85 minutes to read, and 45 for the exercises, both estimates from a count of words,
 # formulas and lines. **You need** notebooks 00, 03 and 04.
 
 # %%
@@ -107,8 +107,8 @@ _ = plots.points(annealed, right, plots.MODEL, title="annealed")
 # C &= \frac{\mathbb{E}\,\big|\varepsilon - \mathbb{E}[\varepsilon|x_t]\big|^2}{1 - \bar\alpha}.
 # \end{aligned} \tag{6.3} $$
 #
-# $C$ does not know $\hat s$. So both losses have the same minimiser, and the same gradient on average. And $C$ has a name. By (4.3) it is the
-# error of the best *denoiser*, in other units. With $\mathrm{err}(\lambda) = \mathbb{E}|x_0 - \mathbb{E}[x_0|x_t]|^2 / (D(1 - \bar\alpha))$, the
+# $C$ does not depend on $\hat s$. So both losses have the same minimiser, and the same gradient on average. By (4.3) $C$ is the error of the best
+# *denoiser*, in other units. With $\mathrm{err}(\lambda) = \mathbb{E}|x_0 - \mathbb{E}[x_0|x_t]|^2 / (D(1 - \bar\alpha))$, the
 # fraction in (3.23),
 #
 # $$ C = D \cdot \mathrm{SNR} \cdot \mathrm{err}(\lambda). \tag{6.4} $$
@@ -515,7 +515,7 @@ torch.testing.assert_close(q @ (roll.score(points) * points).sum(-1), torch.tens
 # ## 5. What a step is wrong by
 #
 # (6.13) is not (6.12), and $\pi$ does not quite stand still under it. By how much is it wrong? Look across the roll, where it is
-# nearly a straight strand of width $s_0$, that is $N(0, s_0^2)$, and the score is $-x/s_0^2$. The step is then linear,
+# nearly a straight strand of width $s_0$ (the $\delta$ of notebook 00), that is $N(0, s_0^2)$, and the score is $-x/s_0^2$. The step is then linear,
 # $x' = (1 - h/s_0^2)\, x + \sqrt{2h}\,\varepsilon$. Its variance $v$ comes to rest where $v = (1 - h/s_0^2)^2\, v + 2h$. Solve for $v$, with
 # $c = h/s_0^2$:
 #

@@ -612,7 +612,7 @@ checks.log_prob(my_log_prob)
 # %% [markdown]
 # In two dimensions the divergence costs two derivatives. An image has hundreds, so there one *estimates* the trace (Hutchinson 1989): for random signs $v$,
 #
-# $$ \mathbb{E}_v\big[ v^\top J v \big] = \operatorname{tr} J = \nabla \cdot f, \qquad J = \partial f / \partial x. \tag{7.12} $$
+# $$ \mathbb{E}_v\Big[ v^\top \frac{\partial f}{\partial x}\, v \Big] = \operatorname{tr} \frac{\partial f}{\partial x} = \nabla \cdot f. \tag{7.12} $$
 #
 # One derivative is enough, and the mean is right. **Predict first:** how much does $\log p(x)$ of one point scatter, in nats? Usually one $v$ is drawn
 # for the whole path (Grathwohl et al. 2019), because an adaptive solver cannot follow a function that changes at every call.

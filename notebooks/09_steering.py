@@ -541,7 +541,7 @@ for name, noise in {"√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as print
 #   et al. 2023), with $r_t^2 = \mathrm{Var}[x_{0,1} \mid x_t]$ it matches moments. The guess is exact only for Gaussian data.
 # - **Particles:** the same guess, and the weights (9.8), with $g_t$ the guess.
 #
-# For eight values of $x_1$ and 500 samples each, three times, against the exact law (calls: those of one run, whose $N$ particles are $N$ samples that depend on each other): the Wasserstein distance $W_1 = \int |F - G|\, dx_2$, the loss in $\log p(x_2 \mid x_1)$, and the share of *strays*, points with $\log p(x_2 \mid x_1) < -6$, which true points hardly ever have.
+# For eight values of $x_1$ and 500 samples each, three times, against the exact law (calls: those of one run, whose $N$ particles are $N$ samples that depend on each other): the Wasserstein distance $W_1 = \int |F - G|\, dx_2$ of the two distribution functions $F$ and $G$, the loss in $\log p(x_2 \mid x_1)$, and the share of *strays*, points with $\log p(x_2 \mid x_1) < -6$, which true points hardly ever have.
 
 # %%
 table = pretrained.measured("inpainting", "method", "setting")
