@@ -354,7 +354,7 @@ best = {label: min(measured[label, "4.0", s]["energy"][0] for s in ("particles",
 assert all(best[label] < 0.3 * measured[label, "4.0", "ancestral"]["energy"][0] for label in best)
 
 # %% [markdown]
-# With the right $g_t$ the particles come close to the tilted law, at about twice the calls of plain guidance. Guidance needs a correction, not another weight.
+# With the right $g_t$ the particles come close to the tilted law, and a particle takes as many calls as a point that a classifier guides. Guidance needs a correction, not another weight.
 #
 # For the middle third $p(y \mid x_t)^4$ is the wrong $g_t$: two thousand particles go where guidance goes, few of them see the ends of the third, and the weights cannot make up for points that are not there. For a label that is nearly certain
 # $\mathbb{E}[p(y \mid x_0)^4 \mid x_t]$ is about $p(y \mid x_t)$, so this is the right one. The next figure takes it.
@@ -541,7 +541,8 @@ for name, noise in {"√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as print
 #   et al. 2023), with $r_t^2 = \mathrm{Var}[x_{0,1} \mid x_t]$ it matches moments. The guess is exact only for Gaussian data.
 # - **Particles:** the same guess, and the weights (9.8), with $g_t$ the guess.
 #
-# For eight values of $x_1$ and 500 samples each, three times, against the exact law (calls: those of one run, whose $N$ particles are $N$ samples that depend on each other): the Wasserstein distance $W_1 = \int |F - G|\, dx_2$ of the two distribution functions $F$ and $G$, the loss in $\log p(x_2 \mid x_1)$, and the share of *strays*, points with $\log p(x_2 \mid x_1) < -6$, which true points hardly ever have.
+# The table compares 500 samples for each of eight values of $x_1$ with the exact law, three times. It has the Wasserstein distance $W_1 = \int |F - G|\, dx_2$ of the two distribution functions $F$ and $G$, the loss in $\log p(x_2 \mid x_1)$, and the
+# share of *strays*, points with $\log p(x_2 \mid x_1) < -6$, which true points hardly ever have. The calls are those of one run; its $N$ particles are $N$ samples that depend on each other.
 
 # %%
 table = pretrained.measured("inpainting", "method", "setting")

@@ -587,8 +587,8 @@ _ = axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside low
 # %% [markdown]
 # (Heun takes one call more than the head of its column says.)
 #
-# - **The flow of independent pairs and the DDPM are the same object, and their samplers of first order need about as many calls:** 16 by Euler on the flow, 32 by DDIM or Euler on the DDPM. From two to sixteen calls the DDPM is the
-#   worse one, for want of the one answer of section 3.
+# - **The flow of independent pairs and the DDPM are the same object.** Samplers of first order need 16 calls on the flow (Euler) and 32 on the DDPM (DDIM, Euler). From two to sixteen calls the DDPM is the worse one, for want of
+#   the one answer of section 3.
 # - **The sampler counts for more than the path.** The DDPM with `ancestral-2m` is at two floors with 8 calls, with DDIM it needs 32.
 # - **Pairs count most.** Chunks of 64 reach two floors in two calls, rectified networks in one. What it costs stands in the first table: the network's own pairs carry its own mistakes along, about a hundredth of a nat, and rectifying begins
 #   with a training that is not counted in the thirty seconds.
