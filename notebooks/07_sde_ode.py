@@ -722,7 +722,7 @@ def at_the_truth(row):
 
 
 print("limits: energy/floor {:.1f},  |E log p + H| {:.3f},  share off {:.4f}".format(*LIMITS))
-print("E log p + H with the network, its error in thousandths; * where all columns are at the truth")
+print("E log p + H with the network, its error in thousandths; *: all columns at the truth")
 print(f"{'calls':17}" + "".join(f"{n:^11}" for n in CALLS))
 for (score, name, where), row in measured.items():
     if score == "cosine":
@@ -790,12 +790,13 @@ assert not any(at_the_truth(row[n]) for (_, where), row in rows.items() for n in
 # by its floor, what unseen real images get.
 
 # %%
-print("Fréchet distance over its floor, and coverage, of 2,000 images with one set of noise; real images have 1 and 0.96")
+print("Fréchet distance over its floor, and coverage; real images have 1 and 0.96")
+print(f"{'2,000 images, one noise':24}" + "".join(f"{n} calls".rjust(15) for n in (10, 20, 50)))
 found = {(row["sampler"], row["grid"], int(row["calls"])): row for row in pretrained.table("mnist-samplers")}
 for name, where in dict.fromkeys((name, where) for name, where, _ in found):
     rows = [found[name, where, calls] for calls in (10, 20, 50)]
-    cells = (f"{row['calls']} calls {float(row['frechet']):6.1f}, {float(row['coverage']):.2f}" for row in rows)
-    print(f"{name + ', ' + where:24}" + "    ".join(cells))
+    cells = (f"{float(row['frechet']):9.1f}, {float(row['coverage']):.2f}" for row in rows)
+    print(f"{name + ', ' + where:24}" + "".join(cells))
 ratio = {key: float(row["frechet"]) for key, row in found.items()}
 assert min((ratio[key], key) for key in ratio if key[2] == 10)[1][:2] == ("ancestral-2m", "log SNR")
 assert min((ratio[key], key) for key in ratio if key[2] == 50)[1][:2] == ("ancestral-2m", "t")
@@ -824,7 +825,7 @@ nats = {name: torch.tensor([float(row[name]) for row in rows]) for name in ("cha
 for name, by in {"chain": "the chain, 1000 steps", "flow": "the flow, by (7.14)", "uniform": "the flow, uniform noise"}.items():
     bits = nats[name].mean() / (784 * math.log(2))
     mean, se = evaluate.mean_and_error(nats[name] - nats["chain"])
-    print(f"{by:24} {bits:.3f} bits per pixel" + (f",   {mean:+6.1f} ± {se:.1f} nats beside the chain, image by image" if name != "chain" else ""))
+    print(f"{by:24} {bits:.3f} bits per pixel" + (f",   {mean:+6.1f} ± {se:.1f} nats beside the chain" if name != "chain" else ""))
 width, variance = 2 / 255, math.exp(-pretrained.load("mnist-ddpm").schedule.log_snr[1])
 black = 0.5 * math.log(2 * math.pi * variance) + width**2 / 12 / (2 * variance) - math.log(width)
 print(f"a pixel that is surely black: {black:.2f} nats with uniform noise")

@@ -492,13 +492,13 @@ def lengths(clean, noise, T):
     return learned_noise.equal_lengths(errors, T, clean, noise)
 
 
-print("                   between its own best ends")
-print("   T    cosine   cosine     even   equal lengths     best    ℓ²/T   best, times T   λ_1 … λ_T of the best")
+print("               between its own best ends           the best of all")
+print("   T   cosine   cosine    even  lengths    price   ℓ²/T  price · T   λ_1 … λ_T")
 for T in (10, 20, 50, 200, 1000):
     plain, (ends, even, equal) = exact.price(roll, schedules.cosine(T)), (best_ends(rule, T) for rule in (cosine_grid, np.linspace, lengths))
     best = learned_noise.optimal_schedule(roll, T)
     price, span = exact.price(roll, best), f"{best.log_snr[1]:.1f} … {best.log_snr[-1]:.1f}"
-    print(f"{T:4}  {plain:8.4f} {ends:8.4f} {even:8.4f} {equal:15.4f} {price:8.4f} {ell**2 / T:7.4f} {T * price:15.2f}   {span:>12}")
+    print(f"{T:4}   {plain:.4f}   {ends:.4f}  {even:.4f}   {equal:.4f}   {price:.4f} {ell**2 / T:.4f} {T * price:10.2f}   {span}")
     assert price <= equal < 1.005 * price and price < even < ends < plain
 
 # %% [markdown]
@@ -523,7 +523,7 @@ for name in ("cosine", "best"):
         s = named[name](T)
         mean, se = sampled_price(s, oracles.exact_denoiser(roll, s.alpha_bar))
         learned, learned_se = sampled_price(s, network_at(s))
-        print(f"{name:6}, T = {T}:  by (8.4) {exact.price(roll, s):.4f},  by sampling {mean:.4f} ± {se:.4f},  the network {learned:.3f} ± {learned_se:.3f}")
+        print(f"{name:6}, T = {T}:  (8.4) {exact.price(roll, s):.4f},  sampled {mean:.4f} ± {se:.4f},  network {learned:.3f} ± {learned_se:.3f}")
         assert abs(mean - exact.price(roll, s)) < 4 * se and abs(learned - exact.price(roll, s)) < 4 * learned_se + 0.02
 
 # %% [markdown]
@@ -657,12 +657,12 @@ densities = {
     "the best, (8.10)": second.sqrt(),
 }
 variance = {}
-print(f"mean {mean:.2f} nats              total   across   within    sd of a batch of 512: free, even")
+print(f"mean {mean:.2f} nats        total   across  within   sd of a batch of 512: free, even")
 for name, p in densities.items():
     p = (p / p.sum() / 0.25).clamp(min=1e-12)
     total, across = (0.25 * (moment / p).sum() - mean**2 for moment in (second, first**2))
     variance[name] = total
-    print(f"{name:20} {total:14.0f} {across:8.1f} {total - across:8.0f} {math.sqrt(total / 512):22.2f} {math.sqrt((total - across) / 512):9.2f}")
+    print(f"{name:18} {total:8.0f} {across:8.1f} {total - across:7.0f} {math.sqrt(total / 512):26.2f} {math.sqrt((total - across) / 512):6.2f}")
 assert variance["24 learned bins"] < 1.05 * variance["the best, (8.10)"]
 
 # %% [markdown]
@@ -795,7 +795,7 @@ for T in (10, 50):
     s = schedules.cosine(T)
     each = exact.price(wide, s) + exact.price(narrow, s)
     best = exact.price(both, learned_noise.optimal_schedule(both, T))
-    print(f"T = {T}:  one σ² {exact.price(both, s):.3f} nats, on the best schedule {best:.3f};  a σ² for each: below 1e-6, {abs(each) < 1e-6}")
+    print(f"T = {T}:  one σ² {exact.price(both, s):.3f}, on the best schedule {best:.3f} nats;  a σ² for each < 1e-6: {abs(each) < 1e-6}")
     assert abs(each) < 1e-6
 
 # %% [markdown]
@@ -943,11 +943,11 @@ assert row[2] < 0.5 * row[0]
 groups = {}
 for row in pretrained.table("learned_schedules"):
     groups.setdefault((row["data"], int(row["T"]), row["schedule"]), []).append(row)
+print("swiss-roll: nats above H, others: bits per dimension; two trainings, λ_1 … λ_T")
 for (data, T, schedule), rows in groups.items():
     values = ",  ".join(f"{float(row['value']):.4f} ± {float(row['se']):.4f}" for row in rows)
-    unit = "nats above H" if data == "swiss-roll" else "bits per dimension"
     name = "its ends alone" if schedule == "ends" else schedule
-    print(f"{data:10}  T = {T:4}, {name:14} {values}  {unit},  λ {rows[0]['clean']} … {rows[0]['noise']}")
+    print(f"{data:10} {T:4} {name:14} {values}   {rows[0]['clean']} … {rows[0]['noise']}")
 average = {key: np.mean([float(row["value"]) for row in rows]) for key, rows in groups.items()}
 assert average["swiss-roll", 50, "learned"] < 0.6 * average["swiss-roll", 50, "cosine"] < 0.6 * average["swiss-roll", 50, "ends"]
 assert average["digits", 50, "learned"] < min(average["digits", 50, "cosine"], average["digits", 50, "ends"]) - 0.01
@@ -980,9 +980,9 @@ rows = {
     "density of training, the bound's weight: cosine → learned": (np.mean(trained["bound", "cosine", "free", "0.005"]), np.mean(bound_learned)),
     "density of training, weight 1: λ uniform → cosine": (np.mean(trained["simple", "uniform", "free", "0.005"]), np.mean(simple)),
 }
-print("what is changed, nats above H or added                         before    after    gain")
+print(f"{'what is changed, nats above H or added':60} before   after   gain")
 for name, (before, after) in rows.items():
-    print(f"{name:60} {before:8.3f} {after:8.3f} {before - after:7.3f}")
+    print(f"{name:60} {before:6.3f} {after:7.3f} {before - after:6.3f}")
 
 # %% [markdown]
 # **A schedule matters** when steps are few: half a nat at ten steps. It matters as a *density* for training if the bound's own weights are kept: then without it nothing is learned. **It does not

@@ -297,12 +297,12 @@ for w in (1, 2):
 
 # %%
 measured = pretrained.measured("guidance", "label", "weight", "sampler")
-print("label     w  sampler        KL, nats        energy distance/floor   E log p_w − truth's   off the roll")
+print("label     w sampler    KL, nats        energy / floor   E log p_w − true   off roll")
 for (label, w, sampler), row in measured.items():
     if not sampler.startswith("particles"):
         kl = f"{row['kl'][0]:6.3f} ± {row['kl'][1]:.3f}" if "kl" in row else ""
         (energy, se), log_p, off = row["energy"], row["log_p"][0], row["off"][0]
-        print(f"{label:7} {w:>4} {sampler:11} {kl:16} {energy:10.1f} ± {se:4.1f} {log_p:17.3f} {off:20.4f}")
+        print(f"{label:6} {w:>4} {sampler:10} {kl:15} {energy:7.1f} ± {se:4.1f} {log_p:18.3f} {off:10.4f}")
 KL = {w: measured["middle", w, "flow"]["kl"][0] for w in ("0.5", "1.0", "2.0", "4.0")}
 assert abs(KL["1.0"]) < 0.005 and 0.3 < KL["2.0"] < KL["4.0"] < KL["0.5"]
 at_two = {sampler: measured["middle", "2.0", sampler] for sampler in ("truth", "flow", "ancestral")}
@@ -346,10 +346,10 @@ widgets.guidance_dial(SwissRoll(nodes=192), weight=2.0)
 
 # %%
 kinds = {"truth": "true points", "ancestral": "guidance", "particles": "particles, gₜ = p(y|xₜ)ʷ", "particles-1": "particles, gₜ = p(y|xₜ)"}
-print("energy distance / floor        " + "".join(f"{label}, w = {w}".rjust(18) for label in ("middle", "soft") for w in (2, 4)))
+print("energy distance / floor   " + "".join(f"{label}, w = {w}".rjust(14) for label in ("middle", "soft") for w in (2, 4)))
 for sampler, name in kinds.items():
     found = [measured[label, w, sampler]["energy"] for label in ("middle", "soft") for w in ("2.0", "4.0")]
-    print(f"{name:30} " + "".join(f"{energy:10.1f} ± {se:4.1f} " for energy, se in found))
+    print(f"{name:26}" + "".join(f"{energy:7.1f} ± {se:4.1f}" for energy, se in found))
 best = {label: min(measured[label, "4.0", s]["energy"][0] for s in ("particles", "particles-1")) for label in ("middle", "soft")}
 assert all(best[label] < 0.3 * measured[label, "4.0", "ancestral"]["energy"][0] for label in best)
 
@@ -406,7 +406,7 @@ clean = classifier(lambda schedule, n, generator: torch.ones(n, dtype=torch.int6
 
 # %%
 x0 = roll.sample(4000, seed=11)
-print("   t    λ     H(y|x_t)   KL of the noisy one   of the clean one     error of the gradient, noisy")
+print("   t     λ  H(y|x_t)   KL: noisy one   clean one   error of the gradient, noisy")
 KL_noisy = {}
 for t in (1, 100, 200, 300, 500, 900):
     xt = q_marginal(schedule, t, x0).sample(seeded(t))
@@ -416,7 +416,7 @@ for t in (1, 100, 200, 300, 500, 900):
     _, learned = guidance.log_p_and_gradient(lambda x, t=t: noisy(x.float(), t)[:, 1], xt)
     off, unsure = (learned - true).square().sum() / true.square().sum(), -(log_p.exp() * log_p).sum(-1).mean()
     KL_noisy[t] = kls[0]
-    print(f"{t:4} {schedule.log_snr[t]:5.1f} {unsure:10.3f}   ≈ {kls[0]:14.4f} {kls[1]:18.3f} {off:24.2f}")
+    print(f"{t:4} {schedule.log_snr[t]:5.1f} {unsure:9.3f}   ≈ {kls[0]:11.4f} {kls[1]:11.3f} {off:20.2f}")
 assert max(KL_noisy.values()) < 0.003
 
 # %% [markdown]
@@ -546,10 +546,10 @@ for name, noise in {"√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as print
 
 # %%
 table = pretrained.measured("inpainting", "method", "setting")
-print("method           setting           calls        W₁           nats lost    strays    miss of x₁")
+print("method           setting         calls   W₁              nats lost  strays  miss of x₁")
 for (method, setting), row in table.items():
     w, nats, stray, miss = (row[name] for name in ("wasserstein", "nats", "stray", "miss"))
-    print(f"{method:16} {setting:17} {row['calls'][0]:5.0f}   {w[0]:.3f} ± {w[1]:.3f} {nats[0]:9.2f} {stray[0]:12.4f} {miss[0]:10.3f}")
+    print(f"{method:16} {setting:15} {row['calls'][0]:5.0f}   {w[0]:.3f} ± {w[1]:.3f} {nats[0]:11.2f} {stray[0]:7.4f} {miss[0]:11.3f}")
 W = {key: row["wasserstein"][0] for key, row in table.items()}
 floor_w = W["truth", ""]
 assert W["replacement", "1000"] > 3 * floor_w and W["exact chain", ""] < 1.3 * floor_w
@@ -664,12 +664,12 @@ def log_posterior(x):
 best = log_posterior(x0)
 truth, floor = roll.sample(1500, seed=54), evaluate.noise_floor(evaluate.energy_distance, roll, 1500)
 print(f"H(x₀|y) = {-best.mean():.2f} nats;  t = {t}, by the slip {wrong_t}")
-print("                                          error²/D   off the roll   E log p(x|y) − truth   energy/floor")
+print("                                       error²/D    off   log p(x|y) − truth   energy/floor")
 scores = {}
 for name, x in answers.items():
     mse, off, (nats, se) = (x - x0).square().mean().item(), evaluate.outlier_share(x, roll), evaluate.mean_and_error(log_posterior(x) - best)
     scores[name] = mse, off, nats
-    print(f"{name:40} {mse:8.3f} {off:12.3f} {nats:12.2f} ± {se:.2f} {evaluate.energy_distance(x, truth) / floor:16.1f}")
+    print(f"{name:38} {mse:8.3f} {off:6.3f} {nats:13.2f} ± {se:.2f} {evaluate.energy_distance(x, truth) / floor:12.1f}")
 assert scores["the mean, one call"][1] > 0.5 and abs(scores["the chain from √ᾱ y"][2]) < 0.2
 assert wrong_t == 1000 and scores["slip: t with √(1−ᾱ) = σ, y not scaled"][2] < -1
 assert abs(scores["the chain from √ᾱ y"][0] / scores["the mean, one call"][0] - 2) < 0.15

@@ -380,7 +380,7 @@ for name, clock, points in (("x_τ against τ", taus, x_tau), ("x_t against φ",
     h, moved, chord = -clock.diff(), -points.diff(dim=0), points[0] - points[-1]
     S = ((moved / h[:, None, None] - chord).square().sum(-1).mean(-1) * h).sum()
     longer = moved.norm(dim=-1).sum() / chord.norm(dim=-1).sum()
-    print(f"{name}: S = {S:.2f}, length {longer:.2f} times the chord, standard deviation half way {points[30].std():.2f}")
+    print(f"{name}: S = {S:.2f}, length {longer:.2f} chords, standard deviation half way {points[30].std():.2f}")
 for ax, points, title in zip(plots.axes_row(2, size=3.2), (x_tau, x_t), ("x_τ", "x_t"), strict=True):
     ax.plot(points[:, :25, 0], points[:, :25, 1], color=plots.MODEL, linewidth=0.9)
     plots.points(points[-1, :25], ax, color=plots.MODEL, size=8, title=title, limit=3)
@@ -528,15 +528,15 @@ for ax, (name, model) in zip(plots.axes_row(2, size=3), {"flow, one step": flow_
 # %%
 NETS = ("ddpm", "flow", "ot 512", "ot 64", "rectified, exact", "rectified, own")
 table = pretrained.table("flow-nets")
-print(f"{'':18}steps        S        E|ε − x₀|²     −log p − H, nats (mean of three seeds, and their range)")
+print(f"{'':18}steps         S   E|ε − x₀|²   −log p − H of three seeds")
 for net in NETS:
     mine = [row for row in table if row["net"] == net]
     S, cost, gap = (torch.tensor([float(row[key]) for row in mine]) for key in ("straightness", "transport", "gap"))
     steps = sum(int(row["steps"]) for row in mine) // len(mine)
-    print(f"{net:16} {steps:7,} {S.mean():10.4f} {cost.mean():12.4f} {gap.mean():12.4f}  {gap.min():.4f} … {gap.max():.4f}")
+    print(f"{net:16} {steps:6,} {S.mean():9.4f} {cost.mean():12.4f} {gap.mean():12.4f}, {gap.min():.4f} … {gap.max():.4f}")
 
 # %% [markdown]
-# "rectified" paths are straight, $S = 0.0001$, and those of the optimal pairs nearly so. The last column says what each training is worth in nats. Now the samples:
+# "rectified" paths are straight, $S = 0.0001$, and those of the optimal pairs nearly so. The last column says what each training is worth in nats, the mean and the range. Now the samples:
 
 # %%
 CALLS = (1, 2, 4, 8, 16, 32, 64)
@@ -547,11 +547,17 @@ SHOWN = [("ddpm", way) for way in ("ancestral", "ancestral-2m", "ddim", "euler")
 SHOWN += [("flow", "euler"), ("flow", "heun")]
 SHOWN += [(net, "euler") for net in ("ot 512", "ot 64", "rectified, exact", "rectified, own")]
 mean = {key: torch.tensor(rows).mean(0) for key, rows in found.items()}
-print("energy distance over its floor, mean of three seeds; in brackets per cent off the roll (true points 0.1)")
-print(f"{'calls':24}" + "".join(f"{n:^14}" for n in CALLS))
+
+
+def short(value):
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+print("energy distance in floors / per cent off (true points 0.1), mean of three seeds")
+print(f"{'calls':24}" + "".join(f"{n:<8}" for n in CALLS))
 for net, way in SHOWN:
     cells = [mean.get((net, way, n)) for n in CALLS]
-    print(f"{net + ', ' + way:24}" + "".join(f"{c[0]:6.1f} ({100 * c[2]:4.1f})  " if c is not None else " " * 14 for c in cells))
+    print(f"{net + ', ' + way:24}" + "".join(("" if c is None else f"{short(c[0])}/{short(100 * c[2])}").ljust(8) for c in cells))
 
 # %% [markdown]
 # How many calls are enough? Ask the first column alone, and then both:
@@ -563,7 +569,7 @@ def calls_to(net, way, energy, off):
     return good[0] if good else None
 
 
-print("calls until the energy distance is 2 floors,   and until at most 2 % are off the roll as well")
+print("calls until the energy distance is 2 floors, and until at most 2 % are off as well")
 for net, way in SHOWN:
     print(f"{net + ', ' + way:24}{calls_to(net, way, 2, 1)!s:>18}{calls_to(net, way, 2, 0.02)!s:>30}")
 assert calls_to("rectified, own", "euler", 2, 1) == 1 and calls_to("ot 64", "euler", 2, 1) == 2
