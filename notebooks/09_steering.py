@@ -546,10 +546,10 @@ for name, noise in {"√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as print
 
 # %%
 table = pretrained.measured("inpainting", "method", "setting")
-print("method           setting         calls   W₁              nats lost  strays  miss of x₁")
+print("method          setting         calls  W₁             nats lost  strays  miss of x₁")
 for (method, setting), row in table.items():
     w, nats, stray, miss = (row[name] for name in ("wasserstein", "nats", "stray", "miss"))
-    print(f"{method:16} {setting:15} {row['calls'][0]:5.0f}   {w[0]:.3f} ± {w[1]:.3f} {nats[0]:11.2f} {stray[0]:7.4f} {miss[0]:11.3f}")
+    print(f"{method:15} {setting:15} {row['calls'][0]:5.0f}  {w[0]:.3f} ± {w[1]:.3f} {nats[0]:10.2f} {stray[0]:7.4f} {miss[0]:11.3f}")
 W = {key: row["wasserstein"][0] for key, row in table.items()}
 floor_w = W["truth", ""]
 assert W["replacement", "1000"] > 3 * floor_w and W["exact chain", ""] < 1.3 * floor_w
@@ -557,7 +557,7 @@ assert W["particles", "N = 128"] < W["RePaint", "r = 20"] < W["RePaint", "r = 2"
 
 # %% [markdown]
 # - **More steps do not repair replacement.** Twenty times the calls hardly help. Going back and forth does: RePaint falls with $r$.
-# - **DPS depends on its $\zeta$.** With 0.01 one point in eight is a stray, with 0.3 it misses $x_1$ by as much. Without a truth one cannot tell which is best.
+# - **DPS depends on its $\zeta$.** With 0.01 one point in eight is a stray, with 0.3 it misses $x_1$ by 0.3. Without a truth one cannot tell which is best.
 # - **A better guess is not enough.** Matching the moments is the best Gaussian there is, but where $x_t$ lies between arms, $p(x_{0,1} \mid x_t)$ is no Gaussian.
 # - **Weights help most.** The same wrong guess, weighed, comes nearest to true samples, though not all the way.
 #
@@ -651,7 +651,7 @@ answers = {
     "the chain from √ᾱ y": down(scale * y, t, chain),
     "DDIM from √ᾱ y": down(scale * y, t, ddim),
     "slip: y not scaled": down(y, t, chain),
-    "slip: t with √(1−ᾱ) = σ, y not scaled": down(y, wrong_t, chain),
+    "slip: t with √(1−ᾱ) = σ, and y": down(y, wrong_t, chain),
 }
 
 # %%
@@ -664,14 +664,14 @@ def log_posterior(x):
 best = log_posterior(x0)
 truth, floor = roll.sample(1500, seed=54), evaluate.noise_floor(evaluate.energy_distance, roll, 1500)
 print(f"H(x₀|y) = {-best.mean():.2f} nats;  t = {t}, by the slip {wrong_t}")
-print("                                       error²/D    off   log p(x|y) − truth   energy/floor")
+print("                                error²/D    off   log p(x|y) − truth   energy/floor")
 scores = {}
 for name, x in answers.items():
     mse, off, (nats, se) = (x - x0).square().mean().item(), evaluate.outlier_share(x, roll), evaluate.mean_and_error(log_posterior(x) - best)
     scores[name] = mse, off, nats
-    print(f"{name:38} {mse:8.3f} {off:6.3f} {nats:13.2f} ± {se:.2f} {evaluate.energy_distance(x, truth) / floor:12.1f}")
+    print(f"{name:31} {mse:8.3f} {off:6.3f} {nats:13.2f} ± {se:.2f} {evaluate.energy_distance(x, truth) / floor:12.1f}")
 assert scores["the mean, one call"][1] > 0.5 and abs(scores["the chain from √ᾱ y"][2]) < 0.2
-assert wrong_t == 1000 and scores["slip: t with √(1−ᾱ) = σ, y not scaled"][2] < -1
+assert wrong_t == 1000 and scores["slip: t with √(1−ᾱ) = σ, and y"][2] < -1
 assert abs(scores["the chain from √ᾱ y"][0] / scores["the mean, one call"][0] - 2) < 0.15
 
 # %% [markdown]
