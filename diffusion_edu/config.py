@@ -11,21 +11,25 @@ from typing import Any
 EVERY = {"seed": 0, "shards": 1, "precision": "float32", "start": None}
 DIFFUSION = {"schedule": "cosine", "T": 1000, "beta_1": None, "beta_T": None, "loss": "simple", "labels": False}
 DIFFUSIONS = {"ddpm": DIFFUSION, "flow": {"T": 1000}}
+OPTIONS = DIFFUSIONS | {"vae": {"kl_weight": 1.0}, "latent": {"T": 1000, "kl_weight": 0.25}}
 DEFAULTS = {
     ("vae", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
     ("hvae", "swiss-roll"): {"steps": 5_500, "width": 128, "batch": 512},
     ("ddpm", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
     ("flow", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
+    ("latent", "swiss-roll"): {"steps": 6_000, "vae_steps": 4_000, "width": 128, "batch": 512},
     # There are 1,437 digits: more steps only overfit.
     ("vae", "digits"): {"steps": 1_500, "width": 256, "batch": 512},
     ("hvae", "digits"): {"steps": 1_000, "width": 256, "batch": 512},
     ("ddpm", "digits"): {"steps": 4_000, "width": 512, "batch": 512},
     ("flow", "digits"): {"steps": 4_000, "width": 512, "batch": 512},
+    ("latent", "digits"): {"steps": 4_000, "vae_steps": 1_500, "width": 256, "batch": 512},
     # An hour of one CPU core. With a GPU take a width of 64 or 96 and batches of 512.
     ("vae", "mnist"): {"steps": 12_000, "width": 24, "batch": 128},
     ("hvae", "mnist"): {"steps": 12_000, "width": 24, "batch": 128, "mixing": 64},
     ("ddpm", "mnist"): {"steps": 14_000, "width": 32, "batch": 128, "mixing": 256},
     ("flow", "mnist"): {"steps": 14_000, "width": 32, "batch": 128, "mixing": 256},
+    ("latent", "mnist"): {"steps": 30_000, "vae_steps": 12_000, "width": 24, "batch": 128},
     ("vae", "mnist-binary"): {"steps": 12_000, "width": 24, "batch": 128},
     ("hvae", "mnist-binary"): {"steps": 12_000, "width": 24, "batch": 128, "mixing": 64},
 }
@@ -52,7 +56,7 @@ class Config:
     seed: int = option("default 0", least=0)
     steps: int = option("gradient steps; default depends on the model", least=1)
     schedule: str | None = option("ddpm: cosine (default), linear, sigmoid, constant or learned", str)
-    T: int | None = option("ddpm, flow: number of noise levels; default 1000")
+    T: int | None = option("ddpm, flow, latent: number of noise levels; default 1000")
     beta_1: float | None = option("linear, sigmoid: the first β", float)
     beta_T: float | None = option("linear, sigmoid: the last β", float)
     loss: str | None = option(
@@ -61,6 +65,8 @@ class Config:
     labels: bool | None = option(
         "ddpm: learn p(x|label) beside p(x); the labels are dropped in a tenth of a batch", bool
     )
+    vae_steps: int | None = option("latent: gradient steps of the first stage, the VAE", least=1)
+    kl_weight: float | None = option("vae, latent: of the VAE's loss; only 1 (default of vae) is the bound", float, least=0)
     width: int = option("of the networks, a multiple of 8; default depends on the model", least=8)
     mixing: int | None = option(least=0)  # features of the layers that see the whole picture; 0: no such layers
     batch: int = option("data points per step; default depends on the model", least=1)
@@ -90,14 +96,16 @@ class Config:
             raise ValueError(f"seed must be at most {2**32 - 2}, got {self.seed}")
         if self.batch % self.shards:
             raise ValueError(f"a batch of {self.batch} cannot be made of {self.shards} equal shards")
-        if self.model in DIFFUSIONS:
+        if self.T is not None:
             self.noise_schedule()
 
     def noise_schedule(self):
-        """The schedule of a ddpm or a flow; of a learned one the grid from which it starts. ValueError if there is
-        none."""
-        from .schedules import before_learning, make_schedule
+        """The schedule of a ddpm, a flow or a latent diffusion; of a learned one the grid from which it starts.
+        ValueError if there is none."""
+        from .schedules import before_learning, cosine, make_schedule
 
+        if self.model == "latent" and self.T is not None:
+            return cosine(self.T)
         if self.model == "flow" and self.T is not None:
             from .flow import even_tau
 
@@ -115,6 +123,13 @@ class Config:
             return before_learning(self.T)
         return make_schedule(self.schedule, self.T, **settings)
 
+    def first_stage(self) -> "Config":
+        """The run of the VAE in which a latent diffusion takes place. ValueError if the model is another."""
+        if self.model != "latent":
+            raise ValueError(f"a {self.model} has one stage, only a latent diffusion has two")
+        shared = {name: getattr(self, name) for name in ("seed", "kl_weight", "width", "batch", "shards", "precision")}
+        return Config("vae", self.data, steps=self.vae_steps, **shared)
+
     def command(self, out: str) -> str:
         """The command that trains this run into `out`, every option stated, whatever the defaults become."""
         given = {f.name: v for f in options() if (v := getattr(self, f.name)) is not None}
@@ -127,7 +142,7 @@ def defaults(model: str, data: str) -> dict:
     if (model, data) not in DEFAULTS:
         known = ", ".join(m for m, d in DEFAULTS if d == data)
         raise ValueError(f"{data} has {known}, not {model}: its pixels are binary")
-    return EVERY | DIFFUSIONS.get(model, {}) | DEFAULTS[model, data]
+    return EVERY | OPTIONS.get(model, {}) | DEFAULTS[model, data]
 
 
 def options() -> list:

@@ -16,6 +16,7 @@ from ..vae import VAE
 from . import noise as learned_noise
 from . import optimisers
 from .captured import CapturedTrainer
+from .latent import LatentDDPM, of_codes
 from .losses import Loss, binarised, elbo_loss, eps_loss, flow_loss, label_loss, log_snr_t, min_snr, mixed_t, uniform_t
 from .parallel import ALONE, Processes
 from .trainer import Trainer
@@ -34,6 +35,8 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def build(config: Config) -> Model:
     """The untrained model of a configuration, its parameters in float32 and a function of the seed."""
     torch.manual_seed(config.seed)
+    if config.model == "latent":
+        return _latent(config)
     if "mnist" in config.data:
         return _convolutional(config)
     images = config.data == "digits"
@@ -50,6 +53,14 @@ def build(config: Config) -> Model:
 def _with_noise(config: Config, model: DDPM) -> DDPM:
     """The model, its noise to be learned if the configuration says so."""
     return learned_noise.learned(model) if config.schedule == "learned" else model
+
+
+def _latent(config: Config) -> LatentDDPM:
+    """A VAE and a DDPM of its latents: an MLP, of images with sixteen times as many features as the VAE has channels."""
+    vae, schedule = build(config.first_stage()), config.noise_schedule()
+    assert isinstance(vae, VAE)
+    latent, width = len(vae.zero), config.width * (16 if config.data == "mnist" else 1)
+    return LatentDDPM(vae, DDPM(EpsNet(latent, schedule, width=width), schedule, latent))
 
 
 def _convolutional(config: Config) -> Model:
@@ -79,11 +90,14 @@ def loss_of(config: Config) -> Loss:
     """What the run minimises."""
     if config.schedule == "learned":
         return LEARNED_LOSSES[config.loss or "simple"]
+    if config.model == "latent":
+        return of_codes(eps_loss())
     if config.loss:
         return (label_loss if config.labels else eps_loss)(*LOSSES[config.loss])
     if config.model == "flow":
         return flow_loss()
-    return binarised(elbo_loss()) if config.data == "mnist-binary" else elbo_loss()
+    loss = elbo_loss(1.0 if config.kl_weight is None else config.kl_weight)
+    return binarised(loss) if config.data == "mnist-binary" else loss
 
 
 def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -> Trainer[Model]:
@@ -99,7 +113,7 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
         points,
         config.steps,
         batch=config.batch,
-        peak_lr=2e-3 if convolutional else 5e-3,
+        peak_lr=2e-3 if convolutional or config.model == "latent" else 5e-3,
         seed=config.seed,
         shards=config.shards,
         processes=processes,

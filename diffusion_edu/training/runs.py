@@ -28,9 +28,10 @@ from ..images.ddpm import ImageDDPM
 from ..sampling import draw
 from . import logs
 from .build import build, trainer
+from .latent import LatentDDPM, drawn, set_first_stage
 from .noise import fit_schedule
 from .parallel import ALONE, Processes
-from .trainer import Trainer, fit_image_sigma2, fit_sigma2
+from .trainer import Trainer, fit_image_sigma2, fit_sigma2, step_generator
 
 LOG_EVERY, SAVE_EVERY = 100, 500
 
@@ -85,7 +86,7 @@ def read_config(out: Path) -> Config:
         raise ValueError(f"{out} holds no run: {path} does not exist")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        stored = {"labels": None, **stored}  # runs of the first version have none
+        stored = {"labels": None, "vae_steps": None, "kl_weight": None, **stored}  # older runs do not name them
         return Config(**{f.name: stored[f.name] for f in fields(Config)})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
         raise ValueError(f"{path} is damaged: {e}") from e
@@ -226,7 +227,25 @@ def run(
         return
     with _in_use(out, processes):
         config, state = processes.on_rank_zero(lambda: _stored(out))  # another program may have trained it since
+        if state is None and config.model == "latent":
+            state = _after_first_stage(out, config, device, progress, processes, grid_every, tensorboard)
         _train(out, config, state, device, progress, processes, draw_every(config, grid_every), tensorboard)
+
+
+def _after_first_stage(out: Path, config: Config, device: str, progress: bool, processes: Processes, *seen) -> dict:
+    """Trains the VAE of a latent diffusion, a run of its own in out/vae, from where it stands; returns the checkpoint
+    of step 0 of the second stage."""
+    first = out / "vae"
+    processes.on_rank_zero(lambda: first.exists() or create(first, config.first_stage()))
+    run(first, device, progress, processes, *seen)
+
+    def second() -> dict:
+        vae, t = load(first)[0], trainer(config)
+        set_first_stage(t.model, vae, t.data, config.seed)
+        t.ema.load_state_dict(t.model.state_dict())
+        return t.state_dict()
+
+    return processes.on_rank_zero(second)
 
 
 @contextmanager
@@ -282,6 +301,8 @@ def _prepared(out: Path, config: Config, state: dict | None, device: str, proces
             t.load_state_dict(state)
         except (RuntimeError, ValueError, KeyError) as e:
             raise ValueError(f"{out / 'checkpoint.pt'} does not fit {out / 'config.json'}") from e
+    if isinstance(t.model, LatentDDPM):
+        t.data = t.model.codes(t.data)
     return t
 
 
@@ -302,6 +323,8 @@ def _write(log: RunLog, t: Trainer[Model], terms: dict[str, torch.Tensor], pictu
             fit_image_sigma2(t.ema, t.data[:, : t.ema.dim], seed=t.seed, progress=progress)
         elif isinstance(t.ema, DDPM):
             fit_sigma2(t.ema, t.data[:, : t.ema.dim], seed=t.seed, progress=progress)
+        elif isinstance(t.ema, LatentDDPM):
+            fit_sigma2(t.ema.ddpm, drawn(t.data, step_generator(t.seed, -2)), seed=t.seed, progress=progress)
     if due(SAVE_EVERY):
         save(log.out / "checkpoint.pt", t.state_dict())
 
