@@ -286,7 +286,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _check_scores(args: argparse.Namespace, config) -> None:
-    if args.K < 0 or (args.K and (config.model in DIFFUSIONS or config.data == "swiss-roll")):
+    if args.K < 0 or (args.K and (config.model not in ("vae", "hvae") or config.data == "swiss-roll")):
         raise ValueError(
             f"--K must be 0 or more, for vae and hvae on images; got {args.K} for {config.model} on {config.data}"
         )

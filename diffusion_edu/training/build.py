@@ -106,7 +106,7 @@ def trainer(config: Config, device: str = "cpu", processes: Processes = ALONE) -
     points = (data.labelled_points if config.labels else data.train_points)(TRAIN_POINTS, config.seed).to(device)
     if config.schedule == "learned":
         learned_noise.noise_of(model).square.copy_(points.square().mean())
-    convolutional = "mnist" in config.data
+    convolutional = "mnist" in config.data and config.model != "latent"
     return trainer_class(device, processes)(
         model,
         loss_of(config),

@@ -58,8 +58,9 @@ class CapturedTrainer(Trainer[M]):
         self.generator = torch.Generator(device).manual_seed(step_generator(self.seed, 0).initial_seed())
         self.rates = [torch.zeros((), device=device) for _ in self.optimisers]
         self.decay = torch.zeros((), device=device)
-        if isinstance(self.model, DDPM):
-            self.model.schedule = Schedule(self.model.schedule.beta.to(device))
+        for part in self.model.modules():
+            if isinstance(part, DDPM):
+                part.schedule = Schedule(part.schedule.beta.to(device))
         self.names: tuple[str, ...] = ()
         self._start()
 

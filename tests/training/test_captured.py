@@ -8,8 +8,10 @@ from torch.utils._pytree import tree_leaves
 
 from diffusion_edu import gaussian
 from diffusion_edu.config import Config
+from diffusion_edu.ddpm import DDPM
 from diffusion_edu.training import build, captured, runs
 from diffusion_edu.training.captured import CapturedTrainer
+from diffusion_edu.training.latent import LatentDDPM
 from diffusion_edu.training.optimisers import muon
 from diffusion_edu.training.parallel import ALONE, Processes
 from diffusion_edu.training.trainer import Trainer
@@ -21,6 +23,7 @@ STEPS = [
     Config("ddpm", "mnist", width=16, labels=True),
     Config("ddpm", "mnist", width=16, loss="bound"),
     Config("flow", "mnist", width=16),
+    Config("latent", "mnist", width=16),
     Config("ddpm", "mnist", width=16, loss="min-snr"),
     Config("vae", "mnist", width=8),
     Config("hvae", "mnist", width=8),
@@ -63,12 +66,14 @@ def no_numbers(monkeypatch):
 def step_on_meta(config, schedule_too=True):
     """One gradient step of the model on that device; the operations that would copy from the CPU."""
     model = build.build(config).to("meta")
-    if hasattr(model, "schedule") and schedule_too:
-        object.__setattr__(model.schedule, "beta", model.schedule.beta.to("meta"))  # its checks would read it
+    for part in model.modules():
+        if isinstance(part, DDPM) and schedule_too:
+            object.__setattr__(part.schedule, "beta", part.schedule.beta.to("meta"))  # its checks would read it
     optimiser, peak = muon(model, 0.1)[1]
     optimiser.param_groups[0]["lr"] = torch.tensor(peak, device="meta")
     with FromTheHost() as copies:
         batch = torch.zeros(8, (2 if config.data == "swiss-roll" else 784) + bool(config.labels), device="meta")
+        batch = model.codes(batch) if isinstance(model, LatentDDPM) else batch
         build.loss_of(config)(model, batch, OnDevice())["loss"].backward()
         optimiser.step()
     return copies.noted
