@@ -66,7 +66,7 @@ class Config:
         "ddpm: learn p(x|label) beside p(x); the labels are dropped in a tenth of a batch", bool
     )
     vae_steps: int | None = option("latent: gradient steps of the first stage, the VAE", least=1)
-    kl_weight: float | None = option("vae, latent: of the VAE's loss; only 1 (default of vae) is the bound", float, least=0)
+    kl_weight: float | None = option("vae, latent: weight of the KL in the VAE's loss; 1 is the bound", float, least=0)
     width: int = option("of the networks, a multiple of 8; default depends on the model", least=8)
     mixing: int | None = option(least=0)  # features of the layers that see the whole picture; 0: no such layers
     batch: int = option("data points per step; default depends on the model", least=1)

@@ -903,6 +903,42 @@ MUTANTS = [
         ("means without their spread", "return chain.q(1, x).sample(generator)", "return chain.q(1, x).mean"),
     ),
     *_of(
+        "latent",
+        ("a density of z taken for one of the scaled z", "q.var / self.scale**2", "q.var"),
+        tests=("test_latent_stages.py",),
+    ),
+    *_of(
+        "training/latent",
+        ("trained at means, and not at z ~ q", "return mean + std * randn(", "return mean + 0 * randn("),
+        ("codes with variances", "q.var.sqrt()], dim=-1)", "q.var], dim=-1)"),
+        ("a VAE that goes on learning", "vae.requires_grad_(False), ddpm", "vae, ddpm"),
+        ("a DDPM above unscaled codes", "Stacked(self.below(), self.ddpm", "Stacked(self.vae, self.ddpm"),
+        ("samples not scaled back", "self.below().p(0, self.ddpm", "self.vae.p(0, self.ddpm"),
+        ("a scale that is forgotten", "model.scale.copy_(found.scale)", "model.scale.fill_(1)"),
+        ("a shift that is forgotten", "model.shift.copy_(found.shift)", "model.shift.fill_(0)"),
+        ("a VAE that was never trained", "model.vae.load_state_dict(vae.state_dict())", "vae.state_dict()"),
+        tests=("test_latent_stages.py",),
+    ),
+    *_of(
+        "training/runs",
+        ("σ² fitted to the means of q", "drawn(t.data, step_generator(t.seed, -2))", "t.data[:, : t.ema.ddpm.dim]"),
+        tests=("test_latent_stages.py",),
+    ),
+    *_of(
+        "training/build",
+        (
+            "a KL weight that is dropped",
+            "elbo_loss(1.0 if config.kl_weight is None else config.kl_weight)",
+            "elbo_loss()",
+        ),
+        tests=("test_latent_stages.py",),
+    ),
+    *_of(
+        "config",
+        ("a first stage without the weight", '("seed", "kl_weight", "width"', '("seed", "width"'),
+        tests=("test_latent_stages.py",),
+    ),
+    *_of(
         "nets",
         ("the given std taken for a variance", "torch.full_like(mean, self.std**2)", "torch.full_like(mean, self.std)"),
         tests=("test_latent.py",),

@@ -56,7 +56,7 @@ def _with_noise(config: Config, model: DDPM) -> DDPM:
 
 
 def _latent(config: Config) -> LatentDDPM:
-    """A VAE and a DDPM of its latents: an MLP, of images with sixteen times as many features as the VAE has channels."""
+    """A VAE and a DDPM of its latents, an MLP: on MNIST with sixteen features for each channel of the VAE."""
     vae, schedule = build(config.first_stage()), config.noise_schedule()
     assert isinstance(vae, VAE)
     latent, width = len(vae.zero), config.width * (16 if config.data == "mnist" else 1)

@@ -1,5 +1,6 @@
 """training/latent.py and `train latent`: two stages in one directory, killed between them, and their one bound."""
 
+import copy
 import json
 
 import numpy as np
@@ -16,7 +17,7 @@ from diffusion_edu.evaluate import score_chain
 from diffusion_edu.latent import standardised
 from diffusion_edu.training import build, elbo_loss, eps_loss, fit_sigma2, runs
 from diffusion_edu.training.latent import LatentDDPM, drawn, of_codes, set_first_stage
-from diffusion_edu.training.trainer import Trainer
+from diffusion_edu.training.trainer import Trainer, step_generator
 from diffusion_edu.vae import VAE
 
 
@@ -97,6 +98,14 @@ def test_only_the_second_stage_is_trained(run, model):
     )
 
 
+def test_the_variances_of_the_steps_are_those_at_z_of_q(model):
+    z = drawn(model.codes(Digits().train_points(2000, 0)), step_generator(0, -2))
+    again = copy.deepcopy(model.ddpm)
+    again.sigma2.fill_(1)
+    fit_sigma2(again, z)
+    assert_close(again.sigma2, model.ddpm.sigma2)
+
+
 def test_the_first_stage_is_a_vae_with_the_weight_that_was_asked_for(x):
     for weight in (0.0, 0.25, 1.0):
         config = Config("latent", "digits", kl_weight=weight).first_stage()
@@ -140,7 +149,9 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize(("stage", "step", "kept"), [("vae", 7, 5), ("vae", 12, 12), ("run", 1, None), ("run", 9, 5)])
-def test_cut_in_either_stage_it_ends_bit_for_bit_where_a_straight_run_does(run, tmp_path, monkeypatch, stage, step, kept):
+def test_cut_in_either_stage_it_ends_bit_for_bit_where_a_straight_run_does(
+    run, tmp_path, monkeypatch, stage, step, kept
+):
     """Also between the two: after the last step of the first, and before the second has a checkpoint."""
     monkeypatch.setattr(build, "TRAIN_POINTS", 2000)
     monkeypatch.setattr(runs, "SAVE_EVERY", 5)
