@@ -212,7 +212,7 @@ def test_the_module_is_a_command_that_fails_in_one_line():
     command = [sys.executable, "-m", "diffusion_edu", "train", "gan", "--data", "swiss-roll", "--out", "x"]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "diffusion-edu: unknown model 'gan'; known: vae, hvae, ddpm, flow\n"
+    assert done.stderr == "diffusion-edu: unknown model 'gan'; known: vae, hvae, ddpm, flow, latent\n"
 
 
 @pytest.mark.parametrize(

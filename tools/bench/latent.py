@@ -7,9 +7,9 @@ latent_start.csv the diffusion of the published VAEs starts once fresh, and once
 digits the same in bits, with energy distances to test images over those of training images, the aggregate posterior of
 training codes at test codes, and, in leaving.csv, what it costs in nats if the details of the images leave at t*. On
 MNIST `train latent` beside `train ddpm`, both small and for the same seconds of processor time: latent_mnist.csv has
-bits per dimension of test images, nats gained over N(0, I), what the LeNet says of samples, and seconds. Rows are
-written as soon as they are known; they are kept in diffusion_edu/pretrained/. About ten minutes of one core, and half
-an hour more for MNIST, whose files are fetched.
+bits per dimension of test images, nats gained over N(0, I), what the LeNet says of samples, and how many seconds of
+processor time the training and 1,000 samples take. Rows are written as soon as they are known; they are kept in
+diffusion_edu/pretrained/. About ten minutes of one core, and half an hour more for MNIST, whose files are fetched.
 """
 
 import csv
@@ -267,7 +267,7 @@ def leaving(folder: Path, points: Tensor, test: Tensor, seed: int, row) -> None:
 
 
 SIZE = {"width": 16, "batch": 64}  # of all networks; the steps below take about the same seconds
-PIXELS, STAGES = {"steps": 3600}, {"vae_steps": 4000, "steps": 12_000}
+PIXELS, STAGES = {"steps": 2600}, {"vae_steps": 2600, "steps": 12_000}
 WEIGHTS, MNIST_SEEDS, IMAGES, SAMPLES = (1.0, 0.25), 2, 2000, 2000
 
 
@@ -291,50 +291,49 @@ def two_stages(weight: float, seed: int) -> tuple[LatentDDPM, Tensor, float, flo
     return model, codes, first, more
 
 
-def judged(nats: tuple[float, float], draw: Callable[[int, torch.Generator], Tensor], seed: int) -> dict[str, str]:
-    """Bits per dimension with their standard error, what the LeNet says of samples, the seconds that 1,000 take."""
-    bits, error = (MNIST.bits_per_dim(value) for value in nats)
+def judged(draw: Callable[[int, torch.Generator], Tensor], seed: int, nats: tuple[float, float] | None = None) -> dict:
+    """What the LeNet says of samples, the seconds that 1,000 take, and bits per dimension with their standard error."""
     start = time.process_time()
     with torch.no_grad():
         x = torch.cat([draw(500, seeded(seed * 100 + k)) for k in range(SAMPLES // 500)])
     seconds, found = (time.process_time() - start) * 1000 / SAMPLES, score_images(x.clamp(-1, 1))
-    samples = {"frechet": f"{found.frechet_ratio:.2f}", "coverage": f"{found.coverage:.3f}"}
-    return {"bits": f"{bits:.4f}", "bits_se": f"{error:.4f}"} | samples | {"draw": f"{seconds:.1f}"}
+    row = {"frechet": f"{found.frechet_ratio:.2f}", "coverage": f"{found.coverage:.3f}", "draw": f"{seconds:.1f}"}
+    return row | {
+        name: f"{MNIST.bits_per_dim(v):.4f}" for name, v in zip(("bits", "bits_se"), nats or (), strict=False)
+    }
 
 
-def pixels(seed: int) -> dict[str, str]:
+def pixels(seed: int) -> dict:
     """The row of `train ddpm`."""
     model, seconds = timed(trainer(Config("ddpm", "mnist", seed=seed, **SIZE, **PIXELS)))
     fit_image_sigma2(model, MNIST().train_points(0, 0), seed=seed)
     found = report(model.chain(), MNIST(), 9000)
-    row = {"seed": str(seed), "model": "ddpm", "seconds": f"{seconds:.0f}"}
+    row = {"seed": seed, "model": "ddpm", "seconds": f"{seconds:.0f}"}
     in_50 = partial(sampling.draw, model, sampler="ancestral-2m", steps=50)
-    return row | judged((found["neg_elbo"], found["neg_elbo_se"]), in_50, seed)
+    return row | judged(in_50, seed, (found["neg_elbo"], found["neg_elbo_se"]))
 
 
-def latents(weight: float, seed: int) -> Iterator[dict[str, str]]:
-    """The rows of `train latent`: its VAE with the prior N(0, I), with a mixture, and with the diffusion."""
+def latents(weight: float, seed: int) -> Iterator[dict]:
+    """The rows of `train latent`: its VAE with three priors, and with codes of training images in the place of one."""
     model, codes, first, more = two_stages(weight, seed)
     law, quick = mixture(drawn(codes, seeded(seed))[:20_000], seed)
-    below, alone = model.below(), None
-    priors = {"mixture": (Prior(law), quick), "diffusion": (model.ddpm.chain(), more)}
-    for prior, (above, seconds) in {"N(0, I)": (None, 0.0), **priors}.items():
-        chain = below if above is None else Stacked(below, above)
-        elbo = score_chain(MNIST().sample_test(IMAGES, 5), chain, seeded(0), block=1000).elbo.double()
-        alone = elbo if alone is None else alone
-        gain, error = mean_and_error(elbo - alone)
-
-        def draw(n: int, noise: torch.Generator, above=above) -> Tensor:
-            z = below.prior().sample(noise, (n,)) if above is None else generate(above, n, noise)
-            return below.p(0, z).mean
-
-        row = {
-            "seed": str(seed),
-            "model": f"vae, weight {weight:g}",
-            "prior": prior,
-            "seconds": f"{first + seconds:.0f}",
-        }
-        yield row | {"gain": f"{gain:.2f}", "gain_se": f"{error:.2f}"} | judged(mean_and_error(-elbo), draw, seed)
+    below, x, alone = model.below(), MNIST().sample_test(IMAGES, 5), None
+    mix = Prior(law)
+    priors = {  # the chain, how z is drawn, the seconds
+        "N(0, I)": (below, lambda n, g: below.prior().sample(g, (n,)), first),
+        "mixture": (Stacked(below, mix), partial(generate, mix), first + quick),
+        "diffusion": (model.chain(), model.ddpm.generate, first + more),
+        "training codes": (None, lambda n, g: drawn(codes[torch.randint(len(codes), (n,), generator=g)], g), first),
+    }
+    for prior, (chain, draw, seconds) in priors.items():
+        row = {"seed": seed, "model": f"vae, weight {weight:g}", "prior": prior, "seconds": f"{seconds:.0f}"}
+        nats = None
+        if chain is not None:
+            elbo = score_chain(x, chain, seeded(0), block=1000).elbo.double()
+            alone = elbo if alone is None else alone
+            gain, error = mean_and_error(elbo - alone)
+            nats, row = mean_and_error(-elbo), row | {"gain": f"{gain:.2f}", "gain_se": f"{error:.2f}"}
+        yield row | judged(lambda n, g, draw=draw: below.p(0, draw(n, g)).mean, seed, nats)
 
 
 def mnist(folder: Path) -> None:
