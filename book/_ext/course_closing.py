@@ -83,6 +83,14 @@ def images() -> list[Row]:
         test = pretrained.card(name)["test"]
         error = test["bits_per_dim"] * test["neg_elbo_se"] / test["neg_elbo"]
         rows.append(Row(f"MNIST: {said}", "05_mnist", test["bits_per_dim"], error, f"card of `{name}`"))
+    short = {
+        "small DDPM": ("ddpm", ""),
+        "small VAE, weight 0.25": ("vae, weight 0.25", "N(0, I)"),
+        "the same and a diffusion": ("vae, weight 0.25", "diffusion"),
+    }
+    for said, (model, prior) in short.items():
+        found = _seeds("latent_mnist", "bits", model=model, prior=prior)
+        rows.append(Row(f"MNIST, two minutes of a core: {said}", "11_latent", *found))
     return rows
 
 

@@ -173,6 +173,21 @@ def test_samples_are_scored_that_the_asked_for_sampler_drew(tmp_path, capsys):
     )
 
 
+def test_two_stages_are_trained_in_one_directory_and_scored_as_one_model(tmp_path, capsys):
+    out = tmp_path / "run"
+    train = ["train", "latent", "--data", "mnist", "--vae-steps", "3", "--steps", "2", "--T", "6", "--width", "8"]
+    assert cli.main([*train, "--batch", "8", "--out", str(out), "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(out), "--n", "20", "--samples", "100", "--json", "--device", "cpu"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    model, config = runs.load(out)
+    assert config.first_stage() == runs.read_config(out / "vae")
+    elbo = score_chain(load("mnist").sample_test(20, 1_000_000), model.chain(), generator(1_000_000)).elbo
+    assert found["neg_elbo"] == pytest.approx(-elbo.mean().item(), rel=1e-4)
+    assert found["bits_per_dim"] == pytest.approx(found["neg_elbo"] / 784 / np.log(2), rel=1e-6)
+    assert found["scores"]["n"] == 100
+
+
 @pytest.mark.parametrize("kind", ["vae", "ddpm"])
 def test_a_published_model_has_a_card_that_says_how_it_was_made_and_scored(tmp_path, monkeypatch, kind):
     first, out, home = tmp_path / "first", tmp_path / "run", tmp_path / "home"
