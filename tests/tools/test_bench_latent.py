@@ -1,13 +1,15 @@
 """The tables of tools/bench/latent.py: whole, what they say, and a part of them trained again."""
 
+import math
+
 import pytest
 
 from bench import latent
 from diffusion_edu import pretrained
 from diffusion_edu.scales import haar
 
-ROLL, START, DIGITS, LEAVING = (
-    pretrained.table(name) for name in ("latent_roll", "latent_start", "latent_digits", "leaving")
+ROLL, START, DIGITS, LEAVING, MNIST = (
+    pretrained.table(name) for name in ("latent_roll", "latent_start", "latent_digits", "leaving", "latent_mnist")
 )
 PRIORS = ("N(0, I)", "mixture", "diffusion, rate too high", "diffusion")
 
@@ -88,3 +90,37 @@ def test_the_divergence_at_which_the_details_leave_is_that_of_the_test_images():
     (row,) = (r for r in LEAVING if r["t_star"] == "700")
     expected = 0.5 * (bar * square - 48 * bar - 48 * (1 - bar).log())
     assert float(row["leave"]) == pytest.approx(expected.item(), abs=2e-4)
+
+
+def of_mnist(column: str, seed: int) -> dict[tuple[str, str], float]:
+    return {(r["model"], r["prior"]): float(r[column]) for r in MNIST if r["seed"] == str(seed) and r[column]}
+
+
+def test_the_table_of_mnist_is_whole():
+    priors = ("N(0, I)", "mixture", "diffusion", "training codes")
+    models = [("ddpm", ""), *((f"vae, weight {w:g}", prior) for w in latent.WEIGHTS for prior in priors)]
+    found = [(int(r["seed"]), r["model"], r["prior"]) for r in MNIST]
+    assert found == [(seed, *model) for seed in range(latent.MNIST_SEEDS) for model in models]
+
+
+@pytest.mark.parametrize("seed", range(latent.MNIST_SEEDS))
+def test_two_stages_and_the_pixels_had_the_same_seconds(seed):
+    seconds = of_mnist("seconds", seed)
+    for weight in latent.WEIGHTS:
+        assert seconds[f"vae, weight {weight:g}", "diffusion"] == pytest.approx(seconds["ddpm", ""], rel=0.15)
+
+
+@pytest.mark.parametrize("seed", range(latent.MNIST_SEEDS))
+def test_on_mnist_a_diffusion_gains_nats_and_pictures_over_its_vae(seed):
+    bits, gain, error, frechet, decoder = (
+        of_mnist(name, seed) for name in ("bits", "gain", "gain_se", "frechet", "decoder")
+    )
+    for weight in latent.WEIGHTS:
+        plain, mixture, diffusion, codes = (
+            (f"vae, weight {weight:g}", prior) for prior in ("N(0, I)", "mixture", "diffusion", "training codes")
+        )
+        assert gain[diffusion] > gain[mixture] + 4 * error[diffusion] > 8 * error[diffusion]
+        gained = (bits[plain] - bits[diffusion]) * 784 * math.log(2)
+        assert gained == pytest.approx(gain[diffusion], abs=0.1), "bits and nats say the same"
+        assert frechet[codes] < frechet[diffusion] < frechet[mixture] < frechet[plain]
+        assert decoder[plain] == decoder[diffusion] < bits[diffusion]

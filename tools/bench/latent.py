@@ -7,9 +7,10 @@ latent_start.csv the diffusion of the published VAEs starts once fresh, and once
 digits the same in bits, with energy distances to test images over those of training images, the aggregate posterior of
 training codes at test codes, and, in leaving.csv, what it costs in nats if the details of the images leave at t*. On
 MNIST `train latent` beside `train ddpm`, both small and for the same seconds of processor time: latent_mnist.csv has
-bits per dimension of test images, nats gained over N(0, I), what the LeNet says of samples, and how many seconds of
-processor time the training and 1,000 samples take. Rows are written as soon as they are known; they are kept in
-diffusion_edu/pretrained/. About ten minutes of one core, and half an hour more for MNIST, whose files are fetched.
+bits per dimension of test images, those of p(x|z) among them, nats gained over N(0, I), what the LeNet says of
+samples, and how many seconds of processor time the training and 1,000 samples take. Rows are written as soon as they
+are known; they are kept in diffusion_edu/pretrained/. About ten minutes of one core, and half an hour more for MNIST,
+whose files are fetched.
 """
 
 import csv
@@ -291,16 +292,17 @@ def two_stages(weight: float, seed: int) -> tuple[LatentDDPM, Tensor, float, flo
     return model, codes, first, more
 
 
-def judged(draw: Callable[[int, torch.Generator], Tensor], seed: int, nats: tuple[float, float] | None = None) -> dict:
-    """What the LeNet says of samples, the seconds that 1,000 take, and bits per dimension with their standard error."""
+def judged(draw: Callable[[int, torch.Generator], Tensor], seed: int) -> dict[str, str]:
+    """What the LeNet says of samples, and the seconds that 1,000 take."""
     start = time.process_time()
     with torch.no_grad():
         x = torch.cat([draw(500, seeded(seed * 100 + k)) for k in range(SAMPLES // 500)])
     seconds, found = (time.process_time() - start) * 1000 / SAMPLES, score_images(x.clamp(-1, 1))
-    row = {"frechet": f"{found.frechet_ratio:.2f}", "coverage": f"{found.coverage:.3f}", "draw": f"{seconds:.1f}"}
-    return row | {
-        name: f"{MNIST.bits_per_dim(v):.4f}" for name, v in zip(("bits", "bits_se"), nats or (), strict=False)
-    }
+    return {"frechet": f"{found.frechet_ratio:.2f}", "coverage": f"{found.coverage:.3f}", "draw": f"{seconds:.1f}"}
+
+
+def in_bits(**nats: float) -> dict[str, str]:
+    return {name: f"{MNIST.bits_per_dim(value):.4f}" for name, value in nats.items()}
 
 
 def pixels(seed: int) -> dict:
@@ -310,7 +312,7 @@ def pixels(seed: int) -> dict:
     found = report(model.chain(), MNIST(), 9000)
     row = {"seed": seed, "model": "ddpm", "seconds": f"{seconds:.0f}"}
     in_50 = partial(sampling.draw, model, sampler="ancestral-2m", steps=50)
-    return row | judged(in_50, seed, (found["neg_elbo"], found["neg_elbo_se"]))
+    return row | in_bits(bits=found["neg_elbo"], bits_se=found["neg_elbo_se"]) | judged(in_50, seed)
 
 
 def latents(weight: float, seed: int) -> Iterator[dict]:
@@ -327,18 +329,19 @@ def latents(weight: float, seed: int) -> Iterator[dict]:
     }
     for prior, (chain, draw, seconds) in priors.items():
         row = {"seed": seed, "model": f"vae, weight {weight:g}", "prior": prior, "seconds": f"{seconds:.0f}"}
-        nats = None
         if chain is not None:
-            elbo = score_chain(x, chain, seeded(0), block=1000).elbo.double()
+            b = score_chain(x, chain, seeded(0), block=1000)
+            (nats, nats_se), elbo = mean_and_error(-b.elbo.double()), b.elbo.double()
             alone = elbo if alone is None else alone
             gain, error = mean_and_error(elbo - alone)
-            nats, row = mean_and_error(-elbo), row | {"gain": f"{gain:.2f}", "gain_se": f"{error:.2f}"}
-        yield row | judged(lambda n, g, draw=draw: below.p(0, draw(n, g)).mean, seed, nats)
+            row |= in_bits(bits=nats, bits_se=nats_se, decoder=-b.reconstruction.mean().item())
+            row |= {"gain": f"{gain:.2f}", "gain_se": f"{error:.2f}"}
+        yield row | judged(lambda n, g, draw=draw: below.p(0, draw(n, g)).mean, seed)
 
 
 def mnist(folder: Path) -> None:
-    columns = ["seed", "model", "prior", "seconds", "bits", "bits_se", "gain", "gain_se", "frechet", "coverage", "draw"]
-    out = writer(folder / "latent_mnist.csv", columns)
+    bits, samples = ["bits", "bits_se", "decoder", "gain", "gain_se"], ["frechet", "coverage", "draw"]
+    out = writer(folder / "latent_mnist.csv", ["seed", "model", "prior", "seconds", *bits, *samples])
     for seed in range(MNIST_SEEDS):
         out.writerow(pixels(seed))
         for weight in WEIGHTS:

@@ -195,6 +195,28 @@ def from_the_cards() -> list[dict]:
     return rows
 
 
+def latent_on_mnist() -> list[dict]:
+    """What two stages reach on MNIST beside small DDPMs of the pixels that were trained as long, as the table of
+    tools/bench/latent.py says; ± is half the range of its seeds."""
+    rows, table = [], pretrained.table("latent_mnist")
+    for model, prior, name in (
+        ("ddpm", "", "MNIST, small DDPM"),
+        ("vae, weight 0.25", "N(0, I)", "MNIST, small VAE, KL weight 0.25"),
+        ("vae, weight 0.25", "diffusion", "MNIST, the same VAE and a diffusion of its latents"),
+    ):
+        found = [row for row in table if (row["model"], row["prior"]) == (model, prior)]
+        seconds = statistics.mean(float(row["seconds"]) for row in found)
+        for column, what in (
+            ("bits", "bits per pixel, at most"),
+            ("frechet", "2,000 samples: Fréchet distance / floor"),
+        ):
+            values = [float(row[column]) for row in found]
+            error = (max(values) - min(values)) / 2
+            value = {"value": statistics.mean(values), "error": error, "seconds": seconds}
+            rows.append({"what": f"{name}: {what}", "aim": "", **value})
+    return rows
+
+
 def peers(width: int) -> dict[str, torch.nn.Module]:
     """Our U-Net of a width, without its mixing layer, and, if it is installed, diffusers' with about as many
     parameters: both take images of 28 × 28 pixels and a t for each."""
@@ -360,7 +382,7 @@ def main() -> None:
     if args.only in (None, "models"):
         parts["models"] = models_part(args.quick, args.seed)
     if args.only in (None, "cards"):
-        parts["cards"] = from_the_cards()
+        parts["cards"] = from_the_cards() + latent_on_mnist()
     if args.only in (None, "speed"):
         parts["speed"] = bench_training_speed(repeats=1 if args.quick else 9)
     if args.only in (None, "precision"):
