@@ -125,7 +125,7 @@ class Config:
 
     def first_stage(self) -> "Config":
         """The run of the VAE in which a latent diffusion takes place. ValueError if the model is another."""
-        if self.model != "latent":
+        if self.vae_steps is None:
             raise ValueError(f"a {self.model} has one stage, only a latent diffusion has two")
         shared = {name: getattr(self, name) for name in ("seed", "kl_weight", "width", "batch", "shards", "precision")}
         return Config("vae", self.data, steps=self.vae_steps, **shared)

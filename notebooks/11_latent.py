@@ -488,14 +488,16 @@ for row in pretrained.table("latent_mnist"):
     mnist.setdefault((row["model"], row["prior"]), []).append(row)
 
 
-def over_seeds(key, column):
-    return torch.tensor([float(row[column] or "nan") for row in mnist[key]])
+def mean(column, model, prior):
+    return torch.tensor([float(row[column] or "nan") for row in mnist[model, prior]]).mean().item()
 
 
-print("                                   bits per dimension   nats gained   Fréchet / floor   trained for   1,000 samples")
-for key, seeds in mnist.items():
-    bits, gain, frechet, seconds, draw = (over_seeds(key, name).mean() for name in ("bits", "gain", "frechet", "seconds", "draw"))
-    print(f"{key[0]:17} {key[1]:15} {bits:16.3f} {gain:17.1f} {frechet:17.1f} {seconds:11.0f} s {draw:11.1f} s")
+COLUMNS = {"bits": ("bits/dim", 3), "decoder": ("of log p(x|z)", 3), "gain": ("nats gained", 1), "frechet": ("Fréchet/floor", 1)}
+COLUMNS |= {"seconds": ("training, s", 0), "draw": ("1,000 samples, s", 1)}
+print(f"{'':33}" + "".join(f"{name:>{len(name) + 2}}" for name, _ in COLUMNS.values()))
+for model, prior in mnist:
+    cells = [f"{mean(column, model, prior):{len(name) + 2}.{digits}f}" for column, (name, digits) in COLUMNS.items()]
+    print(f"{model:17} {prior:15}" + "".join(cells).replace("nan", "   "))
 
 # %% [markdown]
 # ## 8 Several scales: who may leave early?

@@ -917,6 +917,7 @@ MUTANTS = [
         ("a scale that is forgotten", "model.scale.copy_(found.scale)", "model.scale.fill_(1)"),
         ("a shift that is forgotten", "model.shift.copy_(found.shift)", "model.shift.fill_(0)"),
         ("a VAE that was never trained", "model.vae.load_state_dict(vae.state_dict())", "vae.state_dict()"),
+        ("an average without the first stage", "t.ema.load_state_dict(model.state_dict())", "model.state_dict()"),
         tests=("test_latent_stages.py",),
     ),
     *_of(

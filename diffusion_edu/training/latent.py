@@ -13,7 +13,7 @@ from ..gaussian import randn
 from ..latent import Scaled, Stacked, standardised
 from ..vae import VAE
 from .losses import Loss
-from .trainer import step_generator
+from .trainer import Trainer, step_generator
 
 ENOUGH = 5000  # training points from which mean and variance of a latent are estimated
 
@@ -65,11 +65,13 @@ def of_codes(loss: Loss) -> Loss:
     return of_batch
 
 
-def set_first_stage(model: LatentDDPM, vae: VAE, x: Tensor, seed: int) -> None:
-    """Puts a trained VAE into the model, and standardises its latent over some of the points x (n, D)."""
+def put_first_stage(t: Trainer, vae: Model) -> None:
+    """Puts a trained VAE into the model of a trainer at step 0 and into its average, and standardises the latent over
+    some of the trainer's points."""
+    model, generator = t.model, step_generator(t.seed, -2)
     model.vae.load_state_dict(vae.state_dict())
-    generator = step_generator(seed, -2)
-    some = x[torch.randint(len(x), (min(ENOUGH, len(x)),), generator=generator)]
+    some = t.data[torch.randint(len(t.data), (min(ENOUGH, len(t.data)),), generator=generator)]
     found = standardised(model.vae, some, generator)
     model.shift.copy_(found.shift)
     model.scale.copy_(found.scale)
+    t.ema.load_state_dict(model.state_dict())

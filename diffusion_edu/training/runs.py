@@ -28,7 +28,7 @@ from ..images.ddpm import ImageDDPM
 from ..sampling import draw
 from . import logs
 from .build import build, trainer
-from .latent import LatentDDPM, drawn, set_first_stage
+from .latent import LatentDDPM, drawn, put_first_stage
 from .noise import fit_schedule
 from .parallel import ALONE, Processes
 from .trainer import Trainer, fit_image_sigma2, fit_sigma2, step_generator
@@ -241,8 +241,7 @@ def _after_first_stage(out: Path, config: Config, device: str, progress: bool, p
 
     def second() -> dict:
         vae, t = load(first)[0], trainer(config)
-        set_first_stage(t.model, vae, t.data, config.seed)
-        t.ema.load_state_dict(t.model.state_dict())
+        put_first_stage(t, vae)
         return t.state_dict()
 
     return processes.on_rank_zero(second)

@@ -16,7 +16,7 @@ from diffusion_edu.data import Digits
 from diffusion_edu.evaluate import score_chain
 from diffusion_edu.latent import standardised
 from diffusion_edu.training import build, elbo_loss, eps_loss, fit_sigma2, runs
-from diffusion_edu.training.latent import LatentDDPM, drawn, of_codes, set_first_stage
+from diffusion_edu.training.latent import LatentDDPM, drawn, of_codes, put_first_stage
 from diffusion_edu.training.trainer import Trainer, step_generator
 from diffusion_edu.vae import VAE
 
@@ -129,12 +129,13 @@ def test_two_stages_end_below_the_vae_alone():
     assert isinstance(vae, VAE)
     t, elbo = build.trainer(Config("latent", "digits", steps=400, T=50, width=64)), []
     assert isinstance(t.model, LatentDDPM)
-    set_first_stage(t.model, vae, x, seed=0)
+    assert isinstance(t.ema, LatentDDPM)
+    put_first_stage(t, vae)
     t.data = t.model.codes(x)
-    chains = [standardised(vae, x), t.model.chain()]
+    chains = [standardised(vae, x), t.ema.chain()]
     for step, _ in t.run(progress=False):
         if step in (1, 400):
-            fit_sigma2(t.model.ddpm, drawn(t.data, generator(0)))
+            fit_sigma2(t.ema.ddpm, drawn(t.data, generator(0)))
             elbo = [*elbo, *(score_chain(test, c, generator(1)).elbo.mean().item() for c in chains)]
     alone, untrained, _, both = elbo
     assert both > alone + 2

@@ -40,7 +40,7 @@ from diffusion_edu.scales import haar
 from diffusion_edu.schedules import cosine
 from diffusion_edu.training import Trainer, elbo_loss, eps_loss, fit_image_sigma2, fit_sigma2
 from diffusion_edu.training.build import trainer
-from diffusion_edu.training.latent import LatentDDPM, drawn, set_first_stage
+from diffusion_edu.training.latent import LatentDDPM, drawn, put_first_stage
 from diffusion_edu.vae import VAE
 
 FOLDER = Path(pretrained.__file__).parent
@@ -268,7 +268,7 @@ def leaving(folder: Path, points: Tensor, test: Tensor, seed: int, row) -> None:
 
 
 SIZE = {"width": 16, "batch": 64}  # of all networks; the steps below take about the same seconds
-PIXELS, STAGES = {"steps": 2600}, {"vae_steps": 2600, "steps": 12_000}
+PIXELS, STAGES = {"steps": 2600}, {"vae_steps": 2600, "steps": 18_000}
 WEIGHTS, MNIST_SEEDS, IMAGES, SAMPLES = (1.0, 0.25), 2, 2000, 2000
 
 
@@ -285,7 +285,7 @@ def two_stages(weight: float, seed: int) -> tuple[LatentDDPM, Tensor, float, flo
     config = Config("latent", "mnist", seed=seed, kl_weight=weight, **SIZE, **STAGES)
     vae, first = timed(trainer(config.first_stage()))
     second = trainer(config)
-    set_first_stage(second.model, vae, second.data, seed)
+    put_first_stage(second, vae)
     second.data = codes = second.model.codes(second.data)
     model, more = timed(second)
     fit_sigma2(model.ddpm, drawn(codes, seeded(seed)), seed=seed)
