@@ -28,7 +28,7 @@
 # - tell memory from knowledge by the codes of a test set,
 # - price in nats what it saves to let details leave early.
 #
-# **Time** about 40 minutes to read, and 35 for the exercises, both estimates from a count of words,
+# **Time** about 45 minutes to read, and 35 for the exercises, both estimates from a count of words,
 # formulas and lines. **You need** notebooks 01, 03 and 04.
 
 # %%
@@ -500,7 +500,7 @@ for weight in ("1", "0.25"):
         assert diffusion["gain"] > fifty["gain"] + 5 and diffusion["decoder"] > 0.8 * diffusion["bits"]
 
 # %% [markdown]
-# (By `python tools/bench/latent.py mnist`, SEEDS. Bits per dimension of test images, ± 0.01; the nats are gained over $N(0, I)$ on the same codes, ± 0.4. The latent's 1,000 steps cost about as much as 50 of the pixels' network.)
+# (By `python tools/bench/latent.py mnist`, one seed. Bits per dimension of test images, ± 0.01; the nats are gained over $N(0, I)$ on the same codes, ± 0.4. The latent's 1,000 steps cost about as much as 50 of the pixels' network.)
 #
 # - **MNIST does not agree with the digits.** Its 60,000 images are enough to learn the codes: the diffusion gains nats on test images, tens of them, where the digits gave less than one. It gains more than fifty Gaussians do.
 # - **In pictures the two stages are ahead** of this DDPM. (One trained with `--loss min-snr` would draw better, for more bits.) What they still lack is the prior's fault: the last row of a block decodes codes of *training* images, and is at the floor. So the decoder draws well if it gets a good $z$. From $N(0, I)$ it gets

@@ -123,4 +123,5 @@ def test_on_mnist_a_diffusion_gains_nats_and_pictures_over_its_vae(seed):
         gained = (bits[plain] - bits[diffusion]) * 784 * math.log(2)
         assert gained == pytest.approx(gain[diffusion], abs=0.1), "bits and nats say the same"
         assert frechet[codes] < frechet[diffusion] < frechet[mixture] < frechet[plain]
-        assert decoder[plain] == decoder[diffusion] < bits[diffusion]
+        assert decoder[plain] == pytest.approx(decoder[diffusion], abs=1e-3)
+        assert decoder[diffusion] < bits[diffusion]
