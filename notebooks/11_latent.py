@@ -483,16 +483,15 @@ assert digits["aggregate, test codes"][0] < -10 < 5 < digits["aggregate, trainin
 # Here are small networks, with two weights on the KL, and a DDPM of the pixels that had as many seconds of a core as both stages together. **Predict first:** which has fewer bits, and whose samples are nearer to the test images?
 
 # %%
-mnist = {(row["model"], row["prior"]): [] for row in pretrained.table("latent_mnist")}
+mnist = {}
 for row in pretrained.table("latent_mnist"):
-    mnist[row["model"], row["prior"]].append({key: float(value or "nan") for key, value in list(row.items())[3:]})
-COLUMNS = {"bits": ("bits", 3), "decoder": ("of p(x|z)", 3), "gain": ("nats gained", 1), "frechet": ("Fréchet/floor", 1)}
-COLUMNS |= {"seconds": ("training, s", 0), "draw": ("1,000 samples, s", 1)}
-print(f"{'':32}" + "".join(f"{name:>{len(name) + 3}}" for name, _ in COLUMNS.values()))
+    numbers = {name: float(value or "nan") for name, value in list(row.items())[3:]}
+    mnist.setdefault((row["model"], row["prior"]), []).append(numbers)
+NAMES = {"bits": "bits", "decoder": "p(x|z)", "gain": "gained", "frechet": "Fréchet", "seconds": "train", "draw": "draw"}
+print(" " * 32 + "".join(f"{name:>8}" for name in NAMES.values()))
 for (model, prior), seeds in mnist.items():
-    means = {column: sum(seed[column] for seed in seeds) / len(seeds) for column in COLUMNS}
-    cells = [f"{means[column]:{len(name) + 3}.{digits}f}" for column, (name, digits) in COLUMNS.items()]
-    print(f"{model:17}{prior:15}" + "".join(cells).replace("nan", "   "))
+    means = [sum(seed[name] for seed in seeds) / len(seeds) for name in NAMES]
+    print(f"{model:17}{prior:15}" + "".join(f"{value:8.4g}" for value in means).replace("nan", "   "))
 for weight in ("1", "0.25"):
     rivals = [mnist[f"vae, weight {weight}", prior] for prior in ("diffusion", "mixture")]
     for pixels, diffusion, fifty in zip(mnist["ddpm", ""], *rivals, strict=True):
@@ -500,10 +499,11 @@ for weight in ("1", "0.25"):
         assert diffusion["gain"] > fifty["gain"] + 5 and diffusion["decoder"] > 0.8 * diffusion["bits"]
 
 # %% [markdown]
-# (By `python tools/bench/latent.py mnist`, one seed. Bits per dimension of test images, ± 0.01; the nats are gained over $N(0, I)$ on the same codes, ± 0.4. The latent's 1,000 steps cost about as much as 50 of the pixels' network.)
+# Bits per dimension of test images, ± 0.01, and those of them that $p(x \mid z)$ takes; nats gained over $N(0, I)$ on the same codes, ± 0.4; the Fréchet distance of 2,000 samples over its floor; seconds to train, and to draw 1,000 samples: in 1,000 steps of the latent,
+# or 50 of the pixels. (Means of SEEDS, by `python tools/bench/latent.py mnist`; each ± is over images.)
 #
 # - **MNIST does not agree with the digits.** Its 60,000 images are enough to learn the codes: the diffusion gains nats on test images, tens of them, where the digits gave less than one. It gains more than fifty Gaussians do.
-# - **In pictures the two stages are ahead** of this DDPM. (One trained with `--loss min-snr` would draw better, for more bits.) What they still lack is the prior's fault: the last row of a block decodes codes of *training* images, and is at the floor. So the decoder draws well if it gets a good $z$. From $N(0, I)$ it gets
+# - **In pictures the two stages are ahead** of this DDPM. (With `--loss min-snr` a DDPM draws better, for more bits: notebook 05.) What they still lack is the prior's fault: the last row of a block decodes codes of *training* images, and is at the floor. So the decoder draws well if it gets a good $z$. From $N(0, I)$ it gets
 #   holes.
 # - **In bits the pixels are ahead.** Look at the column of $p(x \mid z)$: more than four bits of five are spent there, on pixels that are independent given $z$. Codes that cost nothing would still leave 1.18 or 1.12. No second stage can change that: it is the budget of section 1 again.
 # - A smaller weight moves bits from the decoder to the codes, where the diffusion has more to gain. The pictures get a little better, and the sum of the bits gets worse.

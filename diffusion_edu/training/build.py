@@ -1,6 +1,7 @@
 """From a configuration to the untrained model, and to the trainer at step 0."""
 
 from functools import partial
+from typing import cast
 
 import torch
 
@@ -57,8 +58,7 @@ def _with_noise(config: Config, model: DDPM) -> DDPM:
 
 def _latent(config: Config) -> LatentDDPM:
     """A VAE and a DDPM of its latents, an MLP: on MNIST with sixteen features for each channel of the VAE."""
-    vae, schedule = build(config.first_stage()), config.noise_schedule()
-    assert isinstance(vae, VAE)
+    vae, schedule = cast(VAE, build(config.first_stage())), config.noise_schedule()
     latent, width = len(vae.zero), config.width * (16 if config.data == "mnist" else 1)
     return LatentDDPM(vae, DDPM(EpsNet(latent, schedule, width=width), schedule, latent))
 
