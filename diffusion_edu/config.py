@@ -124,7 +124,7 @@ class Config:
         return make_schedule(self.schedule, self.T, **settings)
 
     def first_stage(self) -> "Config":
-        """The run of the VAE in which a latent diffusion takes place. ValueError if the model is another."""
+        """The run that trains the VAE of a latent diffusion. ValueError if the model is another."""
         if self.vae_steps is None:
             raise ValueError(f"a {self.model} has one stage, only a latent diffusion has two")
         shared = {name: getattr(self, name) for name in ("seed", "kl_weight", "width", "batch", "shards", "precision")}
@@ -163,5 +163,5 @@ def _check(name: str, value, help: str, kind: type, least: int | None, one_of: t
         raise ValueError(f"{name} must be {what}, got {value!r}")
     if kind is int and value > MOST:
         raise ValueError(f"{name} must be at most {MOST:,}, got {value}")
-    if least is not None and value < least:
+    if least is not None and not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -199,6 +199,16 @@ def test_the_whole_model_is_in_one_checkpoint(run, tmp_path, capsys):
     assert found["neg_elbo"] == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_a_run_that_goes_on_from_another_has_its_first_stage(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "TRAIN_POINTS", 2000)
+    succeeds(*command(tmp_path / "more", "--start", run))
+    assert not (tmp_path / "more" / "vae").exists()
+    before, after = (runs.load(where)[0].state_dict() for where in (run, tmp_path / "more"))
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(name.startswith("ddpm.") for name in moved)
+
+
 def test_the_points_of_the_roll_have_it_too(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "TRAIN_POINTS", 500)
     succeeds(*command(tmp_path / "run", data="swiss-roll"))
@@ -227,6 +237,7 @@ def test_a_latent_of_images_of_mnist_learns():
         ("digits", ["--schedule", "learned"], "schedule is not for a latent on digits"),
         ("digits", ["--loss", "bound"], "loss is not for a latent on digits"),
         ("digits", ["--kl-weight", "-1"], "kl_weight must be at least 0, got -1"),
+        ("digits", ["--kl-weight", "nan"], "kl_weight must be at least 0, got nan"),
         ("digits", ["--vae-steps", "0"], "vae_steps must be at least 1, got 0"),
         ("digits", ["--T", "0"], "T, the number of steps, must be an integer of at least 1"),
         ("digits", ["--start", "digits-labels"], "start digits-labels does not fit this latent on digits"),
