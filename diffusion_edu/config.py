@@ -11,7 +11,8 @@ from typing import Any
 EVERY = {"seed": 0, "shards": 1, "precision": "float32", "start": None}
 DIFFUSION = {"schedule": "cosine", "T": 1000, "beta_1": None, "beta_T": None, "loss": "simple", "labels": False}
 DIFFUSIONS = {"ddpm": DIFFUSION, "flow": {"T": 1000}}
-OPTIONS = DIFFUSIONS | {"vae": {"kl_weight": 1.0}, "latent": {"T": 1000, "kl_weight": 0.25}}
+BOUND = {"kl_weight": 1.0}
+OPTIONS = DIFFUSIONS | {"vae": BOUND, "hvae": BOUND, "latent": {"T": 1000, "kl_weight": 0.25}}
 DEFAULTS = {
     ("vae", "swiss-roll"): {"steps": 16_000, "width": 128, "batch": 512},
     ("hvae", "swiss-roll"): {"steps": 5_500, "width": 128, "batch": 512},
@@ -66,7 +67,9 @@ class Config:
         "ddpm: learn p(x|label) beside p(x); the labels are dropped in a tenth of a batch", bool
     )
     vae_steps: int | None = option("latent: gradient steps of the first stage, the VAE", least=1)
-    kl_weight: float | None = option("vae, latent: weight of the KL in the VAE's loss; 1 is the bound", float, least=0)
+    kl_weight: float = option(
+        "vae, hvae, latent: of the KL in the loss; default 1, the bound; latent 0.25", float, least=0
+    )
     width: int = option("of the networks, a multiple of 8; default depends on the model", least=8)
     mixing: int | None = option(least=0)  # features of the layers that see the whole picture; 0: no such layers
     batch: int = option("data points per step; default depends on the model", least=1)

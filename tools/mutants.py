@@ -929,7 +929,7 @@ MUTANTS = [
         "training/build",
         (
             "a KL weight that is dropped",
-            "elbo_loss(1.0 if config.kl_weight is None else config.kl_weight)",
+            "elbo_loss(config.kl_weight)",
             "elbo_loss()",
         ),
         tests=("test_latent_stages.py",),

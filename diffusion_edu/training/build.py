@@ -96,7 +96,7 @@ def loss_of(config: Config) -> Loss:
         return (label_loss if config.labels else eps_loss)(*LOSSES[config.loss])
     if config.model == "flow":
         return flow_loss()
-    loss = elbo_loss(1.0 if config.kl_weight is None else config.kl_weight)
+    loss = elbo_loss(config.kl_weight)
     return binarised(loss) if config.data == "mnist-binary" else loss
 
 
