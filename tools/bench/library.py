@@ -197,7 +197,7 @@ def from_the_cards() -> list[dict]:
 
 def latent_on_mnist() -> list[dict]:
     """What two stages reach on MNIST beside small DDPMs of the pixels that were trained as long, as the table of
-    tools/bench/latent.py says; ± is half the range of the seeds, where there are two."""
+    tools/bench/latent.py says; ± is half the range of two seeds."""
     rows, table = [], pretrained.table("latent_mnist")
     for model, prior, name in (
         ("ddpm", "", "MNIST, small DDPM"),
@@ -212,9 +212,9 @@ def latent_on_mnist() -> list[dict]:
             ("frechet", "2,000 samples: Fréchet distance / floor"),
         ):
             values = [float(row[column]) for row in found]
-            error = {"error": (max(values) - min(values)) / 2} if len(values) > 1 else {}
-            value = {"value": statistics.mean(values), "seconds": seconds}
-            rows.append({"what": f"{name}: {what}", "aim": "", **value, **error})
+            error = (max(values) - min(values)) / 2
+            value = {"value": statistics.mean(values), "error": error, "seconds": seconds}
+            rows.append({"what": f"{name}: {what}", "aim": "", **value})
     return rows
 
 
