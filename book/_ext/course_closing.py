@@ -56,7 +56,7 @@ def roll() -> list[Row]:
         ("Flow, rectified, by its ODE", "10_flow"): _seeds("flow-nets", net="rectified, own"),
         ("VAE and a mixture", "11_latent"): _seeds("latent_start", prior="mixture"),
         ("VAE and a diffusion, fresh network", "11_latent"): _seeds("latent_start", prior="fresh network"),
-        ("VAE and a diffusion, network of 04", "11_latent"): _seeds("latent_start", prior="network of 04"),
+        ("VAE and a diffusion, first a chessboard", "11_latent"): _seeds("latent_start", prior="first a chessboard"),
         ("Fixed noise in q, and a diffusion", "11_latent"): _latent("diffusion"),
         ("Fixed noise in q, and a mixture", "11_latent"): _latent("mixture"),
     }

@@ -35,7 +35,7 @@ def test_the_order_of_the_page_is_what_its_text_says():
     at = {row.name: row.value for row in course_closing.roll()}
     assert at["VAE"] > at["HVAE, three levels"] > at["DDPM, T = 1000, best σ²"] > at["The exact denoiser, T = 1000"]
     assert at["DDPM, T = 1000, σ² = β"] > at["DDPM, T = 1000, best σ²"]
-    assert abs(at["VAE and a diffusion, network of 04"] - at["VAE and a mixture"]) < 0.01
+    assert abs(at["VAE and a diffusion, first a chessboard"] - at["VAE and a mixture"]) < 0.01
     assert at["VAE and a diffusion, fresh network"] > 2 * at["VAE and a mixture"]
     assert at["Fixed noise in q, and a mixture"] < at["Fixed noise in q, and a diffusion"] < 0.1
     values = list(map(float, re.sub("−", "-", " ".join(course_closing.worth().values())).split()))

@@ -34,16 +34,27 @@ def test_what_the_table_says_holds_for_every_seed(seed):
     assert gap(seed, "fixed std", "mixture") < gap(seed, "fixed std", "diffusion")
 
 
-STARTS = ("N(0, I)", "mixture", "fresh network", "network of 04")
+STARTS = ("fresh network", "fresh, four times as long", "first two blobs", "first a chessboard", "network of 04")
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_fresh_network_finds_nothing_and_that_of_04_what_the_mixture_finds(seed):
+def test_a_fresh_network_finds_nothing_and_one_that_knows_a_fine_picture_what_the_mixture_finds(seed):
     mine = {row["prior"]: float(row["gap"]) for row in START if row["seed"] == str(seed)}
-    assert tuple(mine) == STARTS
-    assert abs(mine["fresh network"] - mine["N(0, I)"]) < 0.01
-    assert abs(mine["network of 04"] - mine["mixture"]) < 0.01
+    assert tuple(mine) == ("N(0, I)", "mixture", *STARTS)
+    for smooth in ("fresh network", "first two blobs"):
+        assert abs(mine[smooth] - mine["N(0, I)"]) < 0.01
+    for fine in ("first a chessboard", "network of 04"):
+        assert abs(mine[fine] - mine["mixture"]) < 0.01
     assert mine["mixture"] < mine["N(0, I)"] - 0.1
+
+
+def test_the_pictures_that_come_first_have_mean_zero_and_variance_one():
+    for picture in (latent.blobs, latent.chessboard):
+        x = picture(40_000, 0)
+        assert x.mean(0).abs().max() < 1e-3 and (x.std(0) - 1).abs().max() < 1e-3
+    black = latent.chessboard(40_000, 0)
+    squares = ((black - black.amin(0)) / (black.amax(0) - black.amin(0)) * 4).floor().clamp(max=3)
+    assert ((squares.sum(1) % 2 == 0).double().mean() - 1).abs() < 1e-3  # the extremes are the board's to within 1e-4
 
 
 def test_the_rows_without_training_come_out_again():

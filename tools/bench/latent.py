@@ -3,7 +3,8 @@
 On the roll a VAE is trained, with a weight on the KL, and then three priors for its latent: N(0, I), a mixture of 50
 Gaussians, and a diffusion model. Each row of latent_roll.csv has the bound above the exact entropy, the share of
 samples off the roll, their energy distance over its floor, and the seconds of processor time that training took. In
-latent_start.csv the diffusion of the published VAEs starts once fresh, and once as notebook 04's network. On the
+latent_start.csv the diffusion of the published VAEs starts fresh, as a network that has learned two blobs or a
+chessboard, and as notebook 04's. On the
 digits the same in bits, with energy distances to test images over those of training images, the aggregate posterior of
 training codes at test codes, and, in leaving.csv, what it costs in nats if the details of the images leave at t*. On
 MNIST `train latent` beside `train ddpm`, both small and for the same seconds of processor time: latent_mnist.csv has
@@ -51,7 +52,7 @@ ENCODERS = {
     "weight 0.25": (0.25, None, 4000),
     "fixed std": (1.0, 0.01, 4000),
 }
-STEPS, POINTS, N = 6000, 100_000, 2000
+STEPS, FIRST_STEPS, POINTS, N = 6000, 2000, 100_000, 2000
 PEAK, TOO_HIGH = 2e-3, 5e-3  # learning rates of the diffusion: at the second, that of notebook 04, some learn nothing
 
 
@@ -73,11 +74,27 @@ def fresh(dim: int, seed: int) -> DDPM:
     return DDPM(EpsNet(dim, cosine(T)), cosine(T), dim)
 
 
-def latent_ddpm(z: Tensor, seed: int, peak_lr: float = PEAK, start: DDPM | None = None) -> tuple[DDPM, float]:
+def latent_ddpm(
+    z: Tensor, seed: int, peak_lr: float = PEAK, start: DDPM | None = None, steps: int = STEPS
+) -> tuple[DDPM, float]:
     model = start or fresh(z.shape[1], seed)
-    model, seconds = fit(model, eps_loss(), z, STEPS, seed, peak_lr=peak_lr)
+    model, seconds = fit(model, eps_loss(), z, steps, seed, peak_lr=peak_lr)
     fit_sigma2(model, z)
     return model, seconds
+
+
+def blobs(n: int, seed: int) -> Tensor:
+    """n points of two Gaussians far apart, of mean 0 and variance 1."""
+    x = torch.randn(n, 2, generator=seeded(seed))
+    x[:, 0] = 0.3 * x[:, 0] + (-1.0) ** torch.arange(n)
+    return (x - x.mean(0)) / x.std(0)
+
+
+def chessboard(n: int, seed: int) -> Tensor:
+    """About n/2 points of the black squares of four by four, of mean 0 and variance 1."""
+    u = 4 * torch.rand(n, 2, generator=seeded(seed))
+    black = u[u.floor().sum(1) % 2 == 0]
+    return (black - black.mean(0)) / black.std(0)
 
 
 def mixture(z: Tensor, seed: int, components: int = 50) -> tuple[Mixture, float]:
@@ -136,7 +153,7 @@ def roll(folder: Path) -> None:
 
 
 def start(folder: Path) -> None:
-    """The same diffusion of the latents of the published VAEs, with a fresh network, and with that of notebook 04."""
+    """The same diffusion of the latents of the published VAEs, from several starts, and once four times as long."""
     out = writer(folder / "latent_start.csv", ["seed", "prior", "seconds", "gap", "gap_se", "off", "energy"])
     for seed in range(SEEDS):
         vae, points = pretrained.roll_chain(1, seed), SwissRoll().sample(POINTS, seed=seed + 1).float()
@@ -144,8 +161,19 @@ def start(folder: Path) -> None:
         law, quick = mixture(z[:20_000], seed)
         priors: dict[str, tuple[Chain, float]] = {"N(0, I)": (vae, 0.0), "mixture": (Stacked(vae, Prior(law)), quick)}
         known = pretrained.load("cosine").train().requires_grad_(True)
-        for name, first in {"fresh network": fresh(2, seed), "network of 04": known}.items():
-            model, slow = latent_ddpm(z, seed, start=first)
+        first = {
+            name: fit(fresh(2, seed), eps_loss(), data, FIRST_STEPS, seed, peak_lr=PEAK)[0].train().requires_grad_(True)
+            for name, data in {"two blobs": blobs(POINTS, seed), "chessboard": chessboard(POINTS, seed)}.items()
+        }
+        starts = {
+            "fresh network": (fresh(2, seed), STEPS),
+            "fresh, four times as long": (fresh(2, seed), 4 * STEPS),
+            "first two blobs": (first["two blobs"], STEPS),
+            "first a chessboard": (first["chessboard"], STEPS),
+            "network of 04": (known, STEPS),
+        }
+        for name, (network, steps) in starts.items():
+            model, slow = latent_ddpm(z, seed, start=network, steps=steps)
             priors[name] = (Stacked(vae, model.chain()), slow)
         for prior, (chain, seconds) in priors.items():
             row = {"seed": seed, "prior": prior, "seconds": f"{seconds:.0f}"}
