@@ -348,7 +348,7 @@ def left_by_features(model, t):
         h = model.eps_net.net[:-1](torch.cat([z_t, told], dim=-1)).double()
     h, missing = torch.nn.functional.pad(h, (0, 1), value=1.0), (codes - bar**0.5 * z_t).double()
     fitted, judged = slice(80_000), slice(80_000, None)
-    last = torch.linalg.lstsq(h[fitted], missing[fitted]).solution
+    last = torch.linalg.lstsq(h[fitted], missing[fitted], rcond=1e-6).solution
     return ((missing - h @ last)[judged].square().mean() / missing[judged].square().mean()).item()
 
 

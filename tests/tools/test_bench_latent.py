@@ -51,7 +51,8 @@ def test_a_fresh_network_finds_nothing_and_one_that_knows_a_fine_picture_what_th
 def test_the_pictures_that_come_first_have_mean_zero_and_variance_one():
     for picture in (latent.blobs, latent.chessboard):
         x = picture(40_000, 0)
-        assert x.mean(0).abs().max() < 1e-3 and (x.std(0) - 1).abs().max() < 1e-3
+        assert x.mean(0).abs().max() < 1e-3
+        assert (x.std(0) - 1).abs().max() < 1e-3
     black = latent.chessboard(40_000, 0)
     squares = ((black - black.amin(0)) / (black.amax(0) - black.amin(0)) * 4).floor().clamp(max=3)
     assert ((squares.sum(1) % 2 == 0).double().mean() - 1).abs() < 1e-3  # the extremes are the board's to within 1e-4
