@@ -86,8 +86,8 @@ def row(what: str, aim: str, measured: str) -> dict[str, str]:
 
 
 def verdict(aim: str, measured: str) -> str:
-    """Whether what was measured keeps to its aim, "yes" or "no", "" where there is none: each of the aims between slashes
-    is the most that the number may be which stands first in its place."""
+    """Whether what was measured keeps to its aim, "yes" or "no", "" where there is none: each of the aims between
+    slashes is the most that the number may be which stands first in its place."""
     if not aim:
         return ""
     most = [float(part.removeprefix("≤ ")) for part in aim.split(" / ")]
