@@ -188,6 +188,8 @@ def parts(found: list[list[str]], most: int) -> list[str]:
 def goes_on(line: str) -> list[str]:
     """A line in several, of which all but the first stand further in. It ends where it is parted already, by a comma or
     a wide blank, if that is in the latter half."""
+    if width(line) > PHONE:
+        line = re.sub("\u00a0+", "\u00a0", line)  # such a line is in no column
     inwards, done = (len(line) - len(line.lstrip(" "))) % 8 + 4, []
     while width(line) > PHONE:
         for pattern, least in ((r"(?<=[,;]) +| {2,}", PHONE / 2), (r" +", PHONE / 3), (r"[ \u00a0]+", inwards)):
