@@ -13,7 +13,8 @@ OUTPUT = re.compile(r'(<div class="output [^"]*\bhighlight-[^"]*"><div class="hi
 NUMBER = re.compile(r"(?=.*\d)(?:[\d\s.,;:%()\[\]+−±≈<>≤×e/·∞*…-]|and|to)+|True|False|None")
 PLAIN = re.compile(r"[\d.,]+")
 TIED = re.compile(
-    r"(?<=[=≈±<>]) (?=\S)|(?<= [−+]) |(?<=[^\s,;:]) (?=[=≈±<>]|[−+] |nats|floors|%)|(?<=[=≈±]) +(?=[\d+−-])"
+    r"(?<=[=≈±<>]) (?=\S)|(?<=log) (?=\S)|(?<= [−+]) |"  # after a sign
+    r"(?<=[^\s,;:]) (?=[=≈±<>]|[−+] |nats|floors|%)|(?<=[=≈±]) +(?=[\d+−-])"  # before one, or a unit
 )
 WRAP = partial(textwrap.wrap, break_long_words=False, break_on_hyphens=False)
 IN_BRACKETS = re.compile(r"\([^()\s]{1,6}[,;] [^()\s]{1,6}\)")
@@ -189,7 +190,7 @@ def goes_on(line: str) -> list[str]:
     """A line in several, of which all but the first stand further in. It ends where it is parted already, by a comma or
     a wide blank, if that is in the latter half."""
     if width(line) > PHONE:
-        line = re.sub("\u00a0+", "\u00a0", line)  # such a line is in no column
+        line = re.sub("≈\u00a0+", "≈\u00a0", line)  # such a line is in no column
     inwards, done = (len(line) - len(line.lstrip(" "))) % 8 + 4, []
     while width(line) > PHONE:
         for pattern, least in ((r"(?<=[,;]) +| {2,}", PHONE / 2), (r" +", PHONE / 3), (r"[ \u00a0]+", inwards)):
