@@ -96,10 +96,10 @@ def under(above: list[str], rows: list[list[str]], where: list[tuple[int, int]])
     return [[titles[i] if i >= 0 else "", *column(rows, place)] for i, place in merged]
 
 
-def titled(rows: list[list[str]], above: list[str]) -> list[list[str]] | None:
+def titled(rows: list[list[str]], above: list[str], apart: int) -> list[list[str]] | None:
     """The columns of some rows, each with its title first: their first row, or the one above them, which need not be in
     line with them. None if neither can be one."""
-    where = places(rows)
+    where = places(rows, apart)
     finer = [column(rows, place) for place in where]
     for k in range(len(where) - 1, 0, -1):  # numbers with titles may be one blank apart
         start, end = where[k]
@@ -116,7 +116,7 @@ def titled(rows: list[list[str]], above: list[str]) -> list[list[str]] | None:
     return finer if in_order(first) else None
 
 
-def table(lines: list[str]) -> tuple[int, int, list[list[str]] | None]:
+def table(lines: list[str], apart: int = 2) -> tuple[int, int, list[list[str]] | None]:
     """Where the largest table of some lines begins and ends, and its columns, None if these have no titles. (0, 0,
     None) if there is none: three rows or more, three columns or more, four cells of five filled, most columns after the
     first of numbers."""
@@ -124,7 +124,7 @@ def table(lines: list[str]) -> tuple[int, int, list[list[str]] | None]:
     for i, j in itertools.combinations(range(len(lines) + 1), 2):
         if j - i < 3 or not all(map(str.strip, lines[i:j])):
             continue
-        found = [column(rows[i:j], place) for place in places(rows[i:j])]
+        found = [column(rows[i:j], place) for place in places(rows[i:j], apart)]
         filled = sum(bool(cell.strip()) for one in found for cell in one)
         numbers = [is_numbers(one[1:]) for one in found[1:]]
         enough = len(found) > 2 and filled >= 0.8 * len(found) * (j - i) and sum(numbers) > len(numbers) / 2
@@ -133,7 +133,7 @@ def table(lines: list[str]) -> tuple[int, int, list[list[str]] | None]:
     if best is None:
         return 0, 0, None
     i, j = best
-    found = titled(rows[i:j], rows[i - 1] if i else [])
+    found = titled(rows[i:j], rows[i - 1] if i else [], apart)
     return i - (found is not None and len(found[0]) > j - i), j, found
 
 
@@ -209,10 +209,13 @@ def narrow(text: str) -> str:
     if max(map(width, text.split("\n"))) <= PHONE:
         return text
     lines = [tied(line) for line in text.split("\n")]
-    i, j, found = table(lines)
-    block = cut(found) if found else []
-    beside = lines[max(i - 1, 0) : i] + lines[j : j + 1] if j else []
-    if (j - i > 5 and not block) or any(map(is_row, beside)):  # a table that cannot be cut scrolls
+    for apart in (2, 1):
+        i, j, found = table(lines, apart)
+        block = cut(found) if found else []
+        beside = lines[max(i - 1, 0) : i] + lines[j : j + 1] if j else []
+        if (block or (j - i <= 5 and apart == 2)) and not any(map(is_row, beside)):
+            break
+    else:  # a table that cannot be cut scrolls
         return text
     if not block:
         block, i, j = [part for line in lines for part in goes_on(line)], 0, len(lines)
