@@ -62,7 +62,7 @@ class Page(HTMLParser):
     def weight(self) -> int:
         """Bytes of the page and of its own pictures. Films are loaded when they are asked for, the halves of a wide
         picture only on a phone, and there instead of it."""
-        own = [src for src in self.loaded if "_images/" in src and not src.endswith(("-a.png", "-b.png"))]
+        own = [src for src in self.loaded if "_images/" in src and not re.search(r"-[a-d]\.png$", src)]
         files = {self.path.parent / src for src in own}
         return self.path.stat().st_size + sum(file.stat().st_size for file in files)
 

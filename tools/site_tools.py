@@ -94,8 +94,8 @@ OPEN = """() => {
   document.querySelectorAll("details").forEach((e) => { e.open = true; });
   document.querySelectorAll(".toggle-hidden, .toggle-button-hidden").forEach((e) => e.click());
 }"""
-# Formulas as empty boxes of their size, which take axe a tenth of the time. The tests let it see those of one page: all
-# are made by the same script. What it asks of their boxes, such as a name, it asks on every page.
+# Formulas as empty boxes of their size, which take axe a tenth of the time. The tests let it see those of two pages:
+# they are all made by the same script. What it asks of their boxes, such as a name, it asks on every page.
 EMPTY_FORMULAS = """() => {
   const all = [...document.querySelectorAll("mjx-container")].map((e) => [e, e.getBoundingClientRect()]);
   for (const [e, { width, height }] of all) {

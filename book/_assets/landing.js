@@ -25,7 +25,7 @@ document.addEventListener("DOMContentLoaded", () => {
     ctx.setTransform(scale, 0, 0, scale, 0, 0);
     ctx.clearRect(0, 0, width, height);
     const at = place.value * (frames - 1), k = Math.min(Math.floor(at), frames - 2), part = at - k, unit = height / 5.6, ends = stops();
-    const size = Math.max(2.2, height / 150);
+    const size = Math.max(2.6, height / 120);
     for (let i = 0; i < n; i++) {
       const [a, b] = [0, 1].map((d) => { const j = 2 * i + d; return ((1 - part) * x[2 * n * k + j] + part * x[2 * n * (k + 1) + j]) * 4 / 127; });
       ctx.fillStyle = colour(u[i] / 255, ends);

@@ -93,7 +93,7 @@ function readingSwitch() {
 function kept(name) { try { return localStorage.getItem("course-" + name); } catch { return null; } }
 function keep(name, value) { try { localStorage.setItem("course-" + name, value); } catch { /* a private window */ } }
 
-// Quick questions: the first choice that is clicked is the answer (one that is opened for paper or by the search is none). It is kept, with the score, in this browser only.
+// Quick questions: the first choice that a click opens is the answer (what paper or the search opens is none, nor is closing it). It is kept, with the score, in this browser only.
 function questions() {
   const page = location.pathname.split("/").pop();
   const asked = [...document.querySelectorAll("article p > strong:first-child")].filter((e) => /^Question\b/.test(e.textContent)).map((e) => e.parentElement);
@@ -124,7 +124,7 @@ function questions() {
     forget.hidden = !answered;
   };
   for (const { choices, name } of all)
-    choices.forEach((choice, i) => choice.querySelector("summary").addEventListener("click", () => { if (kept(name) === null) { keep(name, String(i)); show(); } }));
+    choices.forEach((choice, i) => choice.querySelector("summary").addEventListener("click", () => { if (!choice.open && kept(name) === null) { keep(name, String(i)); show(); } }));
   forget.addEventListener("click", () => { for (const { choices, name } of all) { drop(name); choices.forEach((c) => { c.open = false; }); } show(); });
   asked[0].before(score);
   show();

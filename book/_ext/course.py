@@ -17,6 +17,7 @@ import course_closing
 import course_essay
 import course_landing
 import course_lean
+import course_outputs
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
@@ -65,6 +66,9 @@ def inside_block(lines: list[str]) -> bool:
     return last.startswith(" ")
 
 
+CODE = ("python", "ipython3", "ipython", "bash", "sh", "console", "default")
+
+
 def lean_code(highlight):
     """Without the marks of names, brackets and blanks, which have the colour of plain text, nor of operators, which do
     without one: half the bytes."""
@@ -73,7 +77,8 @@ def lean_code(highlight):
     def highlighted(self, *args, **options) -> str:
         html = plain.sub(r"\1", highlight(self, *args, **options))
         language = args[1] if len(args) > 1 else options.get("lang")
-        return course_essay.wrapped_lines(html) if language in ("python", "ipython3", "ipython") else html
+        aligned = language == "default" and re.search(r"\S {3,}\S", html)  # columns would fall apart
+        return course_essay.wrapped_lines(html) if language in CODE and not aligned else html
 
     return highlighted
 
@@ -138,7 +143,7 @@ def repair_pages(app, error) -> None:
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
         new = course_essay.dress_pictures(SIZELESS.sub(partial(with_size, page.parent), new), page.parent)
-        new = share_code(new)
+        new = share_code(course_outputs.dress_outputs(new))
         if new != old:
             page.write_text(new, encoding="utf-8")
 

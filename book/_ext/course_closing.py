@@ -156,7 +156,7 @@ class Table(SphinxDirective):
         rows, unit = {"roll": (roll(), "nats above H"), "images": (images(), "bits per dimension")}[self.arguments[0]]
         text = [f"| model | notebook | {unit} | from |", "| --- | --- | --- | --- |"]
         for row in rows:
-            number = f"{row.value:.3f}" + (f" ± {row.spread:.3f}" if row.spread else "")
+            number = f"{row.value:.3f}" + (f"\u00a0±\u00a0{row.spread:.3f}" if row.spread else "")
             link = f"[{row.notebook[:2]}](notebooks/{row.notebook}.ipynb)"
             text.append(f"| {row.name} | {link} | {number} | {row.source} |")
         box = nodes.container()

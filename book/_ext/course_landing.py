@@ -61,13 +61,13 @@ class LandingFilm(SphinxDirective):
             '<canvas role="img" aria-label="Points in the plane, coloured by the place on a spiral where they end.">'
             "</canvas>"
             '<div class="landing-controls">'
-            '<button type="button" class="play">Play</button>'
             '<label class="time"><span>noise <output>t = 1000</output></span>'
             '<input type="range" min="0" max="1" step="0.002" value="0" aria-label="From noise to data"></label>'
-            "<label>schedule <select></select></label>"
+            '<button type="button" class="play">Play</button>'
             '<div role="group" aria-label="Who removes the noise" class="who">'
             '<button type="button" value="learned" aria-pressed="true">learned</button>'
-            '<button type="button" value="exact" aria-pressed="false">exact</button></div></div>'
+            '<button type="button" value="exact" aria-pressed="false">exact</button></div>'
+            "<label>schedule <select></select></label></div>"
             '<p class="said" role="status"></p>'
         )
         box += nodes.raw("", html, format="html")

@@ -3,6 +3,7 @@
 import importlib
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 from course_notebooks import Notebook, equations, read
@@ -118,6 +119,10 @@ class Linker:
         """Full name → entry, of everything that the reference page documents."""
         return self.app.env.get_domain("py").objects
 
+    @cached_property
+    def modules(self) -> set[str]:
+        return {name.split(".")[1] for name in self.objects if name.count(".") >= 2} | WINGS.keys()
+
     def documented(self, name: str) -> str | None:
         """The name under which an object of the library is documented: for a class's member that of the class that
         defines it, for one without an entry of its own that of its class. None if there is no entry at all."""
@@ -157,8 +162,7 @@ class Linker:
         if documented := self.documented(f"diffusion_edu.{code}"):
             if "." in code:
                 return documented
-        every = {n.split(".")[1] for n in self.objects if n.count(".") >= 2} | WINGS.keys()
-        found = {f for m in (modules or every) if (f := self.documented(f"diffusion_edu.{m}.{code}"))}
+        found = {f for m in (modules or self.modules) if (f := self.documented(f"diffusion_edu.{m}.{code}"))}
         if modules and not found:
             return self.resolve(code)
         return found.pop() if len(found) == 1 else None
@@ -208,10 +212,11 @@ class Linker:
             return full if full in self.objects else None
         return self.resolve(before + code if code.startswith(".") else code, modules)
 
-    def uses(self, docname: str) -> dict[str, list[nodes.reference]]:
-        """Full name → a link, from the page `docname`, for each notebook that uses it in a cell or names it in its
-        closing table."""
-        found: dict[str, list[nodes.reference]] = {}
+    @cached_property
+    def uses(self) -> dict[str, list[tuple[str, str, str]]]:
+        """Full name → (page, place, words) for each notebook that uses it in a cell or names it in
+        its closing table."""
+        found: dict[str, list[tuple[str, str, str]]] = {}
         for notebook in self.notebooks:
             cells = {self.documented(name): cell for name, cell in reversed(notebook.uses().items())}
             names = {}
@@ -224,20 +229,19 @@ class Linker:
             for full in [*names, *(name for name in cells if name not in names)]:
                 if full:
                     place, count = cells.get(full, ("recap", None))
-                    text = f"{notebook.number}, cell [{count}]" if count else f"{notebook.number}, recap"
-                    link = self.reference(docname, notebook.docname, place, nodes.Text(text))
-                    found.setdefault(full, []).append(link)
+                    words = f"{notebook.number}, cell [{count}]" if count else f"{notebook.number}, recap"
+                    found.setdefault(full, []).append((notebook.docname, place, words))
         return found
 
     def link_back(self, tree: nodes.document, docname: str) -> None:
         """Under each entry of the reference, the notebooks that use it."""
-        uses = self.uses(docname)
         for entry in list(tree.findall(addnodes.desc)):
             name = entry[0]["ids"][0] if entry[0].get("ids") else ""
-            if name not in uses or not isinstance(entry[-1], addnodes.desc_content):
+            if name not in self.uses or not isinstance(entry[-1], addnodes.desc_content):
                 continue
             line = nodes.paragraph("", "In the notebooks: ", classes=["used-in"])
-            for i, link in enumerate(uses[name]):
+            for i, (page, place, words) in enumerate(self.uses[name]):
+                link = self.reference(docname, page, place, nodes.Text(words))
                 line += [nodes.Text("; "), link] if i else [link]
             content = entry[-1]
             nested = [i for i, child in enumerate(content) if isinstance(child, addnodes.desc | addnodes.index)]

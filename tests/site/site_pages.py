@@ -28,9 +28,11 @@ from site_tools import (
 sys.path.insert(0, str(BOOK / "_ext"))
 from course_ideas import IDEAS, STEPS
 from course_links import anchor
+from course_outputs import narrow
 
 EACH = pytest.mark.parametrize("name", site_pages())
-FORMULAS_SEEN = "summary.html"  # the page whose formulas axe sees, see EMPTY_FORMULAS
+# The pages whose formulas axe sees, see EMPTY_FORMULAS: the sheet of all of them, and the notebook with the most.
+FORMULAS_SEEN = ("summary.html", "notebooks/03_diffusion.html")
 WIDER = """() => {
   const spills = (e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "visible";
   const found = [...document.querySelectorAll("body *")].filter((e) => e.clientWidth && spills(e));
@@ -49,6 +51,10 @@ BEYOND = """() => [...document.querySelectorAll("article :is(mjx-math, mjx-math 
 }).map((e) => e.closest(".math, table")?.textContent.slice(0, 100))"""
 SCROLLING = """[...document.querySelectorAll('div.math mjx-container')]
   .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent.slice(0, 60))"""
+# Code or output that is wider than its box, of the course's own pages.
+WIDE_TEXT = """[...document.querySelectorAll('article pre')]
+  .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+  .map((e) => [!!e.closest('.cell_output'), e.textContent])"""
 ROWS = "[...document.querySelectorAll('.in-rows .rows')].filter((e) => e.getClientRects().length).length"
 # What a reader sees as text outside of code, with raw TeX or an underscore in it.
 LABELS = """() => {
@@ -93,6 +99,15 @@ def of_formulas(tab, where: str) -> list[str]:
     return [f"{where}, a formula out of reach: {text}" for text in tab.evaluate(BEYOND)]
 
 
+def of_lines(tab) -> list[str]:
+    """Displayed formulas and printed lines that a phone's reader must scroll, but for tables that cannot be cut."""
+    found = [f"narrow, a displayed formula must be scrolled: {text}" for text in tab.evaluate(SCROLLING)]
+    for is_output, text in tab.evaluate(WIDE_TEXT):
+        if narrow(text) != text if is_output else not re.search(r"\S {3,}\S", text):
+            found.append(f"narrow, a printed line must be scrolled: {text[:60]}")
+    return found
+
+
 @EACH
 def test_over_http_without_errors_and_accessible(tab, address, name):
     """One load of the page, from which all that can be seen at both widths and in both themes is asked."""
@@ -110,9 +125,10 @@ def test_over_http_without_errors_and_accessible(tab, address, name):
         found.append(f"{wide} px wide on a screen of {NARROW['width']}: {tab.evaluate(WIDER)}")
     found += [f"another shape than its file: {alt}" for alt in tab.evaluate(SQUEEZED)]
     found += of_formulas(tab, "narrow")
-    found += [f"narrow, a displayed formula must be scrolled: {text}" for text in tab.evaluate(SCROLLING)]
+    if not name.startswith(OF_CODE):
+        found += of_lines(tab)
     rows = tab.evaluate(ROWS)
-    if name == FORMULAS_SEEN:
+    if name in FORMULAS_SEEN:
         found += [f"narrow, with formulas: {line}" for line in violations(tab)]
 
     if tab.locator("mjx-container").count():
@@ -124,11 +140,48 @@ def test_over_http_without_errors_and_accessible(tab, address, name):
     for size in sorted((NARROW, WIDE), key=lambda size: size != tab.viewport_size):  # the present one first
         if tab.viewport_size != size:
             resized(tab, size)
-        found += [f"{size['width']} px, light: {line}" for line in violations(tab)]
+        if size == WIDE or name not in FORMULAS_SEEN:
+            found += [f"{size['width']} px, light: {line}" for line in violations(tab)]
         tab.evaluate(THEME, "dark")
         found += [f"{size['width']} px, dark: {line}" for line in violations(tab, rules=COLOURS)]
         tab.evaluate(THEME, "light")
     nothing(found + tab.log.take())
+
+
+KINDS = {"formulas.js": "text/javascript", "site.css": "text/css"}
+# What mends the page for a phone, taken out of it, and what the check must then say.
+FAULTS = [
+    (
+        "formulas.js",
+        "function rowsOf(formula) {",
+        "function rowsOf(formula) { return null;",
+        "formula must be scrolled",
+    ),
+    (
+        "formulas.js",
+        "function squeeze(formula, column) {",
+        "function squeeze(formula, column) { return;",
+        "out of reach",
+    ),
+    (
+        "site.css",
+        ".cell_output pre.whole { display: none; }",
+        ".cell_output pre.narrow { display: none !important; }",
+        "line",
+    ),
+    ("site.css", ":has(> .line) { white-space: pre-wrap;", ":has(> .line) { white-space: pre;", "printed line"),
+]
+
+
+@pytest.mark.parametrize(("file", "mend", "fault", "words"), FAULTS, ids=["rows", "squeeze", "outputs", "code"])
+def test_the_checks_of_a_narrow_page_can_fail(tab, address, file, mend, fault, words):
+    text = (HTML / "_static" / file).read_text(encoding="utf-8")
+    assert mend in text
+    tab.route(f"**/{file}*", lambda route: route.fulfill(body=text.replace(mend, fault), content_type=KINDS[file]))
+    tab.set_viewport_size(NARROW)
+    loaded(tab, address + "notebooks/03_diffusion.html")
+    found = of_formulas(tab, "narrow") + of_lines(tab)
+    assert any(words in line for line in found), found
 
 
 @pytest.mark.parametrize("name", [name for name in site_pages() if widgets_of(name)])

@@ -108,6 +108,25 @@ def test_reset_leads_back(shown):
     nothing(shown.log.take())
 
 
+ONE_INK = """{ const pen = CanvasRenderingContext2D.prototype, fill = pen.fillText;
+  pen.fillText = function (...text) { this.fillStyle = "INK"; return fill.apply(this, text); }; }"""
+
+
+# With letters of one colour in every canvas, whose contrast with white is known: the least grey that WCAG allows, the
+# first that it does not, and a pale one.
+@pytest.mark.parametrize(("ink", "ratio"), [("#767676", 4.54), ("#777777", 4.48), ("#999999", 2.85)])
+def test_the_check_of_contrast_measures_it_as_wcag_does(tab, ink, ratio):
+    name = next(name for name in PAGES if "11_" in name)
+    tab.add_init_script(MEASURE)
+    tab.add_init_script(ONE_INK.replace("INK", ink))
+    with served(HTML) as address:
+        loaded(tab, address + name, widgets_of(name))
+        measured = [found for _, found, _ in tab.evaluate(REDRAW, "light")]
+    assert len(measured) > 5
+    assert measured == pytest.approx([ratio] * len(measured), abs=0.05)
+    assert [found < 4.5 for found in measured].count(True) >= (len(measured) / 2 if ratio < 4.5 else 0)
+
+
 def test_letters_in_a_canvas_have_enough_contrast_in_light_and_dark(shown):
     found = []
     for theme in ("dark", "light"):

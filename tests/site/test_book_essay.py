@@ -93,6 +93,38 @@ def test_a_wide_picture_is_cut_where_it_is_empty(tmp_path):
     assert course_essay.halves(tmp_path / "high.png") == []
 
 
+def drawn(path, legend=False):
+    """Three panels, of which each has a number left of its axis, and a bar of colours on the right. Either this
+    reaches lower than they do, or there is a legend below them all, in two parts."""
+    image = Image.new("RGB", (900, 260), "white")
+    pen = ImageDraw.Draw(image)
+    for left in (60, 340, 620):
+        pen.line((left, 200, left + 200, 200), fill="black")
+        pen.text((left - 40, 100), "2.5", fill="black")
+        pen.text((left + 100, 206), "x", fill="black")
+    pen.rectangle((840, 40, 850, 150 if legend else 210), fill="red")
+    if legend:
+        for left in (200, 600):
+            pen.line((left, 240, left + 30, 240), fill="blue")
+            pen.text((left + 40, 235), "a line", fill="black")
+    image.save(path)
+    return [Image.open(path.with_name(name)).convert("L") for name in course_essay.halves(path)]
+
+
+@pytest.mark.parametrize("legend", [False, True])
+def test_each_part_of_a_picture_has_its_own_numbers_and_a_legend_is_whole(tmp_path, legend):
+    parts = drawn(tmp_path / "plot.png", legend)
+    assert len(parts) == (4 if legend else 2)
+    numbers = [len(course_essay.runs((course_essay.np.asarray(part)[95:115] < 250).any(0))) for part in parts[:2]]
+    own = len(
+        course_essay.runs((course_essay.np.asarray(parts[0])[95:115, :100] < 250).any(0))
+    )  # "2.5", letter by letter
+    assert [numbers[0] // own, (numbers[1] - 1) // own] in ([1, 2], [2, 1])  # one less: the bar of colours
+    for part in parts[2:]:  # a line and its words
+        assert len(course_essay.runs((course_essay.np.asarray(part) < 250).any(0))) > 3
+        assert course_essay.np.asarray(part)[:, [0, -1]].min() == 255
+
+
 def test_the_typeface_is_small():
     faces = list((build_book.BOOK / "_assets" / "vendor" / "letters").glob("*.woff2"))
     assert faces

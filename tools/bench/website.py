@@ -82,7 +82,17 @@ def quantile(values: list[float], q: float) -> float:
 
 
 def row(what: str, aim: str, measured: str) -> dict[str, str]:
-    return {"what": what, "aim": aim, "measured": measured}
+    return {"what": what, "aim": aim, "measured": measured, "met": verdict(aim, measured)}
+
+
+def verdict(aim: str, measured: str) -> str:
+    """Whether what was measured keeps to its aim, "yes" or "no", "" where there is none: each of the aims between
+    slashes is the most that the number may be which stands first in its place."""
+    if not aim:
+        return ""
+    most = [float(part.removeprefix("≤ ")) for part in aim.split(" / ")]
+    found = [float(re.match(r"[\d.]+(?:e-?\d+)?", part)[0]) for part in measured.split(" / ")]
+    return "yes" if "FAILED" not in measured and all(a <= b for a, b in zip(found, most, strict=True)) else "no"
 
 
 def bench_pages(browser: Browser, address: str, pages: list[str]) -> list[dict]:
@@ -277,8 +287,8 @@ def measure(quick: bool) -> tuple[list[dict], dict]:
 
 
 def table(rows: list[dict]) -> str:
-    lines = ["| what | aim | measured |", "| --- | --- | --- |"]
-    return "\n".join(lines + [f"| {r['what']} | {r['aim']} | {r['measured']} |" for r in rows])
+    lines = ["| what | aim | measured | met |", "| --- | --- | --- | --- |"]
+    return "\n".join(lines + [f"| {r['what']} | {r['aim']} | {r['measured']} | {r['met']} |" for r in rows])
 
 
 def write(rows: list[dict], about: dict) -> None:
@@ -302,6 +312,8 @@ def main() -> None:
     args = parser.parse_args()
     rows, about = measure(args.quick)
     print(table(rows), json.dumps(about, ensure_ascii=False), sep="\n\n")
+    missed = [f"missed: {r['what']}: {r['measured']}, aim {r['aim']}" for r in rows if r["met"] == "no"]
+    print("\n".join(missed) or "every aim is met")
     if not args.quick:
         write(rows, about)
 
