@@ -17,7 +17,6 @@ import course_closing
 import course_essay
 import course_landing
 import course_lean
-import course_outputs
 import course_widgets
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
@@ -66,7 +65,7 @@ def inside_block(lines: list[str]) -> bool:
     return last.startswith(" ")
 
 
-CODE = ("python", "ipython3", "ipython", "bash", "sh", "console", "default")
+CODE = ("python", "ipython3", "ipython", "bash", "sh", "console", "default", course_essay.OUTPUT)
 
 
 def lean_code(highlight):
@@ -77,8 +76,8 @@ def lean_code(highlight):
     def highlighted(self, *args, **options) -> str:
         html = plain.sub(r"\1", highlight(self, *args, **options))
         language = args[1] if len(args) > 1 else options.get("lang")
-        aligned = language == "default" and re.search(r"\S {3,}\S", html)  # columns would fall apart
-        return course_essay.wrapped_lines(html) if language in CODE and not aligned else html
+        wraps = language in CODE and not course_essay.in_columns(html, language)
+        return course_essay.wrapped_lines(html) if wraps else html
 
     return highlighted
 
@@ -143,7 +142,7 @@ def repair_pages(app, error) -> None:
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
         new = course_essay.dress_pictures(SIZELESS.sub(partial(with_size, page.parent), new), page.parent)
-        new = share_code(course_outputs.dress_outputs(new))
+        new = share_code(new)
         if new != old:
             page.write_text(new, encoding="utf-8")
 

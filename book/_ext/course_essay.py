@@ -231,6 +231,8 @@ def is_output(node: nodes.Node) -> bool:
 PLOT = re.compile(r'<img ((?:(?!class=)[^>])*)class="([^"]*\bplot\b[^"]*)"([^>]*?)/?>')
 
 
+OUTPUT = "myst-ansi"  # what a cell printed
+COLUMNS = {"default": (r"\S {3,}\S", 1), OUTPUT: (r"^.*?\S {2,}[≈+−-]? ?\d.*? {2,}[≈+−-]? ?[\d(].*$", 3)}
 SIDES = ("left half", "right half", "legend", "legend, continued")
 
 
@@ -337,6 +339,13 @@ def with_places_to_break(line: str) -> str:
     if len(html.unescape(re.sub("<[^>]*>", "", line))) <= PHONE:
         return line
     return OPENS.sub(lambda match: match[1] or f"{match[2]}<wbr>", line)
+
+
+def in_columns(text: str, language: str) -> bool:
+    """Whether columns would fall apart if lines were continued below: in an output three rows with two numbers set
+    apart, in a block of text anything set apart. Such a text scrolls on a phone."""
+    pattern, least = COLUMNS.get(language, (r"(?!)", 1))
+    return len(re.findall(pattern, text, flags=re.M)) >= least
 
 
 def wrapped_lines(block: str) -> str:

@@ -42,6 +42,26 @@ def test_lines_of_code_are_elements_and_no_letter_is_lost():
     assert strip(lines) == strip(block)
 
 
+TABLE = """steps    exact   network
+   10  0.74231    0.7511
+   20  0.41240   ≈ 0.443
+   50  0.17212  (none)"""
+
+
+@pytest.mark.parametrize(
+    ("text", "scrolls"),
+    [
+        (TABLE, True),
+        (TABLE.rpartition("\n")[0], False),  # two rows are no table
+        ("plain     distance 1.28 ± 0.2,  MMD² 1.9,  share off 0.1\n" * 4, False),  # numbers with words before them
+        ("cosine    t ≤ 10: 0.237   t ≤ 200: 0.654\n" * 4, False),
+    ],
+)
+def test_a_printed_table_scrolls_and_other_lines_go_on_below(text, scrolls):
+    assert course_essay.in_columns(text, course_essay.OUTPUT) == scrolls
+    assert not course_essay.in_columns(text, "python")
+
+
 def test_a_long_line_of_code_goes_on_after_a_bracket_and_not_in_a_number():
     line = 'widgets.dial(Roll(nodes=<span class="mi">192</span>), name=<span class="s">"a"</span>)  # f(x) = [1, 2]'
     broken = course_essay.with_places_to_break(line)
