@@ -301,7 +301,7 @@ print("      T   grid       best σ²         β          β̃")
 for T in (10, 1000, 100_000):
     for name, log_snr in {"cosine": cosine_grid(10, -10, T), "even": torch.linspace(10, -10, T, dtype=torch.float64)}.items():
         row = three_prices(log_snr)
-        print(f"{T:7,}   {name}  " + "".join(f"{value:11.4f}" for value in row))
+        print(f"{T:7,}   {name:6}" + "".join(f"{value:11.4f}" for value in row))
 assert row[0] < 2e-4 and row[2] < 1e-2
 
 # %% [markdown]

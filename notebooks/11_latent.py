@@ -438,7 +438,7 @@ for encoder in ("weight 1", "weight 0.25", "fixed std"):
     for name in ("N(0, I)", "mixture", "diffusion", "diffusion, rate too high"):
         found = rows("latent_roll", encoder=encoder, prior=name)
         cells = [f"{gap:.3f} ({100 * off:4.1f})" for gap, off in zip(found["gap"], found["off"], strict=True)]
-        print(f"{encoder:12} {name:25}" + "   ".join(cells) + f"   {found['seconds'].mean():3.0f} s")
+        print(f"{encoder:12} {name:26}" + "   ".join(cells) + f"   {found['seconds'].mean():3.0f} s")
 best = rows("latent_roll", encoder="fixed std", prior="diffusion")
 assert (best["gap"] < 0.1).all() and (rows("latent_roll", encoder="fixed std", prior="mixture")["gap"] < best["gap"]).all()
 
