@@ -3,9 +3,8 @@
     x_τ = (1−τ) x₀ + τ ε,   u(τ, x) = E[ε − x₀ | x_τ = x],   dx/dτ = u
 
 carries the data at τ = 0 to noise at τ = 1 and back (Lipman et al. 2023; Liu et al. 2023). With c = √((1−τ)² + τ²)
-x_τ/c is x_t of a diffusion at SNR = ((1−τ)/τ)², so each of u, x̂₀, ε̂ and v̂ fixes the others: a DDPM is a flow, and a
-flow is a DDPM trained with other weights. That holds for every way to pair x₀ with ε. The score is −ε̂/τ only if they
-are independent. τ is a number, or a tensor that broadcasts against points (..., D).
+x_τ/c is x_t of a diffusion at SNR = ((1−τ)/τ)², so each of u, x̂₀, ε̂ and v̂ fixes the others: a DDPM is a flow. That
+holds for every pairing of x₀ with ε, but the score is −ε̂/τ only if they are independent. τ broadcasts against (..., D).
 """
 
 import math
@@ -104,8 +103,7 @@ def arrive(u: Field, eps: Tensor, steps: int, step: OdeStep = euler) -> Tensor:
 
 
 def straightness(u: Field, eps: Tensor, steps: int, step: OdeStep) -> float:
-    """∫ E|u(τ, x_τ) − (ε − x₀)|² dτ along the flow's own paths (Liu et al. 2023, eq. 6), by the midpoint of each step:
-    0 where each point goes straight on at an even speed, so that one step of Euler is exact."""
+    """∫ E|u(τ, x_τ) − (ε − x₀)|² dτ along the flow's own paths (Liu et al. 2023, eq. 6), at the middle of each step."""
     points = list(path(u, eps, steps, step))
     chord = eps - points[-1][1]
     pieces = [((x - after) * steps - chord).square().sum(-1).mean() for (_, x), (_, after) in pairwise(points)]
