@@ -181,7 +181,7 @@ def test_out_of_memory_is_one_line_that_names_the_flags(tmp_path, monkeypatch, c
     def loss(model, x, generator):
         raise error
 
-    monkeypatch.setattr(build, "elbo_loss", lambda: loss)
+    monkeypatch.setattr(build, "elbo_loss", lambda kl_weight: loss)
     line = fails_while_training(capsys, *TRAIN, tmp_path / "run", "--shards", 2)
     assert "out of memory" in line
     assert "a higher --shards than 2" in line
@@ -192,7 +192,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(tmp_path, monkeypatch):
     def loss(model, x, generator):
         raise RuntimeError("shapes do not fit")
 
-    monkeypatch.setattr(build, "elbo_loss", lambda: loss)
+    monkeypatch.setattr(build, "elbo_loss", lambda kl_weight: loss)
     runs.create(tmp_path / "run", runs.Config("vae", "digits", steps=2))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         runs.run(tmp_path / "run", progress=False)
