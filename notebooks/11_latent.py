@@ -352,10 +352,10 @@ def left_by_features(model, t):
     return ((missing - h @ last)[judged].square().mean() / missing[judged].square().mean()).item()
 
 
-print("error over that of (11.4), the last layer fitted, t =   100     200     300     400")
+print("error over that of (11.4), last layer fitted, t =   100     200     300     400")
 for name, model in {"a fresh network": fresh(), "one that knows the chessboard": chess, "that of notebook 04": pretrained.load("cosine")}.items():
     left = [left_by_features(model, t) for t in (100, 200, 300, 400)]
-    print(f"  features of {name:35}", " ".join(f"≈ {value:.3f}" for value in left))
+    print(f"  features of {name:31}", " ".join(f"≈ {value:.3f}" for value in left))
     assert (left[0] > 0.99) == (name == "a fresh network")
 size = {name: model.eps_net.net[-1].weight.norm().item() for name, model in (("fresh", fresh()), ("trained on the codes", blind))}
 print("size of the last layer's weights: " + ",  ".join(f"{name} ≈ {value:.2f}" for name, value in size.items()))

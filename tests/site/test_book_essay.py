@@ -42,6 +42,12 @@ def test_lines_of_code_are_elements_and_no_letter_is_lost():
     assert strip(lines) == strip(block)
 
 
+def test_a_line_goes_on_further_in_than_it_begins():
+    block = "<pre>def f():\n    a\n      b\n        c\n{}d\n</pre>".format(20 * " ")
+    found = course_essay.re.findall('class="line([^"]*)"', course_essay.wrapped_lines(block))
+    assert found == ["", " i4", " i4", " i8", " i12"]
+
+
 TABLE = """steps    exact   network
    10  0.74231    0.7511
    20  0.41240   ≈ 0.443
