@@ -32,7 +32,8 @@
 # a conditional one, Bayes' rule, a variance, an integral and a gradient.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import torch
@@ -76,8 +77,11 @@ _ = plots.truth(line[:, 0], line[:, 1], ax, label=None)
 # subtracts the same.
 
 # %%
-print(f"mean  {roll.shift[0]:.4f}, {roll.shift[1]:.4f}     scale {roll.scale:.5f}     δ {0.5 / roll.scale:.4f}")
-torch.testing.assert_close(torch.from_numpy(roll.shift), torch.tensor([2.0, 2 / (3 * torch.pi)], dtype=torch.float64))
+print(f"mean  {roll.shift[0]:.4f}, {roll.shift[1]:.4f}     "
+      f"scale {roll.scale:.5f}     δ {0.5 / roll.scale:.4f}")
+torch.testing.assert_close(
+    torch.from_numpy(roll.shift),
+    torch.tensor([2.0, 2 / (3 * torch.pi)], dtype=torch.float64))
 
 # %% [markdown]
 # The scale is the same for both axes. It makes the variance one, on average over the two
@@ -112,7 +116,8 @@ assert abs(mean - 1) < 4 * se
 # %%
 finer = SwissRoll(nodes=1024)
 difference = (roll.log_prob(x) - finer.log_prob(x)).abs().max()
-print(f"{len(roll.weights)} against {len(finer.weights)} nodes: log p differs by less than 1e-9: {difference < 1e-9}")
+print(f"{len(roll.weights)} against {len(finer.weights)} nodes: "
+      f"log p differs by less than 1e-9: {difference < 1e-9}")
 assert difference < 1e-9
 
 # %% mystnb={"image": {"alt": "The samples lie where the density is high. Left: the exact density as a grey spiral, darkest at the inner end. Right: grey sample points over the same density, paler."}}
@@ -120,7 +125,8 @@ grid = plots.grid()
 left, right = plots.axes_row(2, size=3)
 plots.density(roll.log_prob(grid), left, title="exact density p(x)")
 plots.density(roll.log_prob(grid), right).images[0].set_alpha(0.3)
-_ = plots.points(x[:1000], right, size=3, alpha=1, title="the samples over it, paler")
+_ = plots.points(
+    x[:1000], right, size=3, alpha=1, title="the samples over it, paler")
 
 # %% [markdown]
 # The inner end is the darkest, that is the densest part. Equal steps in $u$ are equal angles, and an angle spans less
@@ -133,7 +139,8 @@ fine = plots.grid(limit=3.0, n=600)
 cell = (6.0 / 599) ** 2
 total = roll.log_prob(fine).exp().sum() * cell
 print(f"integral of the density: {total:.6f}")
-torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64), rtol=1e-6, atol=0)
+torch.testing.assert_close(
+    total, torch.tensor(1.0, dtype=torch.float64), rtol=1e-6, atol=0)
 
 # %% [markdown]
 # ## Nats
@@ -233,9 +240,11 @@ checks.log_normal(my_log_normal)
 # %%
 from diffusion_edu.gaussian import Gaussian
 
-unit = Gaussian(torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64))
+unit = Gaussian(
+    torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64))
 know_nothing = math.log(2 * math.pi) + 1
-print(f"unit Gaussian {know_nothing:.4f} nats,   from the samples {-unit.log_prob(big).mean():.3f}")
+print(f"unit Gaussian {know_nothing:.4f} nats,   from the samples "
+      f"{-unit.log_prob(big).mean():.3f}")
 print(f"between knowing nothing and perfection: {know_nothing - H:.3f} nats")
 assert abs(-unit.log_prob(big).mean().item() - know_nothing) < 0.01
 
@@ -271,7 +280,8 @@ checks.too_sure(my_too_sure)
 # <details><summary>Solution: is it worse to be too sure or too unsure?</summary>
 #
 # ```python
-# my_too_sure = ['noise × 2', 'noise × 3', 'noise × ½', 'unit Gaussian']  # the best first
+# # the best first
+# my_too_sure = ['noise × 2', 'noise × 3', 'noise × ½', 'unit Gaussian']
 # ```
 #
 # </details>
@@ -280,7 +290,8 @@ checks.too_sure(my_too_sure)
 scores = {}
 for factor in (2, 4):
     blurred = Mixture(roll.weights, roll.means, factor**2 * roll.variances)
-    scores[f"right curve, noise × {factor}"] = -blurred.log_prob(big[:50_000]).mean().item()
+    scores[f"right curve, noise × {factor}"] = -blurred.log_prob(
+        big[:50_000]).mean().item()
 scores["unit Gaussian"] = know_nothing
 _ = plots.ruler(scores, H)
 
@@ -320,7 +331,8 @@ _ = plots.ruler(scores, H)
 
 # %%
 def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
-    """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
+    """log p(x_t) of a mixture of Gaussians after noise was added, one number
+    per point."""
     return ...
 
 
@@ -344,11 +356,14 @@ checks.noisy_log_prob(my_noisy_log_prob)
 #
 # ```python
 # def my_noisy_log_prob(xt, weights, means, var, alpha_bar):
-#     """log p(x_t) of a mixture of Gaussians after noise was added, one number per point."""
+#     """log p(x_t) of a mixture of Gaussians after noise was added, one number
+#     per point."""
 #     total = alpha_bar * var + 1 - alpha_bar
-#     square = (xt.unsqueeze(-2) - alpha_bar**0.5 * means).square().sum(-1)  # (..., K)
-#     log_densities = -square / (2 * total) - means.shape[-1] / 2 * torch.log(2 * torch.pi * total)
-#     return torch.logsumexp(weights.log() + log_densities, -1)
+#     # (..., K)
+#     square = (xt.unsqueeze(-2) - alpha_bar**0.5 * means).square().sum(-1)
+#     D = means.shape[-1]
+#     log_normal = -square / (2 * total) - D / 2 * torch.log(2 * torch.pi * total)
+#     return torch.logsumexp(weights.log() + log_normal, -1)
 # ```
 #
 # </details>
@@ -426,11 +441,14 @@ checks.noise_guess(my_noise_guess)
 
 # %%
 alpha_bar = 0.8
-eps = torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-xt = (alpha_bar**0.5 * roll.sample(5, seed=2) + (1 - alpha_bar) ** 0.5 * eps).requires_grad_()
+eps = torch.randn(
+    5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+xt = (alpha_bar**0.5 * roll.sample(5, seed=2)
+      + (1 - alpha_bar) ** 0.5 * eps).requires_grad_()
 (slope,) = torch.autograd.grad(roll.log_prob(xt, alpha_bar).sum(), xt)
 torch.testing.assert_close(slope, roll.score(xt, alpha_bar))
-torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, alpha_bar))
+torch.testing.assert_close(
+    -((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, alpha_bar))
 
 # %% [markdown]
 # As arrows, each panel at its own scale, the score is a wind that blows towards the data. With much noise, on the left, it blows towards the
@@ -439,9 +457,12 @@ torch.testing.assert_close(-((1 - alpha_bar) ** 0.5) * slope, roll.eps_mean(xt, 
 
 # %% mystnb={"image": {"alt": "The score points to where the data are denser. Black arrows over the density: at low signal all point to the centre, at intermediate levels they begin to bend, at high signal they point to the nearest arm of the spiral."}}
 coarse = plots.grid(limit=2.0, n=15)
-for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=True):
+for alpha_bar, ax in zip(
+        [0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=True):
     plots.density(roll.log_prob(grid, alpha_bar), ax)
-    plots.field(coarse, roll.score(coarse, alpha_bar), ax, plots.TRUTH, f"score at ᾱ = {alpha_bar}")
+    plots.field(
+        coarse, roll.score(coarse, alpha_bar), ax, plots.TRUTH,
+        f"score at ᾱ = {alpha_bar}")
 
 # %% [markdown]
 # The entropy, too, is known at every level. Noise is also measured by the *signal-to-noise ratio*
@@ -453,14 +474,18 @@ for alpha_bar, ax in zip([0.1, 0.8, 0.97], plots.axes_row(3, size=2.7), strict=T
 log_snr = torch.linspace(-6, 10, 17, dtype=torch.float64)
 entropies = [roll.entropy(a.item()) for a in log_snr.sigmoid()]
 ax = plots.truth(log_snr, entropies, marker=".")
-ax.axhline(know_nothing, color=plots.DATA, linestyle="--", label="the unit Gaussian")
+ax.axhline(
+    know_nothing, color=plots.DATA, linestyle="--", label="the unit Gaussian")
 ax.axhline(H, color=plots.DATA, linestyle=":", label="H, the clean roll")
 ax.set(xlabel="log SNR = log ᾱ/(1 − ᾱ)", ylabel="entropy, nats")
 _ = ax.legend(loc="center left")
 
 # %%
-print(f"log SNR = 10: {entropies[-1]:.3f}   0: {roll.entropy(0.5):.3f}   −6: {entropies[0]:.3f} nats;   clean, H: {H:.3f}")
-assert all(a > b for a, b in zip(entropies[:-1], entropies[1:], strict=True)), "it falls from each SNR to the next"
+print(f"log SNR = 10: {entropies[-1]:.3f}   0: {roll.entropy(0.5):.3f}   −6: "
+      f"{entropies[0]:.3f} nats;   clean, H: {H:.3f}")
+assert all(
+    a > b for a, b in zip(entropies[:-1], entropies[1:], strict=True)
+), "it falls from each SNR to the next"
 assert abs(entropies[0] - know_nothing) < 0.001
 
 # %% [markdown]
@@ -486,9 +511,12 @@ assert abs(entropies[0] - know_nothing) < 0.001
 # %% tags=["hide-output"]
 pairs, floors, seen = 8, {}, {}
 for name, metric in evaluate.METRICS.items():
-    few, many = (torch.tensor(evaluate.true_distances(metric, roll, n, pairs)) for n in (500, 2000))
+    few, many = (
+        torch.tensor(evaluate.true_distances(metric, roll, n, pairs))
+        for n in (500, 2000))
     floors[name], seen["true points", name] = many.mean(), many / many.mean()
-    print(f"{name:16} 500 points {few.mean():.1e}, 2,000 {many.mean():.1e} ± {many.std():.1e}, ratio {few.mean() / many.mean():.1f}")
+    print(f"{name:16} 500 points {few.mean():.1e}, 2,000 {many.mean():.1e} "
+          f"± {many.std():.1e}, ratio {few.mean() / many.mean():.1f}")
     assert few.mean() > many.mean() > 0
 
 # %% [markdown]
@@ -501,24 +529,39 @@ for name, metric in evaluate.METRICS.items():
 # %%
 place = roll.weights.cumsum(0)  # u at the nodes
 parts = {"outer tenth missing": place < 0.9, "inner third only": place < 1 / 3}
-flawed = {"true points": roll, "noise × 2": Mixture(roll.weights, roll.means, 4 * roll.variances)}
-flawed |= {k: Mixture(roll.weights[part], roll.means[part], roll.variances[part]) for k, part in parts.items()}
+flawed = {"true points": roll,
+          "noise × 2": Mixture(roll.weights, roll.means, 4 * roll.variances)}
+flawed |= {
+    k: Mixture(roll.weights[part], roll.means[part], roll.variances[part])
+    for k, part in parts.items()
+}
 for name, data in flawed.items():
     sets = [data.sample(2000, seed) for seed in range(100, 100 + pairs)]
     for key, metric in evaluate.METRICS.items():
         if data is not roll:
-            seen[name, key] = torch.stack([metric(x, roll.sample(2000, 200 + i)) / floors[key] for i, x in enumerate(sets)])
-    seen[name, "mean log p"] = torch.tensor([evaluate.mean_log_prob(x, roll) for x in sets])
-    seen[name, "share off"] = torch.tensor([evaluate.outlier_share(x, roll) for x in sets])
+            seen[name, key] = torch.stack([
+                metric(x, roll.sample(2000, 200 + i)) / floors[key]
+                for i, x in enumerate(sets)
+            ])
+    seen[name, "mean log p"] = torch.tensor(
+        [evaluate.mean_log_prob(x, roll) for x in sets])
+    seen[name, "share off"] = torch.tensor(
+        [evaluate.outlier_share(x, roll) for x in sets])
     rows = {key: values for (of, key), values in seen.items() if of == name}
-    print(f"{name:20}", ",  ".join(f"{key} {v.mean():.3g} ± {v.std():.2g}" for key, v in rows.items()))
+    print(f"{name:20}",
+          ",  ".join(
+              f"{key} {v.mean():.3g} ± {v.std():.2g}" for key, v in rows.items()
+          ))
 
 # %%
 assert seen["noise × 2", "MMD²"].min() > seen["true points", "MMD²"].max()
-assert seen["noise × 2", "energy distance"].mean() < 2 and seen["noise × 2", "share off"].min() > 0.05
+assert seen["noise × 2", "energy distance"].mean() < 2
+assert seen["noise × 2", "share off"].min() > 0.05
 for name in parts:
-    assert seen[name, "energy distance"].min() > seen["true points", "energy distance"].max()
-    assert seen[name, "share off"].mean() < 0.004 and seen[name, "mean log p"].mean() > -H
+    assert (seen[name, "energy distance"].min()
+            > seen["true points", "energy distance"].max())
+    assert seen[name, "share off"].mean() < 0.004
+    assert seen[name, "mean log p"].mean() > -H
 
 # %% [markdown]
 # The first three numbers are multiples of the floor. The other two only a known density can
@@ -548,7 +591,8 @@ for name in parts:
 
 # %%
 def my_paired_gap(log_p, log_p_model):
-    """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
+    """The mean of log p(x) − log p_θ(x) over the points, and its standard
+    error."""
     return ..., ...
 
 
@@ -572,7 +616,8 @@ checks.paired_gap(my_paired_gap)
 #
 # ```python
 # def my_paired_gap(log_p, log_p_model):
-#     """The mean of log p(x) − log p_θ(x) over the points, and its standard error."""
+#     """The mean of log p(x) − log p_θ(x) over the points, and its standard
+#     error."""
 #     difference = log_p - log_p_model
 #     return difference.mean(), difference.std() / len(difference) ** 0.5
 # ```

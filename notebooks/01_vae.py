@@ -33,12 +33,15 @@
 # cores. **You need** notebook 00, and an idea of what a neural network is and how it is trained.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import torch
 
-from diffusion_edu import bound, checks, evaluate, gaussian, plots, training, widgets
+from diffusion_edu import (
+    bound, checks, evaluate, gaussian, plots, training, widgets
+)
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture
 from diffusion_edu.vae import VAE
@@ -60,7 +63,10 @@ def seeded(seed):
 
 torch.manual_seed(0)
 trainer = training.Trainer(VAE(), training.elbo_loss(), data, steps=12_000)
-history = {step: terms for step, terms in trainer.run(progress=False) if step % 200 == 0}
+history = {
+    step: terms for step, terms in trainer.run(progress=False)
+    if step % 200 == 0
+}
 vae = trainer.model.requires_grad_(False)
 
 # %% [markdown]
@@ -69,7 +75,9 @@ vae = trainer.model.requires_grad_(False)
 # %% mystnb={"image": {"alt": "Some samples of the VAE lie where no data are. Left: data points along the swiss roll in grey. Right: samples of the trained VAE in orange; most follow the spiral, some lie in the gaps between its arms."}}
 left, right = plots.axes_row(2, size=3)
 plots.points(roll.sample(3000, seed=1), left, title="data")
-_ = plots.points(bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL, title="samples of the VAE")
+_ = plots.points(
+    bound.generate(vae, 3000, seeded(0)), right, color=plots.MODEL,
+    title="samples of the VAE")
 
 # %% [markdown]
 # The model has found the roll. But some of its samples lie between the arms, where there are no data. By the end we
@@ -107,7 +115,8 @@ z = vae.prior().sample(g, shape=(3,))
 x = vae.p(0, z).sample(g)
 log_joint = vae.prior().log_prob(z) + vae.p(0, z).log_prob(x)  # (1.1)
 torch.testing.assert_close(x, bound.generate(vae, 3, seeded(0)))
-print("log p(x, z) of three pairs: " + ", ".join(f"≈ {value:.2f}" for value in log_joint))
+print("log p(x, z) of three pairs: "
+      + ", ".join(f"≈ {value:.2f}" for value in log_joint))
 
 # %% [markdown]
 # Only $x$ is ever observed; the joint is what we can *write down and evaluate*. This course grew out of four texts: Li (2022),
@@ -138,7 +147,8 @@ print("log p(x, z) of three pairs: " + ", ".join(f"≈ {value:.2f}" for value in
 
 # %%
 def on_grid(n=300, limit=5.0):
-    """The model p_θ(x) of (1.2) with the integral as a sum over an n × n grid of z."""
+    """The model p_θ(x) of (1.2) with the integral as a sum over an n × n grid
+    of z."""
     z = plots.grid(limit, n).float()
     decoder = vae.p(0, z)
     return Mixture(vae.prior().log_prob(z).exp(), decoder.mean, decoder.var)
@@ -146,8 +156,10 @@ def on_grid(n=300, limit=5.0):
 
 points, model = roll.sample(100, seed=2), on_grid()
 x, log_p = points.float(), model.log_prob(points)
-assert (on_grid(n=600).log_prob(points[:20]) - log_p[:20]).abs().max() < 5e-3, "the grid is fine enough"
-print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, log p(x) {roll.log_prob(points).mean():.2f} nats")
+assert (on_grid(n=600).log_prob(points[:20])
+        - log_p[:20]).abs().max() < 5e-3, "the grid is fine enough"
+print(f"mean over {len(x)} points: log p_θ(x) ≈ {log_p.mean():.2f} nats, "
+      f"log p(x) {roll.log_prob(points).mean():.2f} nats")
 
 # %% [markdown]
 # ### Naive Monte Carlo
@@ -206,12 +218,17 @@ log_p_z = torch.stack([decoder.log_prob(one) for one in x])  # (100, 100,000)
 Ks = [1, 10, 100, 1000, 10_000, 100_000]
 naive = []
 for K in Ks:
-    log_p_hat = log_p_z.reshape(100, -1, K).logsumexp(-1) - math.log(K)  # (1.4), for every batch of K draws
+    # (1.4), for every batch of K draws
+    log_p_hat = log_p_z.reshape(100, -1, K).logsumexp(-1) - math.log(K)
     naive.append(evaluate.mean_and_error(log_p_hat.mean(1) - log_p))
-    print(f"K = {K:7,}: mean error ≈ {naive[-1][0]:.3f} ± {naive[-1][1]:.3f} nats")
+    print(f"K = {K:7,}: mean error ≈ {naive[-1][0]:.3f} "
+          f"± {naive[-1][1]:.3f} nats")
 ess = log_p_z.logsumexp(1).mul(2).sub(log_p_z.mul(2).logsumexp(1)).exp()
 print(f"effective sample size of 100,000 draws ≈ {ess.mean():.0f}")
-assert naive[0][0] < -100 and naive[2][0] < -0.1 and abs(naive[-1][0]) < 0.05 and ess.mean() < 5000
+assert naive[0][0] < -100
+assert naive[2][0] < -0.1
+assert abs(naive[-1][0]) < 0.05
+assert ess.mean() < 5000
 
 # %% [markdown]
 # One draw is wrong by hundreds of nats. A thousand are needed before the error is a few hundredths of a nat, and that
@@ -227,25 +244,36 @@ assert naive[0][0] < -100 and naive[2][0] < -0.1 and abs(naive[-1][0]) < 0.05 an
 
 # %%
 def naive_error(d, K, var=0.1, n=64):
-    """The error of (1.4) on n points of the linear-Gaussian model in d dimensions, (n,)."""
+    """The error of (1.4) on n points of the linear-Gaussian model in d
+    dimensions, (n,)."""
     g = seeded(K)
-    prior = gaussian.Gaussian(torch.zeros(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64))
+    prior = gaussian.Gaussian(
+        torch.zeros(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64))
     p_x = gaussian.marginal(prior, 1.0, var)
     x = p_x.sample(g, (n,))
-    decoders = gaussian.Gaussian(prior.sample(g, (K, n)), torch.full((d,), var, dtype=torch.float64))
+    decoders = gaussian.Gaussian(
+        prior.sample(g, (K, n)), torch.full((d,), var, dtype=torch.float64))
     return bound.importance_weighted(decoders.log_prob(x)) - p_x.log_prob(x)
 
 
-exact_errors = {d: [evaluate.mean_and_error(naive_error(d, K)) for K in Ks[:5]] for d in (2, 8, 32)}
+exact_errors = {
+    d: [evaluate.mean_and_error(naive_error(d, K)) for K in Ks[:5]]
+    for d in (2, 8, 32)
+}
 for d, errors in exact_errors.items():
-    print(f"d = {d:2}: " + ", ".join(f"K = {K:,}: {m:.2f} ± {se:.2f}" for K, (m, se) in zip(Ks, errors, strict=False)))
+    print(f"d = {d:2}: " + ", ".join(
+              f"K = {K:,}: {m:.2f} ± {se:.2f}" for K, (m, se) in zip(
+                  Ks, errors, strict=False)))
 assert exact_errors[2][-1][0] > -0.01 and exact_errors[32][-1][0] < -10
 
 # %% mystnb={"image": {"alt": "Each dimension costs draws: the error of naive Monte Carlo in nats against their number, on a logarithmic axis. In 2 dimensions it vanishes by ten thousand draws, in 8 it is still visible, in 32 it is tens of nats."}}
 for (d, errors), color in zip(exact_errors.items(), plots.EXTRA, strict=True):
-    ax = plots.curve(Ks[:5], [m for m, _ in errors], color=color, label=f"d = {d}", error=[se for _, se in errors])
+    ax = plots.curve(
+        Ks[:5], [m for m, _ in errors], color=color, label=f"d = {d}",
+        error=[se for _, se in errors])
 ax.axhline(0, color=plots.TRUTH, linewidth=1.2)
-ax.set(xscale="log", yscale="symlog", xlabel="K, draws from the prior", ylabel="error of log p(x), nats (linear within ±1)")
+ax.set(xscale="log", yscale="symlog", xlabel="K, draws from the prior",
+       ylabel="error of log p(x), nats (linear within ±1)")
 ax.set_ylim(-3000, 1)
 _ = ax.legend(loc="lower right", ncols=3)
 
@@ -262,8 +290,10 @@ _ = ax.legend(loc="lower right", ncols=3)
 inside = log_p_z.mean()
 fit = gaussian.Gaussian(data.mean(0), data.var(0, correction=0))
 ignores_z = fit.log_prob(x).mean()
-print(f"trained decoder:         log outside ≈ {log_p.mean():.2f}, log inside ≈ {inside:.0f} nats")
-print(f"decoder that ignores z:  log outside   {ignores_z:.2f}, log inside   {ignores_z:.2f} nats")
+print(f"trained decoder:         log outside ≈ {log_p.mean():.2f}, "
+      f"log inside ≈ {inside:.0f} nats")
+print(f"decoder that ignores z:  log outside   {ignores_z:.2f}, log inside   "
+      f"{ignores_z:.2f} nats")
 assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 
 # %% [markdown]
@@ -315,7 +345,8 @@ assert log_p.mean() > ignores_z + 1 and inside < ignores_z - 50
 
 # %%
 def my_elbo(x, vae, eps):
-    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
+    """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number
+    per data point."""
     return ...
 
 
@@ -340,7 +371,8 @@ checks.elbo(my_elbo)
 #
 # ```python
 # def my_elbo(x, vae, eps):
-#     """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number per data point."""
+#     """log p(x, z) − log q(z|x) at the z that the noise eps leads to, one number
+#     per data point."""
 #     q = vae.q(1, x)
 #     z = q.mean + q.var.sqrt() * eps
 #     return vae.p(0, z).log_prob(x) + vae.prior().log_prob(z) - q.log_prob(z)
@@ -359,7 +391,8 @@ checks.elbo(my_elbo)
 
 # %%
 class Toy:
-    """A chain with one latent, as `bound.bound` wants it: levels, q, p, prior."""
+    """A chain with one latent, as `bound.bound` wants it: levels, q, p,
+    prior."""
 
     levels, a, var = 1, 2.0, 0.5
 
@@ -367,7 +400,9 @@ class Toy:
         self.shift, self.widen = shift, widen
 
     def prior(self):
-        return gaussian.Gaussian(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+        return gaussian.Gaussian(
+            torch.zeros(1, dtype=torch.float64),
+            torch.ones(1, dtype=torch.float64))
 
     def p(self, t, z):
         return gaussian.Gaussian(self.a * z, torch.full_like(z, self.var))
@@ -377,7 +412,8 @@ class Toy:
 
     def q(self, t, x):
         exact = self.posterior(x)
-        return gaussian.Gaussian(exact.mean + self.shift, self.widen * exact.var)
+        return gaussian.Gaussian(
+            exact.mean + self.shift, self.widen * exact.var)
 
 
 p_x = gaussian.marginal(Toy().prior(), Toy.a, Toy.var)
@@ -389,8 +425,10 @@ x_toy = p_x.sample(seeded(5), (50_000,))
 
 # %%
 tight = bound.bound(x_toy, Toy(), seeded(6))
-torch.testing.assert_close(tight.elbo, p_x.log_prob(x_toy), rtol=1e-12, atol=1e-12)
-print(f"log p(x) minus one-sample ELBO: below 1e-12 at all {len(x_toy):,} points")
+torch.testing.assert_close(
+    tight.elbo, p_x.log_prob(x_toy), rtol=1e-12, atol=1e-12)
+print("log p(x) minus one-sample ELBO: below 1e-12 at all "
+      f"{len(x_toy):,} points")
 
 # %% [markdown]
 # Now a $q$ that is off by a known amount. All expectations here have closed forms, so (1.6) can be checked exactly, and
@@ -402,9 +440,12 @@ print(f"log p(x) minus one-sample ELBO: below 1e-12 at all {len(x_toy):,} points
 toy = Toy(shift=0.3, widen=2.0)
 q, log_evidence = toy.q(1, x_toy), p_x.log_prob(x_toy)
 gap = gaussian.kl(q, toy.posterior(x_toy))
-reconstruction = toy.p(0, q.mean).log_prob(x_toy) - (toy.a**2 * q.var / (2 * toy.var)).sum(-1)  # E_q log p(x|z)
+# E_q log p(x|z)
+reconstruction = toy.p(0, q.mean).log_prob(
+    x_toy) - (toy.a**2 * q.var / (2 * toy.var)).sum(-1)
 elbo = reconstruction - gaussian.kl(q, toy.prior())
-torch.testing.assert_close(elbo + gap, log_evidence, rtol=1e-12, atol=1e-12)  # (1.6)
+# (1.6)
+torch.testing.assert_close(elbo + gap, log_evidence, rtol=1e-12, atol=1e-12)
 sampled, se = evaluate.gap(bound.bound(x_toy, toy, seeded(7)), log_evidence)
 print(f"gap by (1.6) {gap[0]:.4f} nats, sampled {sampled:.4f} ± {se:.4f}")
 assert abs(sampled - gap[0]) < 4 * se
@@ -442,11 +483,22 @@ checks.lopsided(my_lopsided)
 
 # %% mystnb={"image": {"alt": "Too wide costs more than too narrow: the gap of the bound in nats against the variance of q relative to the posterior's. The blue dots with error bars follow the black line of the exact KL, which is zero at one, rises slowly to the left and steeply to the right."}}
 widths = torch.logspace(-1.5, 1.0, 11, dtype=torch.float64)
-sampled = [evaluate.gap(bound.bound(x_toy[:5000], Toy(widen=w), seeded(8)), log_evidence[:5000]) for w in widths]
+sampled = [
+    evaluate.gap(
+        bound.bound(x_toy[:5000], Toy(widen=w), seeded(8)), log_evidence[:5000])
+    for w in widths
+]
 line = torch.logspace(-1.5, 1.0, 100, dtype=torch.float64)
-ax = plots.truth(line, [gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item() for w in line])
-ax.errorbar(widths, [m for m, _ in sampled], yerr=[2 * e for _, e in sampled], fmt="o", color=plots.Q, label="sampled")
-ax.set(xscale="log", xlabel="variance of q / variance of the posterior", ylabel="log p(x) − ELBO, nats")
+exact = [
+    gaussian.kl(Toy(widen=w).q(1, x_toy[:1]), Toy().posterior(x_toy[:1])).item()
+    for w in line
+]
+ax = plots.truth(line, exact)
+ax.errorbar(
+    widths, [m for m, _ in sampled], yerr=[2 * e for _, e in sampled], fmt="o",
+    color=plots.Q, label="sampled")
+ax.set(xscale="log", xlabel="variance of q / variance of the posterior",
+       ylabel="log p(x) − ELBO, nats")
 _ = ax.legend()
 
 # %% [markdown]
@@ -480,7 +532,8 @@ _ = ax.legend()
 
 # %%
 def my_pathwise_gradient(slope, m, sigma, eps):
-    """The gradients of E f(m + σ ε) with respect to m and to σ, each a mean over the draws."""
+    """The gradients of E f(m + σ ε) with respect to m and to σ, each a mean
+    over the draws."""
     return ..., ...
 
 
@@ -503,7 +556,8 @@ checks.pathwise_gradient(my_pathwise_gradient)
 #
 # ```python
 # def my_pathwise_gradient(slope, m, sigma, eps):
-#     """The gradients of E f(m + σ ε) with respect to m and to σ, each a mean over the draws."""
+#     """The gradients of E f(m + σ ε) with respect to m and to σ, each a mean
+#     over the draws."""
 #     z = m + sigma * eps
 #     return slope(z).mean(), (slope(z) * eps).mean()
 # ```
@@ -518,12 +572,16 @@ checks.pathwise_gradient(my_pathwise_gradient)
 
 # %%
 def gradients(d, n=100_000, x=1.0, m=0.2, sigma=0.3):
-    """The true gradient by m₁, and n draws of each estimate: reparameterised, score function, with a baseline."""
+    """The true gradient by m₁, and n draws of each estimate: reparameterised,
+    score function, with a baseline."""
     eps = torch.randn(n, d, dtype=torch.float64, generator=seeded(d))
     z = m + sigma * eps
-    f = gaussian.Gaussian(2 * z, torch.full((d,), 0.5, dtype=torch.float64)).log_prob(torch.tensor(x))
+    f = gaussian.Gaussian(
+        2 * z, torch.full((d,), 0.5, dtype=torch.float64)
+    ).log_prob(torch.tensor(x))
     slope, e = 4 * (x - 2 * z[:, 0]), eps[:, 0]  # ∂f/∂z₁
-    f0 = (f - f.mean()) * n / (n - 1)  # f less a baseline: the mean of the other draws
+    # f less a baseline: the mean of the other draws
+    f0 = (f - f.mean()) * n / (n - 1)
     return 4 * (x - 2 * m), (slope, f * e / sigma, f0 * e / sigma)
 
 
@@ -532,7 +590,8 @@ for d in (1, 100):
     for mean, se in map(evaluate.mean_and_error, estimators):
         assert abs(mean - truth) < 4 * se, "unbiased"
     a, b, c = (draws.var().item() for draws in estimators)
-    print(f"d = {d:3}: variance: reparameterised {a:.1f}, score function {b:,.0f}, with baseline {c:,.0f}")
+    print(f"d = {d:3}: variance: reparameterised {a:.1f}, score function "
+          f"{b:,.0f}, with baseline {c:,.0f}")
     assert c > 4 * a
 
 # %% [markdown]
@@ -544,11 +603,14 @@ for d in (1, 100):
 # `Gaussian.sample` returns $m + \sigma\,\varepsilon$, so automatic differentiation of a sampled bound *is* (1.8).
 
 # %%
-m, sigma = torch.tensor([0.2], dtype=torch.float64, requires_grad=True), torch.tensor([0.3], dtype=torch.float64)
+m = torch.tensor([0.2], dtype=torch.float64, requires_grad=True)
+sigma = torch.tensor([0.3], dtype=torch.float64)
 z = gaussian.Gaussian(m, sigma**2).sample(seeded(9), (1000,))
-f = gaussian.Gaussian(2 * z, torch.full_like(sigma, 0.5)).log_prob(torch.ones(1, dtype=torch.float64))
+f = gaussian.Gaussian(2 * z, torch.full_like(sigma, 0.5)).log_prob(
+    torch.ones(1, dtype=torch.float64))
 (by_autograd,) = torch.autograd.grad(f.mean(), m)
-torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))  # (1.8), f' averaged over draws
+# (1.8), f' averaged over draws
+torch.testing.assert_close(by_autograd, 4 * (1 - 2 * z.detach()).mean(0))
 
 # %% [markdown]
 # ## 5 The two terms
@@ -597,7 +659,8 @@ checks.kl(my_kl)
 # def my_kl(mean_q, var_q, mean_p, var_p):
 #     """KL(q ‖ p) in nats, summed over the last axis."""
 #     ratio = var_q / var_p
-#     return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p).sum(-1)
+#     moved = (mean_q - mean_p) ** 2 / var_p
+#     return 0.5 * (ratio - 1 - ratio.log() + moved).sum(-1)
 # ```
 #
 # </details>
@@ -621,13 +684,17 @@ checks.kl(my_kl)
 # </details>
 
 # %%
-mu, v, nu, w = torch.tensor([0.5, -1.0]), torch.tensor([0.2, 3.0]), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.5])
+mu = torch.tensor([0.5, -1.0])
+v = torch.tensor([0.2, 3.0])
+nu = torch.tensor([0.0, 1.0])
+w = torch.tensor([1.0, 0.5])
 by_hand = 0.5 * (v / w - 1 - (v / w).log() + (mu - nu) ** 2 / w).sum()  # (1.10)
 q, p = gaussian.Gaussian(mu, v), gaussian.Gaussian(nu, w)
 torch.testing.assert_close(by_hand, gaussian.kl(q, p))
 z = q.sample(seeded(10), (200_000,))
 mean, se = evaluate.mean_and_error(q.log_prob(z) - p.log_prob(z))
-print(f"KL by (1.10) {by_hand:.4f}, as a mean log ratio {mean:.4f} ± {se:.4f} nats")
+print(f"KL by (1.10) {by_hand:.4f}, as a mean log ratio {mean:.4f} "
+      f"± {se:.4f} nats")
 assert abs(mean - by_hand) < 4 * se
 
 # %% [markdown]
@@ -656,10 +723,13 @@ assert H < neg_elbo < 2.2
 # 500 points and look at the variance that it makes.
 
 # %%
-many, kl = x[:500].expand(100, 500, 2), gaussian.kl(vae.q(1, x[:500]), vae.prior())
+many = x[:500].expand(100, 500, 2)
+kl = gaussian.kl(vae.q(1, x[:500]), vae.prior())
 terms = bound.bound(many, vae, seeded(13))
-sampled_kl, closed_kl = terms.elbo.var(0).mean(), (terms.reconstruction - kl).var(0).mean()
-print(f"variance of the one-sample ELBO: KL sampled ≈ {sampled_kl:.2f}, KL in closed form ≈ {closed_kl:.2f}")
+sampled_kl = terms.elbo.var(0).mean()
+closed_kl = (terms.reconstruction - kl).var(0).mean()
+print(f"variance of the one-sample ELBO: KL sampled ≈ {sampled_kl:.2f}, "
+      f"KL in closed form ≈ {closed_kl:.2f}")
 assert sampled_kl < closed_kl
 
 # %% [markdown]
@@ -672,10 +742,15 @@ assert sampled_kl < closed_kl
 
 # %% mystnb={"image": {"alt": "The terms are large and of opposite sign, their sum is small. Over twelve thousand steps the negative ELBO falls towards the black line of the entropy and flattens above it; the reconstruction term and the KL both rise in the first steps and then change little."}}
 steps = list(history)
-series = {name: [history[step][name].item() for step in steps] for name in ("loss", "reconstruction", "prior")}
+series = {name: [history[step][name].item() for step in steps]
+          for name in ("loss", "reconstruction", "prior")}
 ax = plots.curve(steps, series["loss"], color=plots.MODEL, label="−ELBO")
-plots.curve(steps, [-r for r in series["reconstruction"]], ax, color=plots.EXTRA[0], label="−reconstruction")
-plots.curve(steps, [-k for k in series["prior"]], ax, color=plots.Q, label="KL(q ‖ prior)")
+plots.curve(
+    steps, [-r for r in series["reconstruction"]], ax, color=plots.EXTRA[0],
+    label="−reconstruction")
+plots.curve(
+    steps, [-k for k in series["prior"]], ax, color=plots.Q,
+    label="KL(q ‖ prior)")
 ax.axhline(H, color=plots.TRUTH, linewidth=1.2, label="H")
 ax.set(xlabel="training step", ylabel="nats per data point", ylim=(-4, 6))
 _ = ax.legend(ncols=4)
@@ -698,7 +773,8 @@ _ = ax.legend(ncols=4)
 class UnitVariance(VAE):
     def p(self, t, z_next):
         mean = self.decoder(z_next).mean
-        return gaussian.Gaussian(mean, torch.ones_like(mean))  # p(x|z) = N(μ_θ(z), I)
+        # p(x|z) = N(μ_θ(z), I)
+        return gaussian.Gaussian(mean, torch.ones_like(mean))
 
 
 def kl_only(model, x, generator):
@@ -722,18 +798,26 @@ runs = {
 minus_elbo, spread = {}, {}
 for name, short in runs.items():
     scored = evaluate.score_chain(x, short, seeded(14))
-    minus_elbo[name], spread[name] = -scored.elbo.mean().item(), short.q(1, x).var.sqrt().mean().item()
-    print(f"{name:19}: reconstruction ≈ {scored.reconstruction.mean():.2f}, KL ≈ {-scored.prior.mean():.2f}, "
-          f"−ELBO ≈ {minus_elbo[name]:.2f} nats; mean std of q ≈ {spread[name]:.4f}")  # fmt: skip
+    minus_elbo[name] = -scored.elbo.mean().item()
+    spread[name] = short.q(1, x).var.sqrt().mean().item()
+    print(f"{name:19}: reconstruction ≈ {scored.reconstruction.mean():.2f}, "
+          f"KL ≈ {-scored.prior.mean():.2f}, "
+          f"−ELBO ≈ {minus_elbo[name]:.2f} nats; mean std of q "
+          f"≈ {spread[name]:.4f}")
 short = runs["reconstruction only"]
 q = short.q(1, x[:500])
 q = gaussian.Gaussian(q.mean, 9 * q.var)  # wider than its posterior, for (1.12)
 z = q.sample(seeded(28), (1000,))
-log_w = short.prior().log_prob(z) + short.p(0, z).log_prob(x[:500]) - q.log_prob(z)
-print(f"reconstruction only: −log p_θ(x) ≈ {-bound.importance_weighted(log_w).mean():.2f} nats")
-assert minus_elbo["both terms"] < 2.5 < min(minus_elbo[name] for name in list(runs)[1:])
-assert minus_elbo["reconstruction only"] > 2.84 and spread["reconstruction only"] < 0.01
-assert abs(spread["KL only"] - 1) < 0.05 and abs(minus_elbo["decoder variance 1"] - 2.84) < 0.06
+log_w = (
+    short.prior().log_prob(z) + short.p(0, z).log_prob(x[:500]) - q.log_prob(z))
+print("reconstruction only: −log p_θ(x) "
+      f"≈ {-bound.importance_weighted(log_w).mean():.2f} nats")
+assert minus_elbo["both terms"] < 2.5 < min(
+    minus_elbo[name] for name in list(runs)[1:])
+assert minus_elbo["reconstruction only"] > 2.84
+assert spread["reconstruction only"] < 0.01
+assert abs(spread["KL only"] - 1) < 0.05
+assert abs(minus_elbo["decoder variance 1"] - 2.84) < 0.06
 
 # %% [markdown]
 # Only the run with both terms does clearly better than the unit Gaussian, 2.84 nats. Each panel
@@ -742,7 +826,9 @@ assert abs(spread["KL only"] - 1) < 0.05 and abs(minus_elbo["decoder variance 1"
 # %% mystnb={"image": {"alt": "Without one of the terms the latent copies the data or forgets them. Three panels of latent space, points coloured by position along the roll. Both terms: colours in order, filling a disc of radius about two. Reconstruction only: a sharp, thin, coloured spiral. KL only: one round cloud with all colours mixed."}}
 x_u, u = roll.sample_with_u(3000, seed=15)
 for name, ax in zip(list(runs)[:3], plots.axes_row(3, size=2.7), strict=True):
-    plots.points(runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u, title=name, limit=3.2, plane="z")
+    plots.points(
+        runs[name].q(1, x_u.float()).sample(seeded(16)), ax, color=u,
+        title=name, limit=3.2, plane="z")
 _ = plots.plt.colorbar(ax.collections[0], ax=ax, label="u", shrink=0.7)
 
 # %% [markdown]
@@ -766,25 +852,33 @@ _ = plots.plt.colorbar(ax.collections[0], ax=ax, label="u", shrink=0.7)
 # **Predict first.** Which $\beta$ comes nearest to the line? What is the rate for $\beta = 1.25$?
 
 # %% tags=["hide-output"]
-betas = {beta: briefly(VAE, training.elbo_loss(kl_weight=beta)) for beta in (0.5, 0.8, 1.25)}
+betas = {beta: briefly(VAE, training.elbo_loss(kl_weight=beta))
+         for beta in (0.5, 0.8, 1.25)}
 plane = {}
 for beta, short in sorted((betas | {1.0: runs["both terms"]}).items()):
     scored = evaluate.score_chain(x, short, seeded(14))
-    plane[beta] = -scored.prior.mean().item(), -scored.reconstruction.mean().item()
-    print(f"β = {beta:4}: rate ≈ {plane[beta][0]:5.2f}, distortion ≈ {plane[beta][1]:5.2f}, sum ≈ {sum(plane[beta]):.2f} nats")
+    plane[beta] = (
+        -scored.prior.mean().item(), -scored.reconstruction.mean().item())
+    print(f"β = {beta:4}: rate ≈ {plane[beta][0]:5.2f}, distortion "
+          f"≈ {plane[beta][1]:5.2f}, sum ≈ {sum(plane[beta]):.2f} nats")
 rate, distortion = -b.prior.mean().item(), -b.reconstruction.mean().item()
-print(f"`vae`, 12,000 steps with β = 1: distortion + 1.25 · rate ≈ {distortion + 1.25 * rate:.2f} nats")
-assert plane[0.5][0] > plane[0.8][0] + 1 > plane[1.0][0] + 2 and plane[1.25][0] < 0.01
-assert sum(plane[1.0]) < min(sum(plane[beta]) for beta in betas) - 0.2 and distortion + 1.25 * rate < plane[1.25][1] - 0.05
+print("`vae`, 12,000 steps with β = 1: distortion + 1.25 · rate "
+      f"≈ {distortion + 1.25 * rate:.2f} nats")
+assert plane[0.5][0] > plane[0.8][0] + 1 > plane[1.0][0] + 2
+assert plane[1.25][0] < 0.01
+assert sum(plane[1.0]) < min(sum(plane[beta]) for beta in betas) - 0.2
+assert distortion + 1.25 * rate < plane[1.25][1] - 0.05
 
 # %% mystnb={"image": {"alt": "No model lies below the line where rate and distortion add up to H. The dots for four weights of the KL lie above it, distortion against rate in nats: the larger the weight, the smaller the rate, down to zero. The model trained for longer lies closest to the line."}}
 _, ax = plots.plt.subplots()
 plots.truth([0, 12], [H, H - 12], ax, label="rate + distortion = H")
-ax.plot(*zip(*plane.values(), strict=True), "o", color=plots.EXTRA[0], label="1,000 steps")
+ax.plot(*zip(*plane.values(), strict=True), "o", color=plots.EXTRA[0],
+        label="1,000 steps")
 for beta, (r, d) in plane.items():
     ax.annotate(f"β = {beta:g}", (r, d), (6, 4), textcoords="offset points")
 ax.plot(rate, distortion, "o", color=plots.MODEL, label="12,000 steps, β = 1")
-ax.set(xlabel="rate: KL(q ‖ prior), nats", ylabel="distortion: −reconstruction, nats", xlim=(-0.3, 13))
+ax.set(xlabel="rate: KL(q ‖ prior), nats",
+       ylabel="distortion: −reconstruction, nats", xlim=(-0.3, 13))
 _ = ax.legend()
 
 # %% [markdown]
@@ -820,25 +914,38 @@ _ = ax.legend()
 # %%
 points = roll.sample(1000, seed=17)
 log_truth, log_p = roll.log_prob(points), model.log_prob(points)
-log_w = bound.log_weights(points.float(), vae, 1000, seeded(18)).double()  # (1000, 1000): draws by points
+# (1000, 1000): draws by points
+log_w = bound.log_weights(points.float(), vae, 1000, seeded(18)).double()
 iwae = {}
 for K in (1, 10, 100, 1000):
-    estimate = bound.importance_weighted(log_w.reshape(K, -1, 1000)).mean(0)  # (1.12), every batch of K draws
+    # (1.12), every batch of K draws
+    estimate = bound.importance_weighted(log_w.reshape(K, -1, 1000)).mean(0)
     iwae[K] = evaluate.mean_and_error(log_truth - estimate)
-    print(f"K = {K:4}: distance to H ≈ {iwae[K][0]:.3f} ± {iwae[K][1]:.3f} nats")
-wrong, loose = evaluate.mean_and_error(log_truth - log_p), evaluate.mean_and_error(log_p - log_w.mean(0))
-print(f"by the grid: the model is wrong by ≈ {wrong[0]:.3f} ± {wrong[1]:.3f} nats,")
-print(f"             the bound is loose by ≈ {loose[0]:.3f} ± {loose[1]:.3f} nats")
+    print(f"K = {K:4}: distance to H ≈ {iwae[K][0]:.3f} "
+          f"± {iwae[K][1]:.3f} nats")
+wrong = evaluate.mean_and_error(log_truth - log_p)
+loose = evaluate.mean_and_error(log_p - log_w.mean(0))
+print(f"by the grid: the model is wrong by ≈ {wrong[0]:.3f} "
+      f"± {wrong[1]:.3f} nats,")
+print(f"             the bound is loose by ≈ {loose[0]:.3f} "
+      f"± {loose[1]:.3f} nats")
 assert iwae[1][0] > iwae[10][0] > iwae[100][0] > iwae[1000][0] > wrong[0] - 0.01
-assert loose[0] < wrong[0] and iwae[1000][0] - wrong[0] < 0.03 and iwae[1][0] - iwae[10][0] > 0.5 * loose[0]
+assert loose[0] < wrong[0]
+assert iwae[1000][0] - wrong[0] < 0.03
+assert iwae[1][0] - iwae[10][0] > 0.5 * loose[0]
 torch.testing.assert_close(wrong[0] + loose[0], iwae[1][0])  # (1.11)
 
 # %% mystnb={"image": {"alt": "Importance weighting removes the looseness, and nothing more. Negative bound in nats against K: the blue curve falls from K = 1 and flattens by K = 100 on the dashed orange line of the model's exact likelihood, which stays well above the black line of the entropy."}}
 means, errors = zip(*iwae.values(), strict=True)
-ax = plots.curve(list(iwae), H + torch.tensor(means), error=errors, label="−IWAE", marker="o")
-ax.axhline(H + wrong[0], color=plots.MODEL, linestyle="--", label="−log likelihood of the model, by the grid")
+ax = plots.curve(
+    list(iwae), H + torch.tensor(means), error=errors, label="−IWAE", marker="o"
+)
+ax.axhline(
+    H + wrong[0], color=plots.MODEL, linestyle="--",
+    label="−log likelihood of the model, by the grid")
 ax.axhline(H, color=plots.TRUTH, linewidth=1.2, label="H")
-ax.set(xscale="log", xlabel="K, draws from q per point", ylabel="nats per data point", ylim=(H - 0.02, None))
+ax.set(xscale="log", xlabel="K, draws from q per point",
+       ylabel="nats per data point", ylim=(H - 0.02, None))
 _ = ax.legend()
 
 # %% [markdown]
@@ -858,12 +965,19 @@ few, evidence = points[:300].float(), log_p[:300]
 
 
 def looseness(mean, log_var, eps):
-    """log p_θ(x) − ELBO(x) of the few points with q = N(mean, exp(log_var)), eps (draws, 300, 2)."""
-    q, z = gaussian.Gaussian(mean, log_var.exp()), mean + (log_var / 2).exp() * eps  # (1.1a)
-    return evidence - (vae.prior().log_prob(z) + vae.p(0, z).log_prob(few) - q.log_prob(z)).double().mean(0)
+    """log p_θ(x) − ELBO(x) of the few points with q = N(mean, exp(log_var)),
+    eps (draws, 300, 2)."""
+    # (1.1a)
+    q = gaussian.Gaussian(mean, log_var.exp())
+    z = mean + (log_var / 2).exp() * eps
+    return evidence - (
+        vae.prior().log_prob(z) + vae.p(0, z).log_prob(few) - q.log_prob(z)
+    ).double().mean(0)
 
 
-q, g, eps = vae.q(1, few), seeded(30), torch.randn(4000, 300, 2, generator=seeded(29))
+q = vae.q(1, few)
+g = seeded(30)
+eps = torch.randn(4000, 300, 2, generator=seeded(29))
 own = q.mean.clone().requires_grad_(), q.var.log().requires_grad_()
 adam = torch.optim.Adam(own, lr=0.02)
 for step in range(400):
@@ -872,10 +986,14 @@ for step in range(400):
     looseness(*own, torch.randn(16, 300, 2, generator=g)).sum().backward()
     adam.step()
 with torch.no_grad():
-    by_encoder, by_own = looseness(q.mean, q.var.log(), eps), looseness(*own, eps)
+    by_encoder = looseness(q.mean, q.var.log(), eps)
+    by_own = looseness(*own, eps)
 amortised = evaluate.mean_and_error(by_encoder - by_own)
-print("loose by ≈ {:.3f} ± {:.3f} nats at these points: ".format(*evaluate.mean_and_error(by_encoder)), end="")
-print(f"approximation ≈ {by_own.mean():.3f}, amortisation ≈ {amortised[0]:.3f} ± {amortised[1]:.3f}")
+print("loose by ≈ {:.3f} ± {:.3f} nats at these points: ".format(
+          *evaluate.mean_and_error(by_encoder)),
+      end="")
+print(f"approximation ≈ {by_own.mean():.3f}, amortisation "
+      f"≈ {amortised[0]:.3f} ± {amortised[1]:.3f}")
 assert amortised[0] > 3 * amortised[1] and by_own.mean() > 2 * amortised[0]
 
 # %% [markdown]
@@ -908,9 +1026,12 @@ assert amortised[0] > 3 * amortised[1] and by_own.mean() > 2 * amortised[0]
 q = vae.q(1, roll.sample(5000, seed=19).float())
 aggregate = Mixture(torch.ones(5000), q.mean, q.var)  # (1.13)
 z = vae.q(1, x).sample(seeded(20))  # draws from q(z)
-mismatch, mismatch_se = evaluate.mean_and_error(aggregate.log_prob(z).double() - vae.prior().log_prob(z))
+mismatch, mismatch_se = evaluate.mean_and_error(
+    aggregate.log_prob(z).double() - vae.prior().log_prob(z))
 distance, _ = evaluate.gap(b, roll.log_prob(fresh))
-print(f"distance to H ≈ {distance:.3f} nats = mismatch ≈ {mismatch:.3f} ± {mismatch_se:.3f}", end="")
+print(f"distance to H ≈ {distance:.3f} nats = mismatch ≈ {mismatch:.3f} "
+      f"± {mismatch_se:.3f}",
+      end="")
 print(f" + decoder ≈ {distance - mismatch:.3f}")
 assert 0.4 * distance < mismatch < distance
 
@@ -923,16 +1044,23 @@ assert 0.4 * distance < mismatch < distance
 
 # %% mystnb={"image": {"alt": "Stray samples come from the seams of the aggregate posterior. Left: draws from it, the roll spread out to fill a disc, in order of colour, with an empty seam between neighbouring windings. Right: the ratio of q(z) to the prior in grey; the red points, prior draws that decode off the roll, trace the pale seam."}}
 z_prior = vae.prior().sample(seeded(21), shape=(10_000,))
-floor = roll.log_prob(roll.sample(100_000, seed=20)).quantile(0.001)  # 999 of 1,000 true points lie above
+# 999 of 1,000 true points lie above
+floor = roll.log_prob(roll.sample(100_000, seed=20)).quantile(0.001)
 off = roll.log_prob(vae.p(0, z_prior).sample(seeded(22)).double()) < floor
 left, right = plots.axes_row(2, size=3.4)
-plots.points(vae.q(1, x_u.float()).sample(seeded(16)), left, color=u, title="draws from q(z)", limit=2.5, plane="z")
-plots.plt.colorbar(left.collections[0], ax=left, label="u, place along the roll", shrink=0.6)
+plots.points(
+    vae.q(1, x_u.float()).sample(seeded(16)), left, color=u,
+    title="draws from q(z)", limit=2.5, plane="z")
+plots.plt.colorbar(
+    left.collections[0], ax=left, label="u, place along the roll", shrink=0.6)
 grid = plots.grid(2.5, n=100)
 log_ratio = aggregate.log_prob(grid) - vae.prior().log_prob(grid)
-plots.density(log_ratio.clamp(max=math.log(2)), right, limit=2.5, plane="z")  # twice p(z) and more: black
+# twice p(z) and more: black
+plots.density(log_ratio.clamp(max=math.log(2)), right, limit=2.5, plane="z")
 title = "q(z)/p(z); red: decodes off the roll"
-_ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=2.5, title=title, plane="z")
+_ = plots.points(
+    z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=2.5,
+    title=title, plane="z")
 
 # %% [markdown]
 # The encoder has wound the roll up so that it nearly fills the disc of the prior. It cannot fill it: neighbouring
@@ -944,8 +1072,11 @@ _ = plots.points(z_prior[off][:1000], right, color=plots.ERROR, size=3, limit=2.
 # %%
 order = (aggregate.log_prob(z_prior) - vae.prior().log_prob(z_prior)).argsort()
 shares = [off[fifth].double().mean().item() for fifth in order.chunk(5)]
-print("share off the roll, by fifths from thin q(z) to dense: " + ", ".join(f"≈ {share:.3f}" for share in shares))
-assert shares[0] > 0.25 and shares[0] > sum(shares[1:]) and shares[0] > 5 * max(shares[3:])
+print("share off the roll, by fifths from thin q(z) to dense: "
+      + ", ".join(f"≈ {share:.3f}" for share in shares))
+assert shares[0] > 0.25
+assert shares[0] > sum(shares[1:])
+assert shares[0] > 5 * max(shares[3:])
 
 # %% [markdown]
 # Most of the stray samples come from the fifth of the prior where the aggregate posterior is thinnest.
@@ -966,11 +1097,16 @@ widgets.latent_explorer(vae, roll.sample(800, seed=27), roll)
 
 # %%
 decoded = vae.p(0, z_prior)
-mean_off, std = roll.log_prob(decoded.mean.double()) < floor, decoded.var.sqrt().mean(1)
-for name, part in {"thinnest tenth": order[:1000], "denser half": order[5000:]}.items():
-    print(f"{name:14}: decoded mean off the roll ≈ {mean_off[part].double().mean():.3f}, std ≈ {std[part].mean():.3f}")
+mean_off = roll.log_prob(decoded.mean.double()) < floor
+std = decoded.var.sqrt().mean(1)
+for name, part in {
+        "thinnest tenth": order[:1000], "denser half": order[5000:]}.items():
+    print(f"{name:14}: decoded mean off the roll "
+          f"≈ {mean_off[part].double().mean():.3f}, "
+          f"std ≈ {std[part].mean():.3f}")
 print(f"neighbouring arms are {2 * math.pi / roll.scale:.2f} apart")
-assert mean_off[order[:1000]].double().mean() > 0.5 > 0.02 > mean_off[order[5000:]].double().mean()
+assert (mean_off[order[:1000]].double().mean() > 0.5 > 0.02
+        > mean_off[order[5000:]].double().mean())
 assert 1.2 * std[order[5000:]].mean() < std[order[:1000]].mean() < 0.45
 
 # %% [markdown]
@@ -985,9 +1121,12 @@ samples = {
 outlier_share = {}
 for name, points in samples.items():
     exact = roll.log_prob(points.double())
-    outlier_share[name] = (exact < floor).double().mean().item()  # what evaluate.outlier_share does
-    print(f"{name:16}: off the roll ≈ {outlier_share[name]:.3f}, mean exact log p(x) ≈ {exact.mean():.2f} nats")
-assert outlier_share["data"] < 0.003 and 2.5 * outlier_share["z from q(z)"] < outlier_share["z from the prior"]
+    # what evaluate.outlier_share does
+    outlier_share[name] = (exact < floor).double().mean().item()
+    print(f"{name:16}: off the roll ≈ {outlier_share[name]:.3f}, mean exact "
+          f"log p(x) ≈ {exact.mean():.2f} nats")
+assert outlier_share["data"] < 0.003
+assert 2.5 * outlier_share["z from q(z)"] < outlier_share["z from the prior"]
 
 # %% [markdown]
 # The same decoder strays several times less often. This is how to read the slogan of the slides, "VAEs are good for
@@ -1001,7 +1140,9 @@ assert outlier_share["data"] < 0.003 and 2.5 * outlier_share["z from q(z)"] < ou
 # %% mystnb={"image": {"alt": "The VAE has gone most of the way to the truth. The ruler in nats: the unit Gaussian far to the right, the VAE's ELBO well below it, its importance-weighted bound with a thousand draws further left, the entropy as a black line at the left end."}}
 rows = {"unit Gaussian": math.log(2 * math.pi) + 1, "VAE, ELBO": H + iwae[1][0]}
 rows["VAE, IWAE K = 1000"] = H + iwae[1000][0]
-_ = plots.ruler(rows, H, errors={name: iwae[1][1] for name in rows if name.startswith("VAE")})
+_ = plots.ruler(
+    rows, H,
+    errors={name: iwae[1][1] for name in rows if name.startswith("VAE")})
 
 # %% [markdown]
 # The VAE has gone most of the way from knowing nothing to the truth. Of what is left, by the one count (1.11) less

@@ -31,10 +31,13 @@
 # cores. **You need** notebooks 00 and 01.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import torch
 
-from diffusion_edu import bound, checks, evaluate, gaussian, plots, pretrained, training, widgets
+from diffusion_edu import (
+    bound, checks, evaluate, gaussian, plots, pretrained, training, widgets
+)
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.gaussian import Gaussian
 from diffusion_edu.hvae import HVAE
@@ -49,7 +52,10 @@ plots.use_style()
 # %%
 roll = SwissRoll()
 H, x = roll.entropy(), roll.sample(10_000, seed=2)
-trained = {(T, seed): pretrained.roll_chain(T, seed) for T in (1, 2, 3) for seed in (0, 1, 2)}
+trained = {
+    (T, seed): pretrained.roll_chain(T, seed) for T in (1, 2, 3)
+    for seed in (0, 1, 2)
+}
 hvae = trained[3, 0]
 
 
@@ -72,9 +78,14 @@ for t in (1, 2, 3):
     down.append(hvae.p(3 - t, down[-1]).sample(seeded(t)))
 axes = plots.axes_row(4, rows=2)
 for t, name in enumerate(["x", "z₁", "z₂", "z₃"]):
-    plots.points(up[t], axes[t], color=u, title=f"{name} from q" if t else "x, the data", limit=3.2, plane=name)
-    plots.points(down[3 - t], axes[4 + t], color=plots.MODEL, title=f"{name} from p", limit=3.2, plane=name)
-_ = plots.plt.colorbar(axes[0].collections[0], ax=axes[:4], label="u", shrink=0.7)
+    plots.points(
+        up[t], axes[t], color=u, title=f"{name} from q" if t else "x, the data",
+        limit=3.2, plane=name)
+    plots.points(
+        down[3 - t], axes[4 + t], color=plots.MODEL, title=f"{name} from p",
+        limit=3.2, plane=name)
+_ = plots.plt.colorbar(
+    axes[0].collections[0], ax=axes[:4], label="u", shrink=0.7)
 
 # %% [markdown]
 # ## 1 Two latents, and how to factorise them
@@ -130,13 +141,16 @@ torch.manual_seed(0)
 two, x8 = HVAE(levels=2).double().requires_grad_(False), roll.sample(8, seed=5)
 z1 = two.q(1, x8).sample(seeded(1))
 z2 = two.q(2, z1).sample(seeded(2))
-log_p = two.prior().log_prob(z2) + two.p(1, z2).log_prob(z1) + two.p(0, z1).log_prob(x8)  # (2.1)
+# (2.1)
+log_p = (two.prior().log_prob(z2) + two.p(1, z2).log_prob(z1)
+         + two.p(0, z1).log_prob(x8))
 log_q = two.q(1, x8).log_prob(z1) + two.q(2, z1).log_prob(z2)  # (2.2)
 
 reconstruction = two.p(0, z1).log_prob(x8)
 consistency = two.p(1, z2).log_prob(z1) - two.q(1, x8).log_prob(z1)
 prior = two.prior().log_prob(z2) - two.q(2, z1).log_prob(z2)
-torch.testing.assert_close(reconstruction + consistency + prior, log_p - log_q)  # (2.4)
+# (2.4)
+torch.testing.assert_close(reconstruction + consistency + prior, log_p - log_q)
 
 # %% [markdown]
 # The middle term is a mean log ratio. It is not the "KL divergence between each inference layer and its prior" that many texts
@@ -166,7 +180,8 @@ torch.testing.assert_close(reconstruction + consistency + prior, log_p - log_q) 
 
 # %%
 def my_consistency(chain, z, t):
-    """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
+    """One draw of consistency t of the bound (2.5), for a list z of latents
+    drawn from q."""
     return ...
 
 
@@ -190,8 +205,11 @@ checks.consistency(my_consistency)
 #
 # ```python
 # def my_consistency(chain, z, t):
-#     """One draw of consistency t of the bound (2.5), for a list z of latents drawn from q."""
-#     return chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t])
+#     """One draw of consistency t of the bound (2.5), for a list z of latents
+#     drawn from q."""
+#     log_p = chain.p(t, z[t + 1]).log_prob(z[t])
+#     log_q = chain.q(t, z[t - 1]).log_prob(z[t])
+#     return log_p - log_q
 # ```
 #
 # </details>
@@ -202,13 +220,16 @@ checks.consistency(my_consistency)
 
 # %%
 def bound_by_hand(x, chain, generator):
-    """One sample of each term of (2.5): reconstruction, the list of consistency terms, prior matching."""
+    """One sample of each term of (2.5): reconstruction, the list of consistency
+    terms, prior matching."""
     T, z = chain.levels, [x]
     for t in range(1, T + 1):
         z.append(chain.q(t, z[t - 1]).sample(generator))
 
     reconstruction = chain.p(0, z[1]).log_prob(x)
-    consistency = [chain.p(t, z[t + 1]).log_prob(z[t]) - chain.q(t, z[t - 1]).log_prob(z[t]) for t in range(1, T)]
+    consistency = [
+        chain.p(t, z[t + 1]).log_prob(z[t])
+        - chain.q(t, z[t - 1]).log_prob(z[t]) for t in range(1, T)]
     prior = chain.prior().log_prob(z[T]) - chain.q(T, z[T - 1]).log_prob(z[T])
     return reconstruction, consistency, prior
 
@@ -219,11 +240,13 @@ def bound_by_hand(x, chain, generator):
 # for each $q$ twice. With the same noise the two give the same numbers:
 
 # %%
-terms, by_hand = bound.bound(x8, two, seeded(6)), bound_by_hand(x8, two, seeded(6))
+terms = bound.bound(x8, two, seeded(6))
+by_hand = bound_by_hand(x8, two, seeded(6))
 torch.testing.assert_close(terms.reconstruction, by_hand[0])
 torch.testing.assert_close(terms.consistency, torch.stack(by_hand[1]))
 torch.testing.assert_close(terms.prior, by_hand[2])
-torch.testing.assert_close(terms.elbo, by_hand[0] + sum(by_hand[1]) + by_hand[2])
+torch.testing.assert_close(
+    terms.elbo, by_hand[0] + sum(by_hand[1]) + by_hand[2])
 
 # %% [markdown]
 # ## 4 A check against an exact likelihood
@@ -258,7 +281,8 @@ torch.testing.assert_close(terms.elbo, by_hand[0] + sum(by_hand[1]) + by_hand[2]
 
 # %%
 class LinearChain:
-    """z_T ~ N(0, I), z_t = a_t z_{t+1} + noise, with its exact posteriors as q, their variance times `spoil[t]`."""
+    """z_T ~ N(0, I), z_t = a_t z_{t+1} + noise, with its exact posteriors as q,
+    their variance times `spoil[t]`."""
 
     a, v = (0.9, 0.8, 0.6), (0.3, 0.5, 0.7)
 
@@ -267,10 +291,13 @@ class LinearChain:
         self.levels, self.spoil = levels, spoil or {}
         self.marginals = [Gaussian(0 * one, one)]
         for t in reversed(range(levels)):
-            self.marginals.insert(0, gaussian.marginal(self.marginals[0], self.a[t], self.v[t]))  # p(z_t)
+            # p(z_t)
+            self.marginals.insert(
+                0, gaussian.marginal(self.marginals[0], self.a[t], self.v[t]))
 
     def q(self, t, z_prev):
-        exact = gaussian.condition(self.marginals[t], self.a[t - 1], self.v[t - 1], z_prev)
+        exact = gaussian.condition(
+            self.marginals[t], self.a[t - 1], self.v[t - 1], z_prev)
         return Gaussian(exact.mean, exact.var * self.spoil.get(t, 1.0))
 
     def p(self, t, z_next):
@@ -288,11 +315,15 @@ class OffByOne(LinearChain):
 
 for T in (1, 2, 3):
     chain = LinearChain(T)
-    log_px, one_draw = chain.marginals[0].log_prob(x), bound.bound(x, chain, seeded(7)).elbo
-    print(f"T = {T}: mean log p_θ(x) {log_px.mean():.6f}, mean bound {one_draw.mean():.6f} nats")
-    torch.testing.assert_close(one_draw, log_px, rtol=0, atol=1e-10)  # for every point, not only on average
+    log_px = chain.marginals[0].log_prob(x)
+    one_draw = bound.bound(x, chain, seeded(7)).elbo
+    print(f"T = {T}: mean log p_θ(x) {log_px.mean():.6f}, mean bound "
+          f"{one_draw.mean():.6f} nats")
+    # for every point, not only on average
+    torch.testing.assert_close(one_draw, log_px, rtol=0, atol=1e-10)
 slip = (bound.bound(x, OffByOne(3), seeded(7)).elbo - log_px).abs().mean()
-print(f"T = 3 with a decoder's index off by one: a draw is off by {slip:.2f} nats on average")
+print(f"T = 3 with a decoder's index off by one: a draw is off by {slip:.2f} "
+      "nats on average")
 assert slip > 0.1
 
 # %% [markdown]
@@ -346,8 +377,10 @@ checks.spoilt_gap(my_spoilt_gap)
 cost = 2 * 0.5 * (2 - 1 - torch.tensor(2.0).log())  # two dimensions
 for spoil in ({1: 2.0}, {2: 2.0}, {3: 2.0}, {1: 2.0, 3: 2.0}):
     chain = LinearChain(3, spoil)
-    gap, se = evaluate.mean_and_error(chain.marginals[0].log_prob(x) - bound.bound(x, chain, seeded(8)).elbo)
-    print(f"spoilt at {list(spoil)}: gap {gap:.3f} ± {se:.3f}, by (2.6) {len(spoil) * cost:.3f} nats")
+    gap, se = evaluate.mean_and_error(
+        chain.marginals[0].log_prob(x) - bound.bound(x, chain, seeded(8)).elbo)
+    print(f"spoilt at {list(spoil)}: gap {gap:.3f} ± {se:.3f}, by (2.6) "
+          f"{len(spoil) * cost:.3f} nats")
     assert abs(gap - len(spoil) * cost) < 4 * se
 
 # %% [markdown]
@@ -370,9 +403,11 @@ for spoil in ({1: 2.0}, {2: 2.0}, {3: 2.0}, {1: 2.0, 3: 2.0}):
 
 # %%
 chain = LinearChain(3)
-z1 = chain.q(1, x).sample(seeded(7))  # the first draw that `bound` makes from this seed
+# the first draw that `bound` makes from this seed
+z1 = chain.q(1, x).sample(seeded(7))
 terms = bound.bound(x, chain, seeded(7))
-as_a_vae = chain.marginals[1].log_prob(z1) - chain.q(1, x).log_prob(z1)  # log p(z₁) − log q(z₁|x)
+# log p(z₁) − log q(z₁|x)
+as_a_vae = chain.marginals[1].log_prob(z1) - chain.q(1, x).log_prob(z1)
 torch.testing.assert_close(terms.consistency.sum(0) + terms.prior, as_a_vae)
 
 # %% [markdown]
@@ -407,14 +442,17 @@ class ScalarChain:
     """The chain (2.10) with z of shape (..., 1)."""
 
     levels, a = 2, 0.7**0.5
-    data = Gaussian(torch.ones(1, dtype=torch.float64), torch.full((1,), 0.25, dtype=torch.float64))
+    data = Gaussian(
+        torch.ones(1, dtype=torch.float64),
+        torch.full((1,), 0.25, dtype=torch.float64))
 
     def q(self, t, z_prev):
         return Gaussian(self.a * z_prev, torch.full_like(z_prev, 0.3))
 
     def p(self, t, z_next):
         if t == 0:
-            return gaussian.condition(self.data, self.a, 0.3, z_next)  # q(x | z₁)
+            # q(x | z₁)
+            return gaussian.condition(self.data, self.a, 0.3, z_next)
         return Gaussian(0.8 * z_next, torch.full_like(z_next, 0.3))
 
     def prior(self):
@@ -433,7 +471,8 @@ z2 = scalar.q(2, z1).sample(seeded(11))
 true = scalar.q(1, x1).log_prob(z1) - scalar.p(1, z2).log_prob(z1)  # (2.8)
 printed = gaussian.kl(scalar.q(1, x1), scalar.p(1, z2))  # (2.9)
 for name, cost in {"(2.8), the term": true, "(2.9), the KL": printed}.items():
-    print("{:16} {:.4f} ± {:.4f} nats".format(name, *evaluate.mean_and_error(cost)))
+    print("{:16} {:.4f} ± {:.4f} nats".format(
+              name, *evaluate.mean_and_error(cost)))
 
 # %% [markdown]
 # Two thirds of a nat. Monte Carlo is not even needed. Everything is a linear combination of the constant 1 and three
@@ -452,13 +491,18 @@ def mean_square(v):
     return v.square().sum()
 
 
-exact_true = (mean_square(Z1 - 0.8 * Z2) - mean_square(Z1 - 0.7**0.5 * X)) / (2 * 0.3)
+exact_true = (
+    (mean_square(Z1 - 0.8 * Z2) - mean_square(Z1 - 0.7**0.5 * X)) / (2 * 0.3))
 exact_printed = mean_square(0.7**0.5 * X - 0.8 * Z2) / (2 * 0.3)
-print(f"exact: (2.8) {exact_true:.4f}, (2.9) {exact_printed:.4f}, difference {exact_printed - exact_true:.4f} nats")
+print(f"exact: (2.8) {exact_true:.4f}, (2.9) {exact_printed:.4f}, difference "
+      f"{exact_printed - exact_true:.4f} nats")
 for cost, exact in ((true, exact_true), (printed, exact_printed)):
     mean, se = evaluate.mean_and_error(cost)
     assert abs(mean - exact) < 4 * se
-torch.testing.assert_close(exact_printed - exact_true, torch.tensor(0.8 * 0.7**0.5, dtype=torch.float64))  # (2.11)
+# (2.11)
+torch.testing.assert_close(
+    exact_printed - exact_true,
+    torch.tensor(0.8 * 0.7**0.5, dtype=torch.float64))
 
 # %% [markdown]
 # The difference has a closed form too. Only the product of $z_1$ and $z_2$ in
@@ -476,10 +520,14 @@ torch.testing.assert_close(exact_printed - exact_true, torch.tensor(0.8 * 0.7**0
 
 # %%
 q_z1 = gaussian.marginal(scalar.data, scalar.a, 0.3)  # q(z₁), x averaged out
-best = scalar.q(1, x1).log_prob(z1) - gaussian.condition(q_z1, scalar.a, 0.3, z2).log_prob(z1)
-below, above = (0.5 * (q.var / 0.3).log().item() for q in (q_z1, gaussian.marginal(q_z1, scalar.a, 0.3)))
+best = (scalar.q(1, x1).log_prob(z1)
+        - gaussian.condition(q_z1, scalar.a, 0.3, z2).log_prob(z1))
+below, above = (
+    0.5 * (q.var / 0.3).log().item()
+    for q in (q_z1, gaussian.marginal(q_z1, scalar.a, 0.3)))
 mean, se = evaluate.mean_and_error(best)
-print(f"C₁ with the best decoder: {mean:.4f} ± {se:.4f} nats; I(x; z₁) − I(z₁; z₂) = {below:.4f} − {above:.4f}")
+print(f"C₁ with the best decoder: {mean:.4f} ± {se:.4f} nats; "
+      f"I(x; z₁) − I(z₁; z₂) = {below:.4f} − {above:.4f}")
 assert best.mean() < -0.1 and abs(mean - (below - above)) < 4 * se
 
 # %% [markdown]
@@ -564,17 +612,23 @@ checks.middle(my_middle)
 # `gaussian.condition` is (2.12).
 
 # %%
-posterior = gaussian.condition(scalar.q(1, x1), scalar.a, 0.3, z2)  # q(z₁ | z₂, x), (2.12)
+# q(z₁ | z₂, x), (2.12)
+posterior = gaussian.condition(scalar.q(1, x1), scalar.a, 0.3, z2)
 q_z2 = gaussian.marginal(scalar.q(1, x1), scalar.a, 0.3)  # q(z₂ | x)
 kl_both = gaussian.kl(posterior, scalar.p(1, z2)).mean()
-information = 0.5 * (q_z2.var / 0.3).log().mean()  # ½ log(variance of z₂ without z₁ / with z₁)
-print(f"KL {kl_both:.4f} − information {information:.4f} = {kl_both - information:.4f}, C₁ exactly {exact_true:.4f} nats")
+# ½ log(variance of z₂ without z₁ / with z₁)
+information = 0.5 * (q_z2.var / 0.3).log().mean()
+print(f"KL {kl_both:.4f} − information "
+      f"{information:.4f} = {kl_both - information:.4f}, C₁ exactly "
+      f"{exact_true:.4f} nats")
 assert abs(kl_both - information - exact_true) < 0.002  # (2.13)
 
 left = true + gaussian.kl(scalar.q(2, z1), scalar.prior())
-right = gaussian.kl(posterior, scalar.p(1, z2)) + gaussian.kl(q_z2, scalar.prior())
+right = (
+    gaussian.kl(posterior, scalar.p(1, z2)) + gaussian.kl(q_z2, scalar.prior()))
 for name, side in {"left": left, "right": right}.items():
-    print("{:5} side of (2.14): {:.4f} ± {:.4f} nats".format(name, *evaluate.mean_and_error(side)))
+    print("{:5} side of (2.14): {:.4f} ± {:.4f} nats".format(
+              name, *evaluate.mean_and_error(side)))
 difference, se = evaluate.mean_and_error(left - right)
 assert abs(difference) < 4 * se
 
@@ -599,8 +653,11 @@ for t in (1, 2, 3):
 for t in (1, 2):
     q, p = hvae.q(t, z[t - 1]), hvae.p(t, z[t + 1])
     true, printed = q.log_prob(z[t]) - p.log_prob(z[t]), gaussian.kl(q, p)
-    print("level {}: C ≈ {:.2f} ± {:.2f},".format(t, *evaluate.mean_and_error(true)), end="  ")
-    print("printed KL ≈ {:.2f} ± {:.2f} nats".format(*evaluate.mean_and_error(printed)))
+    print("level {}: C ≈ {:.2f} ± {:.2f},".format(
+              t, *evaluate.mean_and_error(true)),
+          end="  ")
+    print("printed KL ≈ {:.2f} ± {:.2f} nats".format(
+              *evaluate.mean_and_error(printed)))
     excess += (printed - true).mean().item()
 print(f"the printed bound is lower by ≈ {excess:.2f} nats")
 assert excess > 2
@@ -618,29 +675,41 @@ assert excess > 2
 # %% tags=["hide-output"]
 log_px, distance, iwae = roll.log_prob(x), {}, {}
 for (T, seed), model in trained.items():
-    distance[T, seed] = evaluate.gap(evaluate.score_chain(x.float(), model, seeded(30)), log_px)
+    distance[T, seed] = evaluate.gap(
+        evaluate.score_chain(x.float(), model, seeded(30)), log_px)
     log_w = bound.log_weights(x[:1000].float(), model, 100, seeded(31))
-    iwae[T, seed] = evaluate.mean_and_error(log_px[:1000] - bound.importance_weighted(log_w))
+    iwae[T, seed] = evaluate.mean_and_error(
+        log_px[:1000] - bound.importance_weighted(log_w))
 for label, found in {"−ELBO": distance, "−IWAE": iwae}.items():
     for T in (1, 2, 3):
         three = ", ".join(f"≈ {found[T, seed][0]:.3f}" for seed in (0, 1, 2))
-        print(f"{label}, T = {T}: distance to H of three trainings {three} nats", end=",  ")
-        print(f"each ± {max(found[T, seed][1] for seed in (0, 1, 2)):.3f} over the points")
+        print(f"{label}, T = {T}: distance to H of three "
+              f"trainings {three} nats",
+              end=",  ")
+        print(f"each ± {max(found[T, seed][1] for seed in (0, 1, 2)):.3f} "
+              "over the points")
 best, worst = (
-    {T: pick(distance[T, seed][0] for seed in (0, 1, 2)) for T in (1, 2, 3)} for pick in (min, max)
-)
+    {T: pick(distance[T, seed][0] for seed in (0, 1, 2)) for T in (1, 2, 3)}
+    for pick in (min, max))
 assert max(worst[2], worst[3]) < best[1] - 0.1
 assert all(iwae[key][0] < distance[key][0] for key in distance)
-three_levels, two_levels = ([iwae[T, seed][0] for seed in (0, 1, 2)] for T in (3, 2))
-assert max(two_levels) < 0.6 * min(iwae[1, seed][0] for seed in (0, 1, 2)) and sum(three_levels) < sum(two_levels)
+three_levels, two_levels = (
+    [iwae[T, seed][0] for seed in (0, 1, 2)] for T in (3, 2))
+assert max(two_levels) < 0.6 * min(iwae[1, seed][0] for seed in (0, 1, 2))
+assert sum(three_levels) < sum(two_levels)
 
 # %% mystnb={"image": {"alt": "The second level buys the most. Distance to H against the number of levels, one dot per training: those of the ELBO and of the importance-weighted bound fall by more than half from one level to two; at three levels they lie about as high as at two, or a little lower."}}
 _, ax = plots.plt.subplots()
-for label, found, color in (("ELBO", distance, plots.MODEL), ("importance-weighted, K = 100", iwae, plots.EXTRA[0])):
+for label, found, color in (
+        ("ELBO", distance, plots.MODEL),
+        ("importance-weighted, K = 100", iwae, plots.EXTRA[0])):
     keys = sorted(found)
     where = [T + 0.08 * (seed - 1) for T, seed in keys]
-    ax.errorbar(where, [found[k][0] for k in keys], [2 * found[k][1] for k in keys], fmt="o", color=color, label=label)
-ax.set(xlabel="levels T, 12,000 steps each", ylabel="distance to H, nats", xticks=[1, 2, 3], ylim=(0, None))
+    ax.errorbar(
+        where, [found[k][0] for k in keys], [2 * found[k][1] for k in keys],
+        fmt="o", color=color, label=label)
+ax.set(xlabel="levels T, 12,000 steps each", ylabel="distance to H, nats",
+       xticks=[1, 2, 3], ylim=(0, None))
 _ = ax.legend()
 
 # %% [markdown]
@@ -659,7 +728,10 @@ _ = ax.legend()
 # %% mystnb={"image": {"alt": "Two and three levels are nearer to H than one. The ruler in nats per data point: the unit Gaussian far right, the VAE with one level, and the chains with two and three levels near the entropy's black line."}}
 models = {T: trained[T, 0] for T in (1, 2, 3)}
 entries = {"unit Gaussian": float(torch.tensor(2 * torch.pi).log()) + 1}
-entries |= {f"HVAE, {T} levels" if T > 1 else "VAE, 1 level": H + distance[T, 0][0] for T in models}
+entries |= {
+    f"HVAE, {T} levels" if T > 1 else "VAE, 1 level": H + distance[T, 0][0]
+    for T in models
+}
 _ = plots.ruler(entries, H)
 
 # %% [markdown]
@@ -691,7 +763,8 @@ _ = plots.ruler(entries, H)
 
 # %%
 def my_information(log_q):
-    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
+    """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i),
+    (n, n)."""
     return ...
 
 
@@ -715,8 +788,10 @@ checks.information(my_information)
 #
 # ```python
 # def my_information(log_q):
-#     """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i), (n, n)."""
-#     log_aggregate = torch.logsumexp(log_q, 0) - torch.log(torch.tensor(len(log_q)))
+#     """I(z_{t−1}; z_t) in nats from log q(z_t of point j | z_{t−1} of point i),
+#     (n, n)."""
+#     log_aggregate = (
+#         torch.logsumexp(log_q, 0) - torch.log(torch.tensor(len(log_q))))
 #     return (log_q.diagonal() - log_aggregate).mean()
 # ```
 #
@@ -727,21 +802,27 @@ from diffusion_edu.oracles import Mixture
 
 
 def aggregates(model, x, x_mix, generator):
-    """Draws z₀ = x, z₁ … z_T of q, and at them log q(z_t|z_{t−1}) and log q(z_t), t = 1 … T; q(z_t) is made from x_mix."""
+    """Draws z₀ = x, z₁ … z_T of q, and at them log q(z_t|z_{t−1}) and log
+    q(z_t), t = 1 … T; q(z_t) is made from x_mix."""
     z, z_mix, log_q, log_aggregate = [x], x_mix, [], []
     for t in range(1, model.levels + 1):
         q, q_mix = model.q(t, z[-1]), model.q(t, z_mix)
         z, z_mix = [*z, q.sample(generator)], q_mix.sample(generator)
         log_q.append(q.log_prob(z[-1]))
-        log_aggregate.append(Mixture(torch.ones(len(z_mix)), q_mix.mean, q_mix.var).log_prob(z[-1]))
+        log_aggregate.append(
+            Mixture(torch.ones(len(z_mix)), q_mix.mean, q_mix.var).log_prob(
+                z[-1]))
     return z, log_q, log_aggregate
 
 
 def information(model, x, x_mix, generator):
     """I(z_{t−1}; z_t) for t = 1 … T, and KL(q(z_T) ‖ p(z_T)), nats."""
     z, log_q, log_aggregate = aggregates(model, x, x_mix, generator)
-    nats = [(given - alone).mean().item() for given, alone in zip(log_q, log_aggregate, strict=True)]  # (2.16)
-    return nats, (log_aggregate[-1] - model.prior().log_prob(z[-1])).mean().item()
+    # (2.16)
+    nats = [(given - alone).mean().item() for given, alone in zip(
+                log_q, log_aggregate, strict=True)]
+    return (
+        nats, (log_aggregate[-1] - model.prior().log_prob(z[-1])).mean().item())
 
 
 # %% [markdown]
@@ -751,7 +832,8 @@ def information(model, x, x_mix, generator):
 
 # %%
 class Cut:
-    """The first `levels` levels of a model, with one Gaussian, fitted to q(z) on x, in place of those above."""
+    """The first `levels` levels of a model, with one Gaussian, fitted to q(z)
+    on x, in place of those above."""
 
     def __init__(self, model, levels, x, generator):
         self.levels, self.q, self.p, z = levels, model.q, model.p, x
@@ -773,10 +855,13 @@ from diffusion_edu.nets import GaussianNet
 
 plain = HVAE(levels=3)
 torch.manual_seed(0)
-plain.encoders = torch.nn.ModuleList(GaussianNet(2, 2, log_var=v) for v in (-4.0, -2.0, -2.0))
-plain.decoders = torch.nn.ModuleList(GaussianNet(2, 2, log_var=-2.0) for _ in range(3))
+plain.encoders = torch.nn.ModuleList(
+    GaussianNet(2, 2, log_var=v) for v in (-4.0, -2.0, -2.0))
+plain.decoders = torch.nn.ModuleList(
+    GaussianNet(2, 2, log_var=-2.0) for _ in range(3))
 points = roll.sample(100_000, seed=1).float()
-trainer = training.Trainer(plain, training.elbo_loss(), points, steps=1000, batch=256)
+trainer = training.Trainer(
+    plain, training.elbo_loss(), points, steps=1000, batch=256)
 list(trainer.run(progress=False))
 plain = trainer.model.requires_grad_(False)
 
@@ -784,26 +869,35 @@ plain = trainer.model.requires_grad_(False)
 # Now both numbers, for the plain chain and for two of the others.
 
 # %%
-chains = {"plain, 3 levels": plain, "HVAE, 2 levels": models[2], "HVAE, 3 levels": models[3]}
+chains = {"plain, 3 levels": plain,
+          "HVAE, 2 levels": models[2],
+          "HVAE, 3 levels": models[3]}
 used, worth, x_mix = {}, {}, roll.sample(10_000, seed=40).float()
 for name, model in chains.items():
     used[name], _ = information(model, x[:2000].float(), x_mix, seeded(41))
     whole = evaluate.score_chain(x.float(), model, seeded(42)).elbo
     cuts = [Cut(model, t, x_mix, seeded(43)) for t in range(1, model.levels)]
-    worth[name] = [(whole - evaluate.score_chain(x.float(), cut, seeded(42)).elbo).mean().item() for cut in cuts]
+    without = [evaluate.score_chain(x.float(), cut, seeded(42)) for cut in cuts]
+    worth[name] = [(whole - terms.elbo).mean().item() for terms in without]
     print(f"{name}: distance to H ≈ {(log_px - whole).mean():.3f} nats")
-    print("    information of level 1, 2, …:  " + ", ".join(f"≈ {nats:.2f}" for nats in used[name]))
-    print("    worth of the levels above them: " + ", ".join(f"≈ {nats:.2f}" for nats in worth[name]))
+    print("    information of level 1, 2, …:  "
+          + ", ".join(f"≈ {nats:.2f}" for nats in used[name]))
+    print("    worth of the levels above them: "
+          + ", ".join(f"≈ {nats:.2f}" for nats in worth[name]))
 assert used["plain, 3 levels"][1] < 0.1 < 0.5 < min(used["HVAE, 3 levels"])
 assert abs(worth["plain, 3 levels"][0]) < 0.1
 assert 10 * worth["HVAE, 3 levels"][1] < used["HVAE, 3 levels"][2]
-assert min(worth["HVAE, 2 levels"][0], worth["HVAE, 3 levels"][0]) > 1.7 * (distance[1, 0][0] - distance[2, 0][0])
+assert min(worth["HVAE, 2 levels"][0], worth["HVAE, 3 levels"][0]) > 1.7 * (
+    distance[1, 0][0] - distance[2, 0][0])
 
 # %% mystnb={"image": {"alt": "The upper levels of the plain chain know nothing. Mutual information between neighbouring levels against the level, for three chains: the plain chain has a few nats on level one and zero above. The chains that start near the identity have a nat or more on every level, falling upwards."}}
 ax = None
-for (name, nats), color in zip(used.items(), (plots.ERROR, plots.Q, plots.EXTRA[2]), strict=True):
-    ax = plots.curve(range(1, len(nats) + 1), nats, ax, color=color, label=name, marker="o")
-ax.set(xlabel="level t", ylabel="$I(z_{t-1}; z_t)$, nats", xticks=range(1, 4), ylim=(-0.1, None))
+for (name, nats), color in zip(
+        used.items(), (plots.ERROR, plots.Q, plots.EXTRA[2]), strict=True):
+    ax = plots.curve(
+        range(1, len(nats) + 1), nats, ax, color=color, label=name, marker="o")
+ax.set(xlabel="level t", ylabel="$I(z_{t-1}; z_t)$, nats", xticks=range(1, 4),
+       ylim=(-0.1, None))
 _ = ax.legend()
 
 # %% [markdown]
@@ -833,11 +927,17 @@ for row in pretrained.table("levels"):
     ways.setdefault(row["chain"], []).append((float(row["distance"]), nats))
 for name, trainings in ways.items():
     if not name.startswith("top-down"):
-        print(f"{name:18} information " + ";  ".join(", ".join(f"≈ {value:.2f}" for value in nats) for _, nats in trainings))
-        print(f"{'':18} distance to H " + ", ".join(f"≈ {found:.2f}" for found, _ in trainings) + " nats")
-assert max(nats[1] for _, nats in ways["plain"]) < 0.1 < 0.5 < min(nats[2] for _, nats in ways["plain, free bits"])
-assert min(nats[1] for _, nats in ways["plain, warm-up"]) < 0.1 < max(nats[1] for _, nats in ways["plain, warm-up"])
-assert max(found for found, _ in ways["near the identity"]) < min(found for found, _ in ways["plain, free bits"])
+        print(f"{name:18} information " + ";  ".join(
+                  ", ".join(f"≈ {value:.2f}" for value in nats)
+                  for _, nats in trainings))
+        print(f"{'':18} distance to H "
+              + ", ".join(f"≈ {found:.2f}" for found, _ in trainings) + " nats")
+assert max(nats[1] for _, nats in ways["plain"]) < 0.1 < 0.5 < min(
+    nats[2] for _, nats in ways["plain, free bits"])
+assert min(nats[1] for _, nats in ways["plain, warm-up"]) < 0.1 < max(
+    nats[1] for _, nats in ways["plain, warm-up"])
+assert max(found for found, _ in ways["near the identity"]) < min(
+    found for found, _ in ways["plain, free bits"])
 
 # %% [markdown]
 # Warm-up fills the first level, and wakes the second in one training of three. That fits the bound: what $z_2$ gains, in $\log p(z_1 \mid z_2)$, and
@@ -862,15 +962,18 @@ threshold = roll.log_prob(roll.sample(200_000, seed=20_000)).quantile(0.001)
 
 
 def off_roll(points):
-    """Which points lie off the roll: exact density below that of 999 in 1,000 true points."""
+    """Which points lie off the roll: exact density below that of 999 in 1,000
+    true points."""
     return roll.log_prob(points.double()) < threshold
 
 
 off, mismatch = {}, {}
 for T in models:
-    off[T] = off_roll(bound.generate(models[T], 10_000, seeded(51))).double().mean()
+    off[T] = (
+        off_roll(bound.generate(models[T], 10_000, seeded(51))).double().mean())
     _, mismatch[T] = information(models[T], x[:2000].float(), x_mix, seeded(52))
-    print(f"T = {T}: share of samples off the roll ≈ {off[T]:.3f}, mismatch at the top ≈ {mismatch[T]:.2f} nats")
+    print(f"T = {T}: share of samples off the roll ≈ {off[T]:.3f}, mismatch "
+          f"at the top ≈ {mismatch[T]:.2f} nats")
 assert 0.01 < off[3] < off[1]
 assert mismatch[3] < 0.3 * mismatch[1]
 
@@ -884,10 +987,16 @@ for row, T in ((0, 1), (3, 3)):
     for t in range(1, T + 1):
         top = models[T].q(t, top).sample(seeded(53 + t))
     noise = models[T].prior().sample(seeded(57), shape=(4000,))
-    plots.points(top, axes[row], color=u, title=f"aggregate posterior, T = {T}", limit=3.5, plane="top z")
-    plots.points(noise, axes[row + 1], color=plots.TRUTH, alpha=0.3, title="prior", limit=3.5, plane="top z")
+    plots.points(
+        top, axes[row], color=u, title=f"aggregate posterior, T = {T}",
+        limit=3.5, plane="top z")
+    plots.points(
+        noise, axes[row + 1], color=plots.TRUTH, alpha=0.3, title="prior",
+        limit=3.5, plane="top z")
     plots.points(samples, axes[row + 2])
-    plots.points(samples[off_roll(samples)], axes[row + 2], color=plots.ERROR, size=4, title="samples; red: off the roll")
+    plots.points(
+        samples[off_roll(samples)], axes[row + 2], color=plots.ERROR, size=4,
+        title="samples; red: off the roll")
 
 # %% [markdown]
 # With three levels the mismatch at the top has all but gone. Still three in a hundred samples lie off the roll, thirty times too many. Matching the
@@ -912,8 +1021,13 @@ for t in (1, 2, 3):
     z = hvae.q(t, z).sample(seeded(60 + t))
     redrawn = downwards(hvae, t, z.repeat_interleave(300, 0), seeded(70))
     plots.points(x[:3000], axes[t - 1], color="#dddddd")
-    plots.points(redrawn, axes[t - 1], color=[c for c in (*plots.EXTRA[:2], plots.Q) for _ in range(300)], size=4)
-    plots.points(three, axes[t - 1], color=plots.TRUTH, size=60, marker="X", alpha=1, title=f"z{'₁₂₃'[t - 1]} held")
+    plots.points(
+        redrawn, axes[t - 1],
+        color=[c for c in (*plots.EXTRA[:2], plots.Q) for _ in range(300)],
+        size=4)
+    plots.points(
+        three, axes[t - 1], color=plots.TRUTH, size=60, marker="X", alpha=1,
+        title=f"z{'₁₂₃'[t - 1]} held")
 
 # %% [markdown]
 # Held at $z_1$, the copies stay near their data point. Held at $z_2$, they spread along the arm. Held at $z_3$, they
@@ -948,11 +1062,14 @@ widgets.hvae_ladder(hvae, x[:400])
 V = {4: bound.generate(hvae, 20_000, seeded(94)).var(0).sum()}
 z = hvae.prior().sample(seeded(95), shape=(400,))
 for t in (3, 2, 1):
-    fans = downwards(hvae, t, z.repeat_interleave(200, 0), seeded(96)).reshape(400, 200, 2)
+    fans = downwards(hvae, t, z.repeat_interleave(200, 0), seeded(96)).reshape(
+        400, 200, 2)
     V[t] = fans.var(1).sum(-1).mean()  # E Var(x | z_t)
     z = hvae.p(t - 1, z).sample(seeded(96 + t))
-    print(f"z{t} decides ≈ {(V[t + 1] - V[t]) / V[4]:.2f} of the variance; held, x spreads by ≈ {V[t].sqrt():.2f}")
-print(f"the last decoder decides ≈ {V[1] / V[4]:.2f} of it; the roll is {2**0.5 * roll.noise / roll.scale:.2f} thick")
+    print(f"z{t} decides ≈ {(V[t + 1] - V[t]) / V[4]:.2f} of the variance; "
+          f"held, x spreads by ≈ {V[t].sqrt():.2f}")
+print(f"the last decoder decides ≈ {V[1] / V[4]:.2f} of it; the roll is "
+      f"{2**0.5 * roll.noise / roll.scale:.2f} thick")
 assert V[4] - V[3] > 0.5 * V[4]
 assert V[3] - V[2] > 2 * (V[2] - V[1]) > 4 * V[1]
 
@@ -969,9 +1086,11 @@ for t in (1, 2, 3):
     redrawn = downwards(hvae, t, z, seeded(90))
     moved[t] = (redrawn - x).square().sum(1).mean().sqrt()
     share[t] = off_roll(redrawn).double().mean()
-    print(f"z{t} held: root mean square distance ≈ {moved[t]:.2f}, off the roll ≈ {share[t]:.3f}")
+    print(f"z{t} held: root mean square distance ≈ {moved[t]:.2f}, "
+          f"off the roll ≈ {share[t]:.3f}")
 unrelated = (x[:5000] - x[5000:]).square().sum(1).mean().sqrt()
-print(f"two unrelated data points: {unrelated:.2f}. Samples from the prior: off the roll ≈ {off[3]:.3f}")
+print(f"two unrelated data points: {unrelated:.2f}. Samples from the prior: "
+      f"off the roll ≈ {off[3]:.3f}")
 assert moved[1] < moved[2] < moved[3] < unrelated
 assert share[1] < 0.05
 assert share[3] > 0.6 * off[3]
@@ -996,12 +1115,14 @@ assert share[3] > 0.6 * off[3]
 
 # %%
 def level_split(model, x, log_px, generator):
-    """The parts of (2.19) from the top down, each with its standard error, nats."""
+    """The parts of (2.19) from the top down, each with its standard error,
+    nats."""
     z, log_q, log_aggregate = aggregates(model, x, x_mix.to(x), generator)
     log_aggregate = [log_px, *log_aggregate]
     parts = [log_aggregate[-1] - model.prior().log_prob(z[-1])]
     for t in reversed(range(model.levels)):
-        best = log_q[t] + log_aggregate[t] - log_aggregate[t + 1]  # log q(z_t | z_{t+1})
+        # log q(z_t | z_{t+1})
+        best = log_q[t] + log_aggregate[t] - log_aggregate[t + 1]
         parts.append(best - model.p(t, z[t + 1]).log_prob(z[t]))
     return [evaluate.mean_and_error(part) for part in parts]
 
@@ -1020,10 +1141,14 @@ class WideDecoder(LinearChain):
 
 x_lin = LinearChain(3).marginals[0].sample(seeded(97), (11_000,))
 x_mix, own = x_lin[1000:], LinearChain(3).marginals[0].log_prob(x_lin[:1000])
-for chain, exact in ((LinearChain(3), [0, 0, 0, 0]), (WideDecoder(3), [0, 0, 0.193, 0])):
+for chain, exact in (
+        (LinearChain(3), [0, 0, 0, 0]), (WideDecoder(3), [0, 0, 0.193, 0])):
     parts = level_split(chain, x_lin[:1000], own, seeded(98))
-    print(f"{type(chain).__name__:12}: z₃, z₂, z₁, x: " + ", ".join(f"{round(mean, 2) + 0.0:.2f} ± {se:.2f}" for mean, se in parts))
-    assert all(abs(mean - true) < 4 * se + 0.02 for (mean, se), true in zip(parts, exact, strict=True))
+    print(f"{type(chain).__name__:12}: z₃, z₂, z₁, x: " + ", ".join(
+              f"{round(mean, 2) + 0.0:.2f} ± {se:.2f}" for mean, se in parts))
+    assert all(
+        abs(mean - true) < 4 * se + 0.02
+        for (mean, se), true in zip(parts, exact, strict=True))
 
 # %% [markdown]
 # The nine chains. **Predict first.** One level pays for its prior and for its decoder: which costs more? And where do three
@@ -1035,9 +1160,15 @@ for (T, seed), model in trained.items():
     parts = level_split(model, x[:2000].float(), log_px[:2000], seeded(99))
     split[T, seed] = [mean for mean, _ in parts]
     names = [f"z{t}" for t in range(T, 0, -1)] + ["x"]
-    print(f"T = {T}: " + ", ".join(f"{name} ≈ {nats:.3f}" for name, nats in zip(names, split[T, seed], strict=True)), end="")
-    print(f"; sum ≈ {sum(split[T, seed]):.3f} nats, each ± {max(se for _, se in parts):.3f} over the points")
-assert all(split[1, seed][0] > split[1, seed][1] > max(split[3, seed]) for seed in (0, 1, 2))
+    print(f"T = {T}: " + ", ".join(
+              f"{name} ≈ {nats:.3f}" for name, nats in zip(
+                  names, split[T, seed], strict=True)),
+          end="")
+    print(f"; sum ≈ {sum(split[T, seed]):.3f} nats, "
+          f"each ± {max(se for _, se in parts):.3f} over the points")
+assert all(
+    split[1, seed][0] > split[1, seed][1] > max(split[3, seed])
+    for seed in (0, 1, 2))
 
 # %% [markdown]
 # With one level the prior costs more than the decoder, whatever the seed. With three, no part is as large as either of the two. But the
@@ -1053,15 +1184,22 @@ assert all(split[1, seed][0] > split[1, seed][1] > max(split[3, seed]) for seed 
 # **Predict first.** Does it win?
 
 # %% tags=["hide-output"]
-ways["bottom-up"] = [(distance[2, seed][0], iwae[2, seed][0]) for seed in (0, 1, 2)]
+ways["bottom-up"] = [
+    (distance[2, seed][0], iwae[2, seed][0]) for seed in (0, 1, 2)
+]
 for name in ("top-down", "top-down, own network"):
     rows = [row for row in pretrained.table("levels") if row["chain"] == name]
     ways[name] = [(float(row["distance"]), float(row["iwae"])) for row in rows]
 print("distance to H of the bound, and importance-weighted, nats")
 for name in ("bottom-up", "top-down", "top-down, own network"):
-    print(f"{name:22}", ";  ".join(f"≈ {far:.3f}, ≈ {tight:.3f}" for far, tight in ways[name]))
-below, *above = ([far - tight for far, tight in ways[name]] for name in ("bottom-up", "top-down", "top-down, own network"))
-assert min(far for far, _ in ways["top-down"]) > 0.05 + max(far for far, _ in ways["bottom-up"])
+    print(
+        f"{name:22}",
+        ";  ".join(f"≈ {far:.3f}, ≈ {tight:.3f}" for far, tight in ways[name]))
+below, *above = (
+    [far - tight for far, tight in ways[name]]
+    for name in ("bottom-up", "top-down", "top-down, own network"))
+assert min(far for far, _ in ways["top-down"]) > 0.05 + max(
+    far for far, _ in ways["bottom-up"])
 assert min(map(min, above)) > 1.3 * max(below)
 
 # %% [markdown]

@@ -35,12 +35,16 @@
 # two cores. The end of section 5 is a good place for a break. **You need** notebooks 00 to 02.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import torch
 
-from diffusion_edu import checks, diffusion, evaluate, exact, gaussian, oracles, plots, samplers, schedules, widgets
+from diffusion_edu import (
+    checks, diffusion, evaluate, exact, gaussian, oracles, plots, samplers,
+    schedules, widgets
+)
 from diffusion_edu.bound import bound
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.oracles import Mixture, exact_denoiser
@@ -68,10 +72,13 @@ def seeded(seed):
 cosine = schedules.cosine(1000)
 denoiser = exact_denoiser(roll, cosine.alpha_bar)
 x_T = torch.randn(3000, 2, dtype=torch.float64, generator=seeded(10))
-backward = dict(samplers.reverse_path(denoiser, cosine, x_T, steps=200, generator=seeded(11)))
+backward = dict(
+    samplers.reverse_path(
+        denoiser, cosine, x_T, steps=200, generator=seeded(11)))
 times = [1000, 600, 300, 150, 50, 0]
 for t, ax in zip(times, plots.axes_row(6, size=1.7), strict=True):
-    plots.points(backward[t], ax, color=plots.MODEL, title=f"t = {t}", size=1, limit=3.4)
+    plots.points(
+        backward[t], ax, color=plots.MODEL, title=f"t = {t}", size=1, limit=3.4)
 
 # %% [markdown]
 # ## 1 Three restrictions
@@ -184,14 +191,21 @@ checks.jump(my_jump)
 # %% mystnb={"image": {"alt": "One hundred single steps do what (3.4) says. Against t from 0 to 100, the simulated signal factor falls from 1 to 0 and the simulated noise standard deviation rises from 0 to 1. Thin black theory lines run through both."}}
 start = torch.tensor([1.5, 0.0], dtype=torch.float64).expand(20_000, 2)
 linear100 = schedules.linear(100)
-walk = torch.stack([xt for _, xt in diffusion.forward_path(start, linear100, seeded(0))])
+walk = torch.stack(
+    [xt for _, xt in diffusion.forward_path(start, linear100, seeded(0))])
 mean, spread = walk[:, :, 0].mean(1) / 1.5, walk.std(1).mean(1)
 a_bar = linear100.alpha_bar
-torch.testing.assert_close(mean, a_bar.sqrt(), atol=4 / 1.5 / 20_000**0.5, rtol=0)
-torch.testing.assert_close(spread.square(), 1 - a_bar, atol=4 / 20_000**0.5, rtol=0)
+torch.testing.assert_close(
+    mean, a_bar.sqrt(), atol=4 / 1.5 / 20_000**0.5, rtol=0)
+torch.testing.assert_close(
+    spread.square(), 1 - a_bar, atol=4 / 20_000**0.5, rtol=0)
 
-ax = plots.curve(range(101), mean, linewidth=5, alpha=0.5, label="signal: mean of the cloud / x₀")
-plots.curve(range(101), spread, ax, color=plots.DATA, linewidth=5, alpha=0.5, label="noise: standard deviation")
+ax = plots.curve(
+    range(101), mean, linewidth=5, alpha=0.5,
+    label="signal: mean of the cloud / x₀")
+plots.curve(
+    range(101), spread, ax, color=plots.DATA, linewidth=5, alpha=0.5,
+    label="noise: standard deviation")
 plots.truth(range(101), a_bar.sqrt(), ax, label="√ᾱₜ and √(1 − ᾱₜ)")
 plots.truth(range(101), (1 - a_bar).sqrt(), ax, label=None)
 ax.set(xlabel="t", ylabel="factor")
@@ -204,16 +218,21 @@ _ = ax.legend()
 
 # %%
 constant = schedules.constant(100, beta=0.05)
-torch.testing.assert_close(constant.alpha_bar, 0.95 ** torch.arange(101, dtype=torch.float64))
-print(f"at t = 20: our α {constant.alpha[20]:.3f}, our ᾱ, the slides' α, {constant.alpha_bar[20]:.3f}")
+torch.testing.assert_close(
+    constant.alpha_bar, 0.95 ** torch.arange(101, dtype=torch.float64))
+print(f"at t = 20: our α {constant.alpha[20]:.3f}, our ᾱ, the slides' α, "
+      f"{constant.alpha_bar[20]:.3f}")
 
 # %% [markdown]
 # Here is the forward process on the roll: the exact density in grey, from (0.6), and points that took single steps, in blue.
 
 # %% mystnb={"image": {"alt": "The fine structure goes first. Blue points over the exact density in grey: the roll blurs, loses its arms and becomes a round cloud."}}
-forward = dict(diffusion.forward_path(roll.sample(3000, seed=2), cosine, seeded(1)))
+forward = dict(
+    diffusion.forward_path(roll.sample(3000, seed=2), cosine, seeded(1)))
 for t, ax in zip(times[::-1], plots.axes_row(6, size=1.7), strict=True):
-    plots.density(roll.log_prob(plots.grid(n=100), cosine.alpha_bar[t].item()), ax).images[0].set_alpha(0.4)
+    plots.density(
+        roll.log_prob(plots.grid(n=100), cosine.alpha_bar[t].item()), ax
+    ).images[0].set_alpha(0.4)
     plots.points(forward[t][:500], ax, color=plots.Q, title=f"t = {t}", size=2)
 
 # %% [markdown]
@@ -231,7 +250,9 @@ widgets.forward_film(x, cosine)
 # (`q_marginal` is (3.4) in the library):
 
 # %%
-nats_600 = gaussian.kl(diffusion.q_marginal(cosine, 600, x), gaussian.Gaussian(torch.zeros(2), torch.ones(2))).mean()
+nats_600 = gaussian.kl(
+    diffusion.q_marginal(cosine, 600, x),
+    gaussian.Gaussian(torch.zeros(2), torch.ones(2))).mean()
 print(f"KL(q(x_600|x₀) ‖ N(0, I)): {nats_600:.3f} nats")
 assert nats_600 > 0.3
 
@@ -264,7 +285,8 @@ assert nats_600 > 0.3
 
 # %%
 def my_steps_needed(beta, dim, nats):
-    """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
+    """The smallest T for which the mean L_T of a constant schedule is below
+    `nats`."""
     return ...
 
 
@@ -288,7 +310,8 @@ checks.steps_needed(my_steps_needed)
 #
 # ```python
 # def my_steps_needed(beta, dim, nats):
-#     """The smallest T for which the mean L_T of a constant schedule is below `nats`."""
+#     """The smallest T for which the mean L_T of a constant schedule is below
+#     `nats`."""
 #     T = 1
 #     while -dim / 2 * math.log(1 - (1 - beta) ** T) >= nats:
 #         T += 1
@@ -306,14 +329,19 @@ def second_moment(data):
 
 
 def mean_L_T(schedule, data=roll):
-    """E[L_T]: (3.6) is linear in |x₀|², so one point with the right square is enough."""
-    return schedule.L_T(torch.stack([second_moment(data).sqrt(), torch.zeros(())])).item()
+    """E[L_T]: (3.6) is linear in |x₀|², so one point with the right square is
+    enough."""
+    return schedule.L_T(
+        torch.stack([second_moment(data).sqrt(), torch.zeros(())])).item()
 
 
 for T in (10, 100, 1000):
     s = schedules.constant(T, beta=0.01)
-    print(f"T = {T:4}   ᾱ_T = {s.alpha_bar[-1]:.5f}   E[L_T] = {mean_L_T(s):.5f} nats")
-    torch.testing.assert_close(mean_L_T(s), -math.log(1 - s.alpha_bar[-1].item()), atol=1e-9, rtol=1e-6)
+    print(f"T = {T:4}   ᾱ_T = {s.alpha_bar[-1]:.5f}   "
+          f"E[L_T] = {mean_L_T(s):.5f} nats")
+    torch.testing.assert_close(
+        mean_L_T(s), -math.log(1 - s.alpha_bar[-1].item()), atol=1e-9, rtol=1e-6
+    )
 
 # %% [markdown]
 # **Where tutorials slip.** A small $\beta$ does not make the end noise. It does the opposite. What is needed is $\bar\alpha_T \to 0$,
@@ -326,16 +354,27 @@ for T in (10, 100, 1000):
 
 # %% mystnb={"image": {"alt": "A fixed beta needs several hundred steps, the cosine schedule ten. E[L_T] in nats against T from 10 to 2,000, both axes logarithmic: constant, linear and sigmoid schedules with fixed beta lie on one curve that starts above two nats and falls steeply only after several hundred steps; cosine is far below one thousandth at every T."}}
 lengths = [10, 30, 100, 300, 1000, 2000]
-fixed = {"constant": {"beta": 0.01}, "linear": {"beta_1": 1e-4, "beta_T": 0.02}, "sigmoid": {"beta_1": 1e-4, "beta_T": 0.02}, "cosine": {}}  # fmt: skip
-ends = {k: [mean_L_T(schedules.make_schedule(k, T, **v)) for T in lengths] for k, v in fixed.items()}
-for (name, values), color, width in zip(ends.items(), (plots.Q, plots.MODEL, *plots.EXTRA[:2]), (7, 4, 1.5, 1.5), strict=True):
+fixed = {"constant": {"beta": 0.01},
+         "linear": {"beta_1": 1e-4, "beta_T": 0.02},
+         "sigmoid": {"beta_1": 1e-4, "beta_T": 0.02},
+         "cosine": {}}
+ends = {k: [mean_L_T(schedules.make_schedule(k, T, **v)) for T in lengths]
+        for k, v in fixed.items()}
+for (name, values), color, width in zip(
+        ends.items(), (plots.Q, plots.MODEL, *plots.EXTRA[:2]),
+        (7, 4, 1.5, 1.5), strict=True):
     ax = plots.curve(lengths, values, color=color, label=name, linewidth=width)
 ax.set(xscale="log", yscale="log", xlabel="T", ylabel="E[L_T], nats")
 ax.legend()
-print("T = 100: ", ", ".join(f"{k} {v[2]:.2g}" for k, v in ends.items()), "nats")
-assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine") and ends["cosine"][2] < 1e-3
-enough = next(T for T in range(10, 1001, 10) if mean_L_T(schedules.linear(T, 1e-4, 0.02)) < 1e-3)
-print(f"linear is below 0.001 nats from T = {enough} on, cosine already at T = 10: {ends['cosine'][0]:.1e} nats")
+print(
+    "T = 100: ", ", ".join(f"{k} {v[2]:.2g}" for k, v in ends.items()), "nats")
+assert all(v[2] > 0.3 for k, v in ends.items() if k != "cosine")
+assert ends["cosine"][2] < 1e-3
+enough = next(
+    T for T in range(10, 1001, 10)
+    if mean_L_T(schedules.linear(T, 1e-4, 0.02)) < 1e-3)
+print(f"linear is below 0.001 nats from T = {enough} on, cosine already at "
+      f"T = 10: {ends['cosine'][0]:.1e} nats")
 
 # %% [markdown]
 # Three schedules lie on one curve. Their $\beta_t$ have the same mean, and for small $\beta_t$ only the sum counts: $\bar\alpha_T \approx e^{-\sum_t \beta_t}$.
@@ -365,22 +404,35 @@ print(f"linear is below 0.001 nats from T = {enough} on, cosine already at T = 1
 # %% mystnb={"image": {"alt": "The eye does not see the short schedule. Orange samples over grey data: standardised roll with the short schedule, roll divided by ten with the short schedule, roll divided by ten with the cosine schedule. In all three the samples follow the curve; the eye sees hardly any difference."}}
 def kl_from_prior(data, a_bar):
     """KL(q(x_t) ‖ N(0, I)) at noise level ᾱ, (3.8) for D = 2, nats."""
-    return math.log(2 * math.pi) + 0.5 * (a_bar * second_moment(data).item() + 2 * (1 - a_bar)) - data.entropy(a_bar)
+    return (math.log(2 * math.pi)
+            + 0.5 * (a_bar * second_moment(data).item() + 2 * (1 - a_bar))
+            - data.entropy(a_bar))
 
 
 shift = torch.from_numpy(roll.shift)
-tenth = Mixture(roll.weights, (roll.means * roll.scale + shift) / 10, roll.variances * (roll.scale / 10) ** 2)
-short, s100, ratio = schedules.constant(100, beta=1 - 0.6 ** (1 / 100)), schedules.cosine(100), []
-cases = [("standardised, ᾱ_T = 0.6", roll, short), ("/10, ᾱ_T = 0.6", tenth, short), ("/10, cosine", tenth, s100)]
+tenth = Mixture(
+    roll.weights, (roll.means * roll.scale + shift) / 10,
+    roll.variances * (roll.scale / 10) ** 2)
+short = schedules.constant(100, beta=1 - 0.6 ** (1 / 100))
+s100 = schedules.cosine(100)
+ratio = []
+cases = [("standardised, ᾱ_T = 0.6", roll, short),
+         ("/10, ᾱ_T = 0.6", tenth, short), ("/10, cosine", tenth, s100)]
 for (name, data, s), ax in zip(cases, plots.axes_row(3, size=2.6), strict=True):
-    y = samplers.sample(exact_denoiser(data, s.alpha_bar), s, x_T, generator=seeded(12))
-    true, end, limit = data.sample(3000, seed=13), s.alpha_bar[-1].item(), 1.3 * data.means.abs().max().item()
+    y = samplers.sample(
+        exact_denoiser(data, s.alpha_bar), s, x_T, generator=seeded(12))
+    true = data.sample(3000, seed=13)
+    end = s.alpha_bar[-1].item()
+    limit = 1.3 * data.means.abs().max().item()
     floor = evaluate.noise_floor(evaluate.energy_distance, data, 3000)
     ratio.append(evaluate.energy_distance(y, true) / floor)
-    print(f"{name:24} E[L_T] {mean_L_T(s, data):.3f}, KL(q(x_T) ‖ N(0, I)) {kl_from_prior(data, end):.3f} nats,"
-          f" energy distance {ratio[-1]:.1f} × floor")  # fmt: skip
+    print(f"{name:24} E[L_T] {mean_L_T(s, data):.3f}, KL(q(x_T) ‖ N(0, I)) "
+          f"{kl_from_prior(data, end):.3f} nats,"
+          f" energy distance {ratio[-1]:.1f} × floor")
     plots.points(true, ax, size=1, limit=limit)
-    plots.points(y, ax, color=plots.MODEL, title=name, size=1, limit=limit).tick_params(labelleft=True)
+    plots.points(
+        y, ax, color=plots.MODEL, title=name, size=1, limit=limit
+    ).tick_params(labelleft=True)
 assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 
 # %% [markdown]
@@ -397,8 +449,11 @@ assert ratio[1] > 4 and ratio[0] < 3 and ratio[2] < 3
 # what at the first step? Then set $T$ to 100: which of the three curves shows that $x_T$ is no longer noise?
 
 # %%
-paper, more = schedules.linear(1000, 1e-4, 0.02), schedules.linear(1000, 1e-3, 0.02)
-assert 0.5 < mean_L_T(more) / mean_L_T(paper) < 1 and 2.2 < paper.log_snr[1] - more.log_snr[1] < 2.4  # log 10 = 2.3
+paper = schedules.linear(1000, 1e-4, 0.02)
+more = schedules.linear(1000, 1e-3, 0.02)
+# log 10 = 2.3
+assert 0.5 < mean_L_T(more) / mean_L_T(paper) < 1
+assert 2.2 < paper.log_snr[1] - more.log_snr[1] < 2.4
 assert 0.36 < schedules.linear(100, 1e-4, 0.02).alpha_bar[-1] < 0.37
 widgets.schedule_explorer(roll)
 
@@ -476,7 +531,8 @@ checks.posterior(my_posterior)
 #     alpha_bar = (1 - beta).cumprod(0)
 #     c0 = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
 #     ct = (1 - beta[t]).sqrt() * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])
-#     return c0 * x0 + ct * xt, (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
+#     var = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
+#     return c0 * x0 + ct * xt, var
 # ```
 #
 # </details>
@@ -487,9 +543,13 @@ checks.posterior(my_posterior)
 
 # %%
 t = 300
-ab_prev, ab, alpha, beta = (v.item() for v in (cosine.alpha_bar[t - 1], cosine.alpha_bar[t], cosine.alpha[t], cosine.beta[t]))
+ab_prev, ab, alpha, beta = (
+    v.item() for v in (
+        cosine.alpha_bar[t - 1], cosine.alpha_bar[t], cosine.alpha[t],
+        cosine.beta[t]))
 xt = diffusion.q_marginal(cosine, t, x).sample(seeded(2))
-posterior = gaussian.condition(diffusion.q_marginal(cosine, t - 1, x), alpha**0.5, beta, xt)
+posterior = gaussian.condition(
+    diffusion.q_marginal(cosine, t - 1, x), alpha**0.5, beta, xt)
 by_hand = (ab_prev**0.5 * beta * x + alpha**0.5 * (1 - ab_prev) * xt) / (1 - ab)
 library = diffusion.q_posterior(cosine, t, xt, x)
 torch.testing.assert_close(posterior.mean, by_hand)
@@ -503,9 +563,15 @@ torch.testing.assert_close(posterior.var, library.var)
 
 # %%
 s20 = schedules.cosine(20)
-for name, s in {"cosine, 20 steps": s20, "cosine": cosine, "linear": schedules.linear(1000)}.items():
-    from_x0 = s.beta / (1 - s.alpha_bar)  # x₀'s share of the precision 1/β̃ₜ: β̃ₜ/(1 − ᾱₜ₋₁) = βₜ/(1 − ᾱₜ)
-    print(f"{name:16} x₀'s share: t = 1 {from_x0[1]:.3f}, lowest {from_x0[1:].min():.3f}, T − 10 {from_x0[-11]:.3f}, T {from_x0[-1]:.3f}")
+for name, s in {
+        "cosine, 20 steps": s20,
+        "cosine": cosine,
+        "linear": schedules.linear(1000)}.items():
+    # x₀'s share of the precision 1/β̃ₜ: β̃ₜ/(1 − ᾱₜ₋₁) = βₜ/(1 − ᾱₜ)
+    from_x0 = s.beta / (1 - s.alpha_bar)
+    print(f"{name:16} x₀'s share: t = 1 {from_x0[1]:.3f}, "
+          f"lowest {from_x0[1:].min():.3f}, T − 10 {from_x0[-11]:.3f}, "
+          f"T {from_x0[-1]:.3f}")
     assert from_x0[1] > 0.999 and from_x0[1:].min() < 0.3
 widgets.posterior_explorer(s20, x[:400], t=8)
 
@@ -525,7 +591,8 @@ widgets.posterior_explorer(s20, x[:400], t=8)
 # %%
 c0, ct = diffusion.posterior_mean_coefficients(constant)
 printed = constant.alpha_bar[1].sqrt() * 0.05 / (1 - constant.alpha_bar[1])
-print(f"factor of x₀ at t = 1: {c0[1]:.4f}, as the slides print it {printed:.4f};   β̃₁ = {constant.beta_tilde[1]:.1f}")
+print(f"factor of x₀ at t = 1: {c0[1]:.4f}, as the slides print it "
+      f"{printed:.4f};   β̃₁ = {constant.beta_tilde[1]:.1f}")
 torch.testing.assert_close(printed, constant.alpha[1].sqrt())
 assert diffusion.sigma2_beta_tilde(constant)[1] == constant.beta_tilde[2] > 0
 
@@ -549,10 +616,15 @@ assert diffusion.sigma2_beta_tilde(constant)[1] == constant.beta_tilde[2] > 0
 # scores a diffusion model, and 1,000 levels are as good to it as three.
 
 # %%
-chain = diffusion.ForwardProcess(cosine, denoiser, diffusion.per_step(cosine.beta))
+chain = diffusion.ForwardProcess(
+    cosine, denoiser, diffusion.per_step(cosine.beta))
 with torch.no_grad():
     b = bound(x, chain, seeded(3))
-for name, term in {"reconstruction": b.reconstruction, "consistency, 999 levels": b.consistency.sum(0), "prior matching": b.prior, "ELBO": b.elbo}.items():  # fmt: skip
+for name, term in {
+        "reconstruction": b.reconstruction,
+        "consistency, 999 levels": b.consistency.sum(0),
+        "prior matching": b.prior,
+        "ELBO": b.elbo}.items():
     mean, se = evaluate.mean_and_error(term)
     print(f"{name:24} {mean:8.3f} ± {se:.3f} nats")
 distance, se = evaluate.gap(b, log_p)
@@ -603,12 +675,16 @@ assert -4 * se < distance < 0.03
 
 # %%
 s30 = schedules.cosine(30)
-chain30 = diffusion.ForwardProcess(s30, exact_denoiser(roll, s30.alpha_bar), diffusion.per_step(s30.beta))
+chain30 = diffusion.ForwardProcess(
+    s30, exact_denoiser(roll, s30.alpha_bar), diffusion.per_step(s30.beta))
 path = [xt for _, xt in diffusion.forward_path(x, s30, seeded(4))]
-total = diffusion.q_marginal(s30, 30, x).log_prob(path[30]) - chain30.prior().log_prob(path[30])  # ℓ_T
+# ℓ_T
+total = (diffusion.q_marginal(s30, 30, x).log_prob(path[30])
+         - chain30.prior().log_prob(path[30]))
 for t in range(2, 31):  # ℓ_{t−1}
     q = diffusion.q_posterior(s30, t, path[t], x)
-    total += q.log_prob(path[t - 1]) - chain30.p(t - 1, path[t]).log_prob(path[t - 1])
+    total += q.log_prob(path[t - 1]) - chain30.p(t - 1, path[t]).log_prob(
+        path[t - 1])
 total -= chain30.p(0, path[1]).log_prob(x)  # ℓ_0
 torch.testing.assert_close(total, -bound(x, chain30, seeded(4)).elbo)
 
@@ -631,8 +707,11 @@ torch.testing.assert_close(total, -bound(x, chain30, seeded(4)).elbo)
 # %%
 n = 1000
 terms = diffusion.closed_form_terms(x[:n], chain, seeded(5))
-estimates = {"log ratios (3.11)": -b.elbo[:n], "closed forms (3.16)": terms.sum(0)}
-estimates["difference"] = estimates["log ratios (3.11)"] - estimates["closed forms (3.16)"]
+estimates = {
+    "log ratios (3.11)": -b.elbo[:n], "closed forms (3.16)": terms.sum(0)
+}
+estimates["difference"] = (
+    estimates["log ratios (3.11)"] - estimates["closed forms (3.16)"])
 for name, values in estimates.items():
     mean, se = evaluate.mean_and_error(values)
     print(f"{name:20} {mean:7.3f} ± {se:.3f} nats")
@@ -653,7 +732,8 @@ assert abs(mean) < 4 * se  # of the last one, the difference
 
 # %%
 def my_kl_term(beta, t, x0, x0_hat, sigma2):
-    """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
+    """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data
+    point."""
     return ...
 
 
@@ -677,7 +757,8 @@ checks.kl_term(my_kl_term)
 #
 # ```python
 # def my_kl_term(beta, t, x0, x0_hat, sigma2):
-#     """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data point."""
+#     """KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)) for t ≥ 2, nats per data
+#     point."""
 #     alpha_bar = (1 - beta).cumprod(0)
 #     c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
 #     ratio = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t] / sigma2
@@ -717,14 +798,17 @@ checks.kl_term(my_kl_term)
 guess, factors = torch.zeros_like(x), {}
 for t in (2, 100, 900):
     xt = diffusion.q_marginal(cosine, t, x).sample(seeded(6))
-    p = diffusion.reverse_step(cosine, t, xt, guess, diffusion.per_step(cosine.beta_tilde))
+    p = diffusion.reverse_step(
+        cosine, t, xt, guess, diffusion.per_step(cosine.beta_tilde))
     right = diffusion.L_term(cosine, t, x, xt, p)
     factors[t] = 0.5 * (cosine.snr[t - 1] - cosine.snr[t])
     torch.testing.assert_close(right, factors[t] * (x - guess).square().sum(-1))
-    p = diffusion.reverse_step(cosine, t, xt, denoiser(xt, t), diffusion.per_step(cosine.beta))
+    p = diffusion.reverse_step(
+        cosine, t, xt, denoiser(xt, t), diffusion.per_step(cosine.beta))
     slip = gaussian.kl(diffusion.q_marginal(cosine, t - 1, x), p).mean()
     kl = gaussian.kl(diffusion.q_posterior(cosine, t, xt, x), p).mean()
-    print(f"t = {t:3}: factor {factors[t]:10.4f},   KL with the exact denoiser {kl:.5f} nats, with the slides' q(x_τ₋₁|x₀) {slip:.2f}")
+    print(f"t = {t:3}: factor {factors[t]:10.4f},   KL with the exact "
+          f"denoiser {kl:.5f} nats, with the slides' q(x_τ₋₁|x₀) {slip:.2f}")
     assert slip > kl
 assert factors[2] > 1000 * factors[100] > 1000 * factors[900]
 
@@ -748,14 +832,22 @@ linear = schedules.linear(1000)
 mse = {s: exact.mse(roll, s) for s in (cosine, linear)}
 sampled, se = evaluate.mean_and_error(terms[1:-1].sum(0))
 expected = expected_terms(cosine, cosine.beta, mse[cosine]).sum()
-print(f"cosine: Σ L_{{t−1}} {expected:.3f} nats, from the samples above {sampled:.3f} ± {se:.3f}")
+print(f"cosine: Σ L_{{t−1}} {expected:.3f} nats, from the samples above "
+      f"{sampled:.3f} ± {se:.3f}")
 assert abs(sampled - expected) < 4 * se
 
-for (name, s), color in zip({"cosine": cosine, "linear": linear}.items(), (plots.MODEL, plots.EXTRA[0]), strict=True):
-    L0 = math.log(2 * math.pi * s.beta[1]) + (mse[s][1] / s.beta[1]).item()  # −E log N(x₀; x̂₀, β₁ I)
-    ax = plots.curve(range(2, 1001), expected_terms(s, s.beta, mse[s]), color=color, label=f"{name}: L₀ = {L0:.2f} nats")
-    ax.plot(1000, mean_L_T(s), "D", color=color, label=f"{name}: L_T = {mean_L_T(s):.1e} nats")
-    share = expected_terms(s, s.beta, mse[s])[:99].sum() / expected_terms(s, s.beta, mse[s]).sum()
+for (name, s), color in zip(
+        {"cosine": cosine, "linear": linear}.items(),
+        (plots.MODEL, plots.EXTRA[0]), strict=True):
+    # −E log N(x₀; x̂₀, β₁ I)
+    L0 = math.log(2 * math.pi * s.beta[1]) + (mse[s][1] / s.beta[1]).item()
+    ax = plots.curve(
+        range(2, 1001), expected_terms(s, s.beta, mse[s]), color=color,
+        label=f"{name}: L₀ = {L0:.2f} nats")
+    ax.plot(1000, mean_L_T(s), "D", color=color,
+            label=f"{name}: L_T = {mean_L_T(s):.1e} nats")
+    share = expected_terms(s, s.beta, mse[s])[:99].sum() / expected_terms(
+        s, s.beta, mse[s]).sum()
     print(f"{name}: the steps t = 2 … 100 carry {share:.0%} of Σ L_{{t−1}}")
 ax.set(xscale="log", yscale="log", xlabel="t", ylabel="$L_{t-1}$, nats")
 _ = ax.legend()
@@ -778,7 +870,8 @@ _ = ax.legend()
 # their standard deviation per data point, the quietest first.
 
 # %%
-my_quietest = [...]  # 'log ratios, one path', 'KLs, a fresh x_t each', 'KLs, one path'
+# 'log ratios, one path', 'KLs, a fresh x_t each', 'KLs, one path'
+my_quietest = [...]
 checks.quietest(my_quietest)
 
 # %% [markdown]
@@ -798,7 +891,8 @@ checks.quietest(my_quietest)
 # <details><summary>Solution: which estimate of the whole bound is quietest?</summary>
 #
 # ```python
-# my_quietest = ['log ratios, one path', 'KLs, a fresh x_t each', 'KLs, one path']  # the quietest first
+# # the quietest first
+# my_quietest = ['log ratios, one path', 'KLs, a fresh x_t each', 'KLs, one path']
 # ```
 #
 # </details>
@@ -808,11 +902,15 @@ checks.quietest(my_quietest)
 
 # %% mystnb={"image": {"alt": "Term by term the KLs are quieter. Standard deviation of single terms in nats against t, both axes logarithmic: the log ratios stay near 1.4 nats at all t; the KLs start near 0.5 and fall to below a hundred-thousandth."}}
 ratio_std, kl_std = b.consistency.std(1), terms[1:-1].std(1)
-ax = plots.curve(range(1, 1000), ratio_std, color=plots.Q, label="one log ratio of (3.11)")
-plots.curve(range(2, 1001), kl_std, ax, color=plots.MODEL, label="one KL of (3.16)")
-ax.set(xscale="log", yscale="log", xlabel="t", ylabel="standard deviation, nats")
+ax = plots.curve(
+    range(1, 1000), ratio_std, color=plots.Q, label="one log ratio of (3.11)")
+plots.curve(
+    range(2, 1001), kl_std, ax, color=plots.MODEL, label="one KL of (3.16)")
+ax.set(
+    xscale="log", yscale="log", xlabel="t", ylabel="standard deviation, nats")
 ax.legend()
-print(f"log ratio / KL: {ratio_std[0] / kl_std[0]:.1f} at the first step, {(ratio_std / kl_std).median():.0f} at the median step")
+print(f"log ratio / KL: {ratio_std[0] / kl_std[0]:.1f} at the first step, "
+      f"{(ratio_std / kl_std).median():.0f} at the median step")
 assert (ratio_std / kl_std).median() > 100
 
 # %% [markdown]
@@ -828,21 +926,29 @@ def kl_along_path(x, chain, generator):
     """The terms of (3.16) at the x_t of one path per point, (T + 1, n)."""
     schedule = chain.schedule
     steps = diffusion.forward_path(x, schedule, generator)
-    rows = [diffusion.L_term(schedule, t, x, xt, chain.p(t - 1, xt)) for t, xt in steps if t > 0]
+    rows = [diffusion.L_term(schedule, t, x, xt, chain.p(t - 1, xt))
+            for t, xt in steps if t > 0]
     return torch.stack([*rows, schedule.L_T(x)])
 
 
 n_path = 500
 along = kl_along_path(x[:n_path], chain, seeded(3))
-whole = {"log ratios, one path": -b.elbo, "KLs, a fresh x_t each": terms.sum(0), "KLs, one path": along.sum(0)}
+whole = {"log ratios, one path": -b.elbo,
+         "KLs, a fresh x_t each": terms.sum(0),
+         "KLs, one path": along.sum(0)}
 noise = {}
 for name, values in whole.items():
     paired = log_p[: len(values)] + values
     noise[name] = paired.std(), values.std()
-    print("{:22} distance to H {:7.4f} ± {:.4f} nats,".format(name, *evaluate.mean_and_error(paired)), end="  ")
-    print("standard deviation per point {:.2f}, without log p(x) {:.2f}".format(*noise[name]))
+    print("{:22} distance to H {:7.4f} ± {:.4f} nats,".format(
+              name, *evaluate.mean_and_error(paired)),
+          end="  ")
+    print("standard deviation per point {:.2f}, without log p(x) {:.2f}".format(
+              *noise[name]))
 (paired, alone), *kls = noise.values()
-print("KLs over log ratios:", ", ".join(f"{p / paired:.0f} paired, {a / alone:.1f} without" for p, a in kls))
+print("KLs over log ratios:",
+      ", ".join(
+          f"{p / paired:.0f} paired, {a / alone:.1f} without" for p, a in kls))
 assert all(p > 4 * paired and a > 1.5 * alone for p, a in kls)
 
 # %% [markdown]
@@ -852,9 +958,11 @@ assert all(p > 4 * paired and a > 1.5 * alone for p, a in kls)
 # $$ \operatorname{Var}\Big[\sum_t X_t\Big] = \sum_t \operatorname{Var}[X_t] + \sum_{r \ne t} \operatorname{Cov}[X_r, X_t]. \tag{3.19} $$
 
 # %%
-for name, rows in {"log ratios": b.consistency, "KLs, one path": along[1:-1]}.items():
+for name, rows in {
+        "log ratios": b.consistency, "KLs, one path": along[1:-1]}.items():
     alone, together = rows.var(1).sum().sqrt(), rows.sum(0).std()
-    print(f"{name:14} root of the summed variances {alone:6.2f} nats,  standard deviation of the sum {together:5.2f} nats")
+    print(f"{name:14} root of the summed variances {alone:6.2f} nats,  "
+          f"standard deviation of the sum {together:5.2f} nats")
 assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
 
 # %% [markdown]
@@ -879,11 +987,16 @@ assert b.consistency.sum(0).std() < 0.1 * b.consistency.var(1).sum().sqrt()
 normal = oracles.gaussian([0.0, 0.0], 0.25)
 exact_mse = 1 / (4 + s100.snr)
 variance = diffusion.per_step(diffusion.sigma2_optimal(s100, exact_mse))
-normal_chain = diffusion.ForwardProcess(s100, exact_denoiser(normal, s100.alpha_bar), variance)
+normal_chain = diffusion.ForwardProcess(
+    s100, exact_denoiser(normal, s100.alpha_bar), variance)
 y = normal.sample(1000, seed=3)
-ratios = normal.log_prob(y) - evaluate.score_chain(y, normal_chain, seeded(7)).elbo
-kls = normal.log_prob(y) + diffusion.closed_form_terms(y, normal_chain, seeded(7)).sum(0)
-print(f"log p(x) less the log ratios below 1e-4 at every point: {bool((ratios.abs() < 1e-4).all())};   KLs scatter by {kls.std():.2f} nats")
+ratios = (
+    normal.log_prob(y) - evaluate.score_chain(y, normal_chain, seeded(7)).elbo)
+kls = (normal.log_prob(y)
+       + diffusion.closed_form_terms(y, normal_chain, seeded(7)).sum(0))
+print("log p(x) less the log ratios below 1e-4 at every point: "
+      f"{bool((ratios.abs() < 1e-4).all())};   KLs scatter by "
+      f"{kls.std():.2f} nats")
 assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 
 # %% [markdown]
@@ -913,7 +1026,8 @@ assert (ratios.abs() < 1e-4).all() and kls.std() > 0.5
 
 # %%
 def my_best_variance(beta, t, mse):
-    """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
+    """The σ_t² that minimises (3.21), for a denoiser with mean squared error
+    mse per dimension."""
     return ...
 
 
@@ -937,7 +1051,8 @@ checks.best_variance(my_best_variance)
 #
 # ```python
 # def my_best_variance(beta, t, mse):
-#     """The σ_t² that minimises (3.21), for a denoiser with mean squared error mse per dimension."""
+#     """The σ_t² that minimises (3.21), for a denoiser with mean squared error
+#     mse per dimension."""
 #     alpha_bar = (1 - beta).cumprod(0)
 #     c = alpha_bar[t - 1].sqrt() * beta[t] / (1 - alpha_bar[t])
 #     beta_tilde = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta[t]
@@ -965,19 +1080,27 @@ checks.best_variance(my_best_variance)
 # %% mystnb={"image": {"alt": "At both ends beta is the right variance. The fraction of the way from beta tilde to beta against log SNR: a black line that is one at both ends and dips to about 0.6 near log SNR 4. Orange dots sampled from 1,500 points, with error bars, scatter around it."}}
 d100 = exact_denoiser(roll, s100.alpha_bar)
 mse[s100] = exact.mse(roll, s100)
-sampled = diffusion.denoising_error(roll.sample(1500, seed=20), s100, d100, seeded(22))
+sampled = diffusion.denoising_error(
+    roll.sample(1500, seed=20), s100, d100, seeded(22))
 c, _ = diffusion.posterior_mean_coefficients(s100)
 noise_var = 1 - s100.alpha_bar
-by_hand = s100.beta_tilde[1:] + ((s100.beta - s100.beta_tilde) * mse[s100] / noise_var)[1:]  # (3.23)
+# (3.23)
+by_hand = s100.beta_tilde[1:] + (
+    (s100.beta - s100.beta_tilde) * mse[s100] / noise_var)[1:]
 torch.testing.assert_close(by_hand, (s100.beta_tilde + c**2 * mse[s100])[1:])
-torch.testing.assert_close(by_hand, diffusion.sigma2_optimal(s100, mse[s100])[1:])
+torch.testing.assert_close(
+    by_hand, diffusion.sigma2_optimal(s100, mse[s100])[1:])
 fraction = mse[cosine] / (1 - cosine.alpha_bar)
 ax = plots.truth(cosine.log_snr[1:], fraction[1:])
 dots = (sampled / noise_var)[1:]
-ax.errorbar(s100.log_snr[1:], dots, 2 * dots / math.sqrt(1500), fmt=".", color=plots.MODEL, label="1,500 points, ± 2 standard errors")
-ax.set(xlabel="log SNR", ylabel="(σ*² − β̃) / (β − β̃)", ylim=(0, 1.15), xlim=(-8, 10.5))
+ax.errorbar(
+    s100.log_snr[1:], dots, 2 * dots / math.sqrt(1500), fmt=".",
+    color=plots.MODEL, label="1,500 points, ± 2 standard errors")
+ax.set(xlabel="log SNR", ylabel="(σ*² − β̃) / (β − β̃)", ylim=(0, 1.15),
+       xlim=(-8, 10.5))
 ax.legend()
-print(f"at the first step {fraction[1]:.3f}, lowest {fraction[1:].min():.2f}, at the last {fraction[-1]:.3f}")
+print(f"at the first step {fraction[1]:.3f}, "
+      f"lowest {fraction[1:].min():.2f}, at the last {fraction[-1]:.3f}")
 assert fraction[1:].min() < 0.8 and fraction[1] > 0.99 and fraction[-1] > 0.99
 
 # %% [markdown]
@@ -991,17 +1114,27 @@ assert fraction[1:].min() < 0.8 and fraction[1] > 0.99 and fraction[-1] > 0.99
 
 # %%
 def price(schedule, sigma2, mse):
-    """What σ² costs beyond the best, (3.22) summed over t = 1 … T, for D = 2, nats."""
+    """What σ² costs beyond the best, (3.22) summed over t = 1 … T, for D = 2,
+    nats."""
     rho = (diffusion.sigma2_optimal(schedule, mse) / sigma2)[1:]
     return (rho - 1 - rho.log()).sum().item()
 
 
-choices = {"β": s100.beta, "β̃": diffusion.sigma2_beta_tilde(s100), "best": diffusion.sigma2_optimal(s100, mse[s100])}
-chains = {k: diffusion.ForwardProcess(s100, d100, diffusion.per_step(v)) for k, v in choices.items()}
-elbo = {k: evaluate.score_chain(x, chain, seeded(8)).elbo for k, chain in chains.items()}
+choices = {
+    "β": s100.beta,
+    "β̃": diffusion.sigma2_beta_tilde(s100),
+    "best": diffusion.sigma2_optimal(s100, mse[s100]),
+}
+chains = {k: diffusion.ForwardProcess(s100, d100, diffusion.per_step(v))
+          for k, v in choices.items()}
+elbo = {k: evaluate.score_chain(x, chain, seeded(8)).elbo
+        for k, chain in chains.items()}
 for name, sigma2 in choices.items():
-    distance, (mean, se) = (log_p - elbo[name]).mean(), evaluate.mean_and_error(elbo["best"] - elbo[name])
-    print(f"σ² = {name:5} distance to H {distance:.3f} nats,  worse than the best by {mean:.3f} ± {se:.3f},  by (3.22) {price(s100, sigma2, mse[s100]):.3f}")
+    distance = (log_p - elbo[name]).mean()
+    mean, se = evaluate.mean_and_error(elbo["best"] - elbo[name])
+    print(f"σ² = {name:5} distance to H {distance:.3f} nats,  worse than the "
+          f"best by {mean:.3f} ± {se:.3f},  by (3.22) "
+          f"{price(s100, sigma2, mse[s100]):.3f}")
     assert abs(mean - price(s100, sigma2, mse[s100])) <= 4 * se
 
 # %% [markdown]
@@ -1035,12 +1168,17 @@ flat = schedules.constant(1000, beta=1e-4)
 flat_mse = torch.cat([torch.zeros(1, dtype=torch.float64), 1 / flat.snr[1:]])
 euler = 0.5772156649
 paid = price(flat, diffusion.sigma2_beta_tilde(flat), flat_mse)
-print(f"price of β̃ on flat data {paid:.4f}, 1 − log 2 + γ = {1 - math.log(2) + euler:.4f};  of β {price(flat, flat.beta, flat_mse):.6f} nats")
+print(f"price of β̃ on flat data {paid:.4f}, "
+      f"1 − log 2 + γ = {1 - math.log(2) + euler:.4f};  "
+      f"of β {price(flat, flat.beta, flat_mse):.6f} nats")
 own_first = torch.cat([flat.beta[:2], flat.beta_tilde[2:]])  # σ₁² = β₁
 print(f"with σ₁² = β₁: {price(flat, own_first, flat_mse):.4f}, γ = {euler:.4f}")
-assert abs(paid - (1 - math.log(2) + euler)) < 0.001 and abs(price(flat, own_first, flat_mse) - euler) < 0.001
+assert abs(paid - (1 - math.log(2) + euler)) < 0.001
+assert abs(price(flat, own_first, flat_mse) - euler) < 0.001
 for name, s in {"cosine": cosine, "linear": linear}.items():
-    print(f"the roll, {name}, T = 1000: β̃ {price(s, diffusion.sigma2_beta_tilde(s), mse[s]):.3f}, β {price(s, s.beta, mse[s]):.4f} nats")
+    print(f"the roll, {name}, T = 1000: "
+          f"β̃ {price(s, diffusion.sigma2_beta_tilde(s), mse[s]):.3f}, "
+          f"β {price(s, s.beta, mse[s]):.4f} nats")
 
 # %% [markdown]
 # On the roll it is about one nat, more than (3.24) because $\beta_t$ grows during the first steps. That is two thirds of the whole ruler. In $D$
@@ -1054,31 +1192,46 @@ for name, s in {"cosine": cosine, "linear": linear}.items():
 
 # %%
 def distances(schedule):
-    """The exact denoiser's distance to H with the best σ², with β and with β̃, nats."""
-    choices, known = (schedule.beta, diffusion.sigma2_beta_tilde(schedule)), exact.mse(roll, schedule)
+    """The exact denoiser's distance to H with the best σ², with β and with β̃,
+    nats."""
+    choices = (schedule.beta, diffusion.sigma2_beta_tilde(schedule))
+    known = exact.mse(roll, schedule)
     best = exact.price(roll, schedule)
     return best, *(best + price(schedule, sigma2, known) for sigma2 in choices)
 
 
 lengths, curves, dots = [10, 20, 30, 60, 100, 200, 300, 600, 1000], {}, {}
-for name, make in {"cosine": schedules.cosine, "linear": schedules.linear}.items():
-    curves[name] = {T: distances(make(T)) for T in lengths if name == "cosine" or T >= 30}
+for name, make in {
+        "cosine": schedules.cosine, "linear": schedules.linear}.items():
+    curves[name] = {
+        T: distances(make(T)) for T in lengths if name == "cosine" or T >= 30}
     for T in (30, 100, 300):
         s = make(T)
-        sampled_chain = diffusion.ForwardProcess(s, exact_denoiser(roll, s.alpha_bar), diffusion.per_step(s.beta))
-        dots[name, T] = evaluate.gap(evaluate.score_chain(x, sampled_chain, seeded(9)), log_p)
-        print("{} T = {:3}: β, sampled {:.4f} ± {:.4f},".format(name, T, *dots[name, T]), end=" ")
-        print("exact {1:.4f}; best {0:.4f}, β̃ {2:.3f} nats".format(*curves[name][T]))
+        sampled_chain = diffusion.ForwardProcess(
+            s, exact_denoiser(roll, s.alpha_bar), diffusion.per_step(s.beta))
+        dots[name, T] = evaluate.gap(
+            evaluate.score_chain(x, sampled_chain, seeded(9)), log_p)
+        print("{} T = {:3}: β, sampled {:.4f} ± {:.4f},".format(
+                  name, T, *dots[name, T]),
+              end=" ")
+        print("exact {1:.4f}; best {0:.4f}, β̃ {2:.3f} nats".format(
+                  *curves[name][T]))
         assert abs(dots[name, T][0] - curves[name][T][1]) < 4 * dots[name, T][1]
-    print("{} T = 1000: best {:.4f}, β {:.4f}, β̃ {:.3f} nats".format(name, *curves[name][1000]))
+    print("{} T = 1000: best {:.4f}, β {:.4f}, β̃ {:.3f} nats".format(
+              name, *curves[name][1000]))
 
 # %% mystnb={"image": {"alt": "More steps help, but not with beta tilde. Cosine and linear: the distance to H in nats against T on logarithmic axes, exact curves as lines. With the best variance and with beta it falls about like one over T; with beta tilde it flattens out at about one nat. Sampled dots lie on the curve of beta. The linear schedule's lines lie twice as high."}}
-for name, ax in zip(("cosine", "linear"), plots.axes_row(2, size=3.2), strict=True):
+for name, ax in zip(
+        ("cosine", "linear"), plots.axes_row(2, size=3.2), strict=True):
     rows = torch.tensor(list(curves[name].values()))
-    for i, (label, color) in enumerate({"best": plots.TRUTH, "β": plots.Q, "β̃": plots.ERROR}.items()):
-        plots.curve(list(curves[name]), rows[:, i], ax, color=color, label=f"σ² = {label}")
+    for i, (label, color) in enumerate(
+            {"best": plots.TRUTH, "β": plots.Q, "β̃": plots.ERROR}.items()):
+        plots.curve(
+            list(curves[name]), rows[:, i], ax, color=color,
+            label=f"σ² = {label}")
     for T in (30, 100, 300):
-        ax.errorbar(T, dots[name, T][0], 2 * dots[name, T][1], fmt=".", color=plots.Q)
+        ax.errorbar(
+            T, dots[name, T][0], 2 * dots[name, T][1], fmt=".", color=plots.Q)
     ax.set(xscale="log", yscale="log", xlabel="T", title=name, ylim=(2e-3, 10))
     ax.set_ylabel("distance to H, nats" if name == "cosine" else "")
 ax.legend()
@@ -1116,17 +1269,27 @@ widgets.bound_explorer(roll, T=30)
 
 # %% mystnb={"image": {"alt": "The way back passes through the same clouds as the way forward. Over the exact density in grey, at six times: the blue forward points in the upper row and the orange backward points in the lower row fill the same shapes at each time."}}
 for t in times:
-    a, eps = cosine.alpha_bar[t], torch.randn(12, 3000, 2, dtype=torch.float64, generator=seeded(40))
-    sets = [a.sqrt() * roll.sample(3000, seed=40 + i) + (1 - a).sqrt() * eps[i] for i in range(12)]  # (3.4)
-    floors = torch.tensor([evaluate.energy_distance(x, y) for x, y in zip(sets[::2], sets[1::2], strict=True)])
+    a = cosine.alpha_bar[t]
+    eps = torch.randn(12, 3000, 2, dtype=torch.float64, generator=seeded(40))
+    # (3.4)
+    sets = [a.sqrt() * roll.sample(3000, seed=40 + i) + (1 - a).sqrt() * eps[i]
+            for i in range(12)]
+    floors = torch.tensor([
+        evaluate.energy_distance(x, y) for x, y in zip(
+            sets[::2], sets[1::2], strict=True)
+    ])
     ratio = evaluate.energy_distance(backward[t], forward[t]) / floors.mean()
-    print(f"t = {t:4}: forward against backward {ratio:.1f} floors, two forward sets 1 ± {floors.std() / floors.mean():.1f}")
+    print(f"t = {t:4}: forward against backward {ratio:.1f} floors, "
+          f"two forward sets 1 ± {floors.std() / floors.mean():.1f}")
     assert ratio < 4
 
 axes = plots.axes_row(6, size=1.7, rows=2)
-for row, (path, color) in enumerate([(forward, plots.Q), (backward, plots.MODEL)]):
+for row, (path, color) in enumerate(
+        [(forward, plots.Q), (backward, plots.MODEL)]):
     for t, ax in zip(times, axes[6 * row :], strict=False):
-        plots.density(roll.log_prob(plots.grid(n=80), cosine.alpha_bar[t].item()), ax).images[0].set_alpha(0.4)
+        plots.density(
+            roll.log_prob(plots.grid(n=80), cosine.alpha_bar[t].item()), ax
+        ).images[0].set_alpha(0.4)
         plots.points(path[t][:400], ax, color=color, title=f"t = {t}", size=2)
 
 # %% [markdown]
@@ -1166,14 +1329,20 @@ H_t = torch.tensor([roll.entropy(a) for a in ab.tolist()], dtype=torch.float64)
 information = H_t - 1 - (2 * math.pi * (1 - ab)).log()  # (3.26) for D = 2
 ax = plots.truth(log_snr, information, label="I(x₀; xₜ)")
 plots.curve(log_snr, one_point, ax, label="E KL(q(xₜ|x₀) ‖ N(0, I))")
-ax.fill_between(log_snr, information, one_point, color=plots.ERROR, alpha=0.3, label="KL(q(xₜ) ‖ N(0, I))", linewidth=0)
+ax.fill_between(
+    log_snr, information, one_point, color=plots.ERROR, alpha=0.3,
+    label="KL(q(xₜ) ‖ N(0, I))", linewidth=0)
 ax.set(xlabel="log SNR(t)", ylabel="nats")
 ax.legend()
-mismatches = torch.tensor([kl_from_prior(roll, a) for a in ab.tolist()]).double()
-torch.testing.assert_close(one_point - information, mismatches, atol=1e-6, rtol=1e-5)  # (3.25)
+mismatches = torch.tensor(
+    [kl_from_prior(roll, a) for a in ab.tolist()]).double()
+# (3.25)
+torch.testing.assert_close(
+    one_point - information, mismatches, atol=1e-6, rtol=1e-5)
 for name, s in {"ᾱ_T = 0.6": short, "linear": linear, "cosine": cosine}.items():
     total, mismatch = mean_L_T(s), kl_from_prior(roll, s.alpha_bar[-1].item())
-    print(f"{name:10} E[L_T] {total:.5f} = I(x₀; x_T) {total - mismatch:.5f} + KL(q(x_T) ‖ p) {abs(mismatch):.5f} nats")
+    print(f"{name:10} E[L_T] {total:.5f} = I(x₀; x_T) "
+          f"{total - mismatch:.5f} + KL(q(x_T) ‖ p) {abs(mismatch):.5f} nats")
 assert kl_from_prior(roll, linear.alpha_bar[-1].item()) < 1e-6
 
 # %% [markdown]

@@ -33,10 +33,14 @@
 # two cores. **You need** notebooks 00 to 03.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import torch
 
-from diffusion_edu import checks, ddpm, diffusion, evaluate, gaussian, nets, plots, samplers, schedules, training
+from diffusion_edu import (
+    checks, ddpm, diffusion, evaluate, gaussian, nets, plots, samplers,
+    schedules, training
+)
 from diffusion_edu.data import SwissRoll
 
 plots.use_style()
@@ -71,9 +75,13 @@ net = trainer.model.requires_grad_(False)
 
 # %% mystnb={"image": {"alt": "A network that guesses noise un-rolls the roll. From left to right a round cloud of noise at t = 1000 shrinks, bends and becomes the spiral of the swiss roll at t = 0; the points are drawn in blue that turns from dark to light."}}
 x_T = torch.randn(5000, 2, generator=seeded(3))
-film = dict(samplers.reverse_path(net.x0_hat, S, x_T, steps=200, generator=seeded(4)))
-for t, ax in zip([1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), strict=True):
-    plots.points(film[t][:1200], ax, color=[plots.TIME(0.2 + 0.8 * t / S.T)], title=f"t = {t}", size=1.5, limit=3.4)
+film = dict(
+    samplers.reverse_path(net.x0_hat, S, x_T, steps=200, generator=seeded(4)))
+for t, ax in zip(
+        [1000, 600, 300, 100, 30, 0], plots.axes_row(6, size=1.7), strict=True):
+    plots.points(
+        film[t][:1200], ax, color=[plots.TIME(0.2 + 0.8 * t / S.T)],
+        title=f"t = {t}", size=1.5, limit=3.4)
 
 # %% [markdown]
 # ## 1. Four predictions, one loss
@@ -143,10 +151,13 @@ eps = torch.randn(1000, 2, dtype=torch.float64, generator=seeded(0))
 for t in (1, 300, 999):
     xt = ddpm.noised(x0, eps, ab[t])
     v = ddpm.v_from_eps(xt, eps, ab[t])
-    torch.testing.assert_close(v, ab[t].sqrt() * eps - (1 - ab[t]).sqrt() * x0)  # (4.2)
+    # (4.2)
+    torch.testing.assert_close(v, ab[t].sqrt() * eps - (1 - ab[t]).sqrt() * x0)
     torch.testing.assert_close(ddpm.eps_from_v(xt, v, ab[t]), eps)
-    torch.testing.assert_close(ddpm.x0_from_eps(xt, ddpm.eps_from_x0(xt, x0, ab[t]), ab[t]), x0)
-    torch.testing.assert_close(ddpm.eps_from_score(ddpm.score_from_eps(eps, ab[t]), ab[t]), eps)
+    torch.testing.assert_close(
+        ddpm.x0_from_eps(xt, ddpm.eps_from_x0(xt, x0, ab[t]), ab[t]), x0)
+    torch.testing.assert_close(
+        ddpm.eps_from_score(ddpm.score_from_eps(eps, ab[t]), ab[t]), eps)
 
 # %% [markdown]
 # Now let a network predict one of the four, with some error, and convert. The prediction and the truth satisfy (4.1) with
@@ -166,11 +177,13 @@ def square(a):
     return a.square().sum(-1)  # |a|² of each point
 
 
-eps_hat = eps + 0.1 * torch.randn(1000, 2, dtype=torch.float64, generator=seeded(1))
+eps_hat = (
+    eps + 0.1 * torch.randn(1000, 2, dtype=torch.float64, generator=seeded(1)))
 for t in (1, 300, 999):
     xt, a = ddpm.noised(x0, eps, ab[t]), ab[t]
     error = square(eps - eps_hat)
-    torch.testing.assert_close(S.snr[t] * square(x0 - ddpm.x0_from_eps(xt, eps_hat, a)), error)
+    torch.testing.assert_close(
+        S.snr[t] * square(x0 - ddpm.x0_from_eps(xt, eps_hat, a)), error)
     v_error = ddpm.v_from_eps(xt, eps, a) - ddpm.v_from_eps(xt, eps_hat, a)
     torch.testing.assert_close(a * square(v_error), error)
     s_error = ddpm.score_from_eps(eps, a) - ddpm.score_from_eps(eps_hat, a)
@@ -219,9 +232,12 @@ q = diffusion.q_posterior(S, t, xt, x0)
 p = gaussian.Gaussian(ddpm.mean_from_eps(S, t, xt, eps_hat), sigma2[t])
 C = ddpm.loss_constant(S, sigma2, dim=2)
 distance = (q.mean - p.mean).norm(dim=-1)
-torch.testing.assert_close(gaussian.kl(q, p), distance**2 / (2 * sigma2[t]) + C[t])  # (4.6)
+# (4.6)
+torch.testing.assert_close(
+    gaussian.kl(q, p), distance**2 / (2 * sigma2[t]) + C[t])
 as_printed = distance / (2 * sigma2[t]) + C[t]
-print(f"KL at t = {t}: {gaussian.kl(q, p).mean():.5f} nats; without the square: {as_printed.mean():.3f}")
+print(f"KL at t = {t}: {gaussian.kl(q, p).mean():.5f} nats; without the "
+      f"square: {as_printed.mean():.3f}")
 assert as_printed.mean() > 10 * gaussian.kl(q, p).mean()
 
 # %% [markdown]
@@ -264,14 +280,17 @@ assert as_printed.mean() > 10 * gaussian.kl(q, p).mean()
 # %%
 for t in (1, 2, 300, 1000):
     xt = ddpm.noised(x0, eps, ab[t])
-    by_hand = (xt - S.beta[t] / (1 - ab[t]).sqrt() * eps) / S.alpha[t].sqrt()  # (4.8)
+    # (4.8)
+    by_hand = (xt - S.beta[t] / (1 - ab[t]).sqrt() * eps) / S.alpha[t].sqrt()
     torch.testing.assert_close(by_hand, diffusion.posterior_mean(S, t, xt, x0))
     torch.testing.assert_close(by_hand, ddpm.mean_from_eps(S, t, xt, eps))
 t = 300
 xt = ddpm.noised(x0, eps, ab[t])
 as_printed = (xt - S.beta[t] / (1 - ab[t]).sqrt()) / S.alpha[t].sqrt()
-off = square(as_printed - diffusion.posterior_mean(S, t, xt, x0)).mean().sqrt() / S.beta_tilde[t].sqrt()
-print(f"without the ε the mean is off by {off:.2f} standard deviations of the step at t = {t}")
+off = (square(as_printed - diffusion.posterior_mean(S, t, xt, x0)).mean().sqrt()
+       / S.beta_tilde[t].sqrt())
+print(f"without the ε the mean is off by {off:.2f} standard deviations of "
+      f"the step at t = {t}")
 assert off > 0.1
 
 # %% [markdown]
@@ -335,24 +354,34 @@ checks.noise_weight(my_noise_weight)
 
 # %%
 n = 300
-times = torch.arange(1, S.T + 1).unsqueeze(-1).expand(-1, n)  # (T, n): each point's own
+# (T, n): each point's own
+times = torch.arange(1, S.T + 1).unsqueeze(-1).expand(-1, n)
 x0_all = roll.sample(n, seed=6)
 eps_all = torch.randn(S.T, n, 2, dtype=torch.float64, generator=seeded(5))
-xt_all = diffusion.q_marginal(S, times, x0_all.expand(S.T, n, 2)).at(eps_all)  # (T, n, 2)
-exact_all = torch.stack([roll.eps_mean(xt_all[t - 1], float(ab[t])) for t in range(1, S.T + 1)])
+# (T, n, 2)
+xt_all = diffusion.q_marginal(S, times, x0_all.expand(S.T, n, 2)).at(eps_all)
+exact_all = torch.stack(
+    [roll.eps_mean(xt_all[t - 1], float(ab[t])) for t in range(1, S.T + 1)])
 noise_left = square(eps_all - exact_all).mean(-1)  # E|ε − E[ε|x_t]|² at each t
-x0_mse = torch.cat([torch.zeros(1), noise_left / S.snr[1:] / 2])  # by (4.3), per dimension
+# by (4.3), per dimension
+x0_mse = torch.cat([torch.zeros(1), noise_left / S.snr[1:] / 2])
 exact_sigma2 = diffusion.sigma2_optimal(S, x0_mse)
-sigmas = {"β": diffusion.sigma2_beta(S), "β̃": diffusion.sigma2_beta_tilde(S), "optimal": exact_sigma2}
+sigmas = {"β": diffusion.sigma2_beta(S),
+          "β̃": diffusion.sigma2_beta_tilde(S),
+          "optimal": exact_sigma2}
 
 # %%
 for sigma2 in sigmas.values():
     w, C = ddpm.eps_weight(S, sigma2), ddpm.loss_constant(S, sigma2, dim=2)
     for t in range(1, S.T + 1):
         xt, target = xt_all[t - 1], exact_all[t - 1]
-        p = diffusion.reverse_step(S, t, xt, ddpm.x0_from_eps(xt, target, ab[t]), diffusion.per_step(sigma2))
+        p = diffusion.reverse_step(
+            S, t, xt, ddpm.x0_from_eps(xt, target, ab[t]),
+            diffusion.per_step(sigma2))
         term = diffusion.L_term(S, t, x0_all, xt, p)
-        torch.testing.assert_close(w[t] * square(eps_all[t - 1] - target) + C[t], term, rtol=1e-7, atol=1e-8)
+        torch.testing.assert_close(
+            w[t] * square(eps_all[t - 1] - target) + C[t], term, rtol=1e-7,
+            atol=1e-8)
 print(f"{len(sigmas)} × {S.T} terms agree, t = 1 included")
 
 # %% [markdown]
@@ -364,7 +393,8 @@ eps32 = torch.randn(1000, 2, generator=seeded(3))
 batch = points[:1000]
 kl_form = diffusion.sampled_term(batch, t, eps32, net.chain(S.beta))
 eps_form = ddpm.weighted_loss(batch, t, eps32, net.eps_hat, S, S.beta)
-torch.testing.assert_close(eps_form, kl_form, rtol=1e-3, atol=1e-3)  # single precision
+# single precision
+torch.testing.assert_close(eps_form, kl_form, rtol=1e-3, atol=1e-3)
 
 # %% [markdown]
 # **Step 5: leave the weight out.** Ho et al. train with
@@ -442,12 +472,14 @@ checks.simple_loss(my_simple_loss)
 
 # %%
 by_snr = 0.5 * (S.snr[1:-1] / S.snr[2:] - 1)
-torch.testing.assert_close(ddpm.eps_weight(S, sigmas["β̃"])[2:], by_snr)  # (4.13)
+# (4.13)
+torch.testing.assert_close(ddpm.eps_weight(S, sigmas["β̃"])[2:], by_snr)
 t = torch.arange(50, 801)
 small_steps = 0.5 * (S.log_snr[t - 1] - S.log_snr[t])  # (4.14)
 for name in ("β", "β̃"):
     ratio = ddpm.eps_weight(S, sigmas[name])[t] / small_steps
-    print(f"σ² = {name:2}: w_t over (4.14), t = 50 … 800: {ratio.min():.3f} to {ratio.max():.3f}")
+    print(f"σ² = {name:2}: w_t over (4.14), t = 50 … 800: {ratio.min():.3f} "
+          f"to {ratio.max():.3f}")
     assert 0.95 < ratio.min() and ratio.max() < 1.05
 
 # %% [markdown]
@@ -456,19 +488,26 @@ for name in ("β", "β̃"):
 
 # %% mystnb={"image": {"alt": "The bound weighs the ends, the simple loss all alike. Left, log axes: the weight of the noise error against t falls from about one half at t = 1 to a few thousandths in the middle and climbs steeply to several hundred at t = 1000; with the small variance it starts higher. Right, log axes: the exact denoiser's nats per step fall from about one at t = 2 to almost nothing at t = 1000; with the small variance the first steps cost a little more."}}
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.4))
-ticks, colours = torch.arange(1, S.T + 1), (plots.Q, plots.EXTRA[1], plots.MODEL)
-for (name, sigma2), colour, line in zip(sigmas.items(), colours, ("-", "-", "--"), strict=True):
-    w, C = ddpm.eps_weight(S, sigma2)[1:], ddpm.loss_constant(S, sigma2, dim=2)[1:]
+ticks = torch.arange(1, S.T + 1)
+colours = (plots.Q, plots.EXTRA[1], plots.MODEL)
+for (name, sigma2), colour, line in zip(
+        sigmas.items(), colours, ("-", "-", "--"), strict=True):
+    w = ddpm.eps_weight(S, sigma2)[1:]
+    C = ddpm.loss_constant(S, sigma2, dim=2)[1:]
     plots.curve(ticks, w, left, colour, label=f"σ² = {name}", linestyle=line)
-    plots.curve(ticks[1:], (w * noise_left + C)[1:], right, colour, linestyle=line)
+    plots.curve(
+        ticks[1:], (w * noise_left + C)[1:], right, colour, linestyle=line)
 left.axhline(1, color=plots.DATA, linestyle=":", label="simple loss")
-left.set(xscale="log", yscale="log", xlabel="t", ylabel="weight of |ε − ε̂|², nats")
-right.set(xscale="log", yscale="log", xlabel="t", ylabel="$L_{t-1}$, t ≥ 2, nats")
+left.set(
+    xscale="log", yscale="log", xlabel="t", ylabel="weight of |ε − ε̂|², nats")
+right.set(
+    xscale="log", yscale="log", xlabel="t", ylabel="$L_{t-1}$, t ≥ 2, nats")
 _ = left.legend()
 
 # %%
 w = ddpm.eps_weight(S, S.beta)
-print(f"w at t = 1, 10, 100, 500, 1000: {w[1]:.3f}, {w[10]:.3f}, {w[100]:.4f}, {w[500]:.4f}, {w[1000]:.0f}")
+print(f"w at t = 1, 10, 100, 500, 1000: {w[1]:.3f}, {w[10]:.3f}, "
+      f"{w[100]:.4f}, {w[500]:.4f}, {w[1000]:.0f}")
 print(f"w at t = 1 over w at t = 500: {w[1] / w[500]:.0f}")
 assert w[1000] > 100 and w[1] > 100 * w[500]
 
@@ -508,12 +547,18 @@ t = 200
 xt = xt_all[t - 1].clone().requires_grad_()
 (slope,) = torch.autograd.grad(roll.log_prob(xt, float(ab[t])).sum(), xt)
 torch.testing.assert_close(ddpm.eps_from_score(slope, ab[t]), exact_all[t - 1])
-for name, bend in {"× 0.9": lambda e: 0.9 * e, "+ 0.1": lambda e: e + 0.1, "turned": lambda e: e.flip(-1)}.items():
+for name, bend in {
+        "× 0.9": lambda e: 0.9 * e,
+        "+ 0.1": lambda e: e + 0.1,
+        "turned": lambda e: e.flip(-1)}.items():
     bent = bend(exact_all[99:300])  # t = 100 … 300
-    extra = square(eps_all[99:300] - bent) - square(eps_all[99:300] - exact_all[99:300])
+    extra = square(eps_all[99:300] - bent) - square(
+        eps_all[99:300] - exact_all[99:300])
     excess = square(exact_all[99:300] - bent)
-    mean, se = evaluate.mean_and_error((extra - excess).mean(0))  # one number per data point
-    print(f"{name:7} adds {extra.mean():.3f}; (4.15) says {excess.mean():.3f}; difference {mean:+.3f} ± {se:.3f}")
+    # one number per data point
+    mean, se = evaluate.mean_and_error((extra - excess).mean(0))
+    print(f"{name:7} adds {extra.mean():.3f}; (4.15) says "
+          f"{excess.mean():.3f}; difference {mean:+.3f} ± {se:.3f}")
     assert abs(mean) < 4 * se and extra.mean() > 0
 
 # %% [markdown]
@@ -525,16 +570,22 @@ for name, bend in {"× 0.9": lambda e: 0.9 * e, "+ 0.1": lambda e: e + 0.1, "tur
 # %%
 def train(eps_net, steps, until, batch=512, peak=5e-3):
     """The first `until` of `steps` training steps."""
-    optimiser = torch.optim.Adam(eps_net.parameters(), lr=peak, betas=(0.9, 0.99), fused=True)
+    optimiser = torch.optim.Adam(
+        eps_net.parameters(), lr=peak, betas=(0.9, 0.99), fused=True)
     signal, noise = ab.sqrt().float(), (1 - ab).sqrt().float()
     for step in range(until):
         g = training.step_generator(seed=0, step=step)
-        x0 = points[torch.randint(len(points), (batch,), generator=g)]  # x₀ from the data
-        t = torch.randint(1, S.T + 1, (batch,), generator=g)  # t uniform over 1 … T
+        # x₀ from the data
+        x0 = points[torch.randint(len(points), (batch,), generator=g)]
+        # t uniform over 1 … T
+        t = torch.randint(1, S.T + 1, (batch,), generator=g)
         eps = torch.randn(x0.shape, generator=g)  # ε ~ N(0, I)
-        xt = signal[t].unsqueeze(-1) * x0 + noise[t].unsqueeze(-1) * eps  # (4.1)
+        # (4.1)
+        xt = signal[t].unsqueeze(-1) * x0 + noise[t].unsqueeze(-1) * eps
         loss = (eps - eps_net(xt, t)).square().sum(-1).mean()  # (4.12)
-        optimiser.param_groups[0]["lr"] = training.learning_rate(step, steps, peak)  # up in 100 steps, then down to 0
+        # up in 100 steps, then down to 0
+        optimiser.param_groups[0]["lr"] = training.learning_rate(
+            step, steps, peak)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()  # repeat
@@ -550,10 +601,12 @@ def train(eps_net, steps, until, batch=512, peak=5e-3):
 
 # %%
 by_hand = train(fresh().eps_net, steps=2000, until=50)
-trainer = training.Trainer(fresh(), training.eps_loss(training.uniform_t), points, steps=2000)
+trainer = training.Trainer(
+    fresh(), training.eps_loss(training.uniform_t), points, steps=2000)
 for _ in range(50):
     trainer.one_step()
-for a, b in zip(by_hand.parameters(), trainer.model.eps_net.parameters(), strict=True):
+for a, b in zip(
+        by_hand.parameters(), trainer.model.eps_net.parameters(), strict=True):
     torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 # %% [markdown]
@@ -576,9 +629,13 @@ for a, b in zip(by_hand.parameters(), trainer.model.eps_net.parameters(), strict
 # %% mystnb={"image": {"alt": "The network has all but learned the exact field. Four panels, t = 30, 100, 300, 700: arrows of the exact noise in black with the learned ones in orange over them, on the pale grey density. At t = 300 and 700 the orange hides the black; at t = 30 and 100 thin black edges show at some points."}}
 for t, ax in zip([30, 100, 300, 700], plots.axes_row(4, size=2.5), strict=True):
     where = xt_all[t - 1][:70]
-    plots.density(roll.log_prob(plots.grid(n=100), float(ab[t])), ax).images[0].set_alpha(0.4)
+    plots.density(
+        roll.log_prob(plots.grid(n=100), float(ab[t])), ax
+    ).images[0].set_alpha(0.4)
     plots.field(where, exact_all[t - 1][:70], ax, plots.TRUTH, scale=14)
-    plots.field(where, net.eps_hat(where.float(), t), ax, plots.MODEL, title=f"t = {t}", scale=14)
+    plots.field(
+        where, net.eps_hat(where.float(), t), ax, plots.MODEL, title=f"t = {t}",
+        scale=14)
 
 # %% [markdown]
 # The eye finds little. The excess of (4.15) can be measured at every $t$, without the noise of $\varepsilon$, because the exact answer is known.
@@ -589,25 +646,34 @@ for t, ax in zip([30, 100, 300, 700], plots.axes_row(4, size=2.5), strict=True):
 
 # %%
 def excess_at_all_t(model):
-    return square(model.eps_hat(xt_all.float(), times).double() - exact_all)  # (T, n)
+    # (T, n)
+    return square(model.eps_hat(xt_all.float(), times).double() - exact_all)
 
 
 def network_adds(model, sigma2):
     nats = ddpm.eps_weight(S, sigma2)[1:].unsqueeze(-1) * excess_at_all_t(model)
-    return nats.mean(1), nats.sum(0).mean().item(), nats.sum(0).std().item() / n**0.5
+    return (nats.mean(1), nats.sum(0).mean().item(),
+            nats.sum(0).std().item() / n**0.5)
 
 
 per_step, added, added_se = network_adds(net, S.beta)
-print(f"the network adds ≈ {added:.3f} ± {added_se:.3f} nats, of them ≈ {per_step[:100].sum():.3f} at t ≤ 100")
+print(f"the network adds ≈ {added:.3f} ± {added_se:.3f} nats, "
+      f"of them ≈ {per_step[:100].sum():.3f} at t ≤ 100")
 assert added < 0.1 and per_step[:100].sum() > 0.3 * added
 
 # %% mystnb={"image": {"alt": "Nearly all of the loss cannot be avoided. Left, log axes: the network's excess squared error against t in red, far below the grey curve of the noise that cannot be avoided except at the very end. Right, log axes: the same excess times the weight, in nats per step, largest at t = 1 and falling."}}
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.4))
-plots.curve(ticks, noise_left, left, plots.DATA, label="E|ε − E[ε|xₜ]|², cannot be avoided")
-plots.curve(ticks, excess_at_all_t(net).mean(1), left, plots.ERROR, label="excess of the network")
+plots.curve(
+    ticks, noise_left, left, plots.DATA,
+    label="E|ε − E[ε|xₜ]|², cannot be avoided")
+plots.curve(
+    ticks, excess_at_all_t(net).mean(1), left, plots.ERROR,
+    label="excess of the network")
 plots.curve(ticks, per_step, right, plots.ERROR)
-left.set(xscale="log", yscale="log", xlabel="t", ylabel="squared error of ε̂", ylim=(1e-5, 10))
-right.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-7, 1e-2))
+left.set(xscale="log", yscale="log", xlabel="t", ylabel="squared error of ε̂",
+         ylim=(1e-5, 10))
+right.set(xscale="log", yscale="log", xlabel="t",
+          ylabel="excess × weight, nats per step", ylim=(1e-7, 1e-2))
 _ = left.legend(loc="lower left")
 
 # %% [markdown]
@@ -635,28 +701,42 @@ _ = left.legend(loc="lower left")
 # %%
 from diffusion_edu import pretrained
 
-draws = {"simple": training.uniform_t, "log SNR": training.log_snr_t, "mixed": training.mixed_t}
+draws = {"simple": training.uniform_t,
+         "log SNR": training.log_snr_t,
+         "mixed": training.mixed_t}
 nothing = fresh().requires_grad_(False)
 for parameter in nothing.parameters():
     parameter.zero_()
 rivals = {"nothing": [nothing]}
-rivals |= {name: [pretrained.roll_loss(name, seed) for seed in range(3)] for name in (*draws, "weighted")}
+rivals |= {
+    name: [pretrained.roll_loss(name, seed) for seed in range(3)]
+    for name in (*draws, "weighted")
+}
 
 # %% tags=["hide-output"]
 for name, draw in draws.items():
     t = draw(S, 100_000, seeded(0))
-    print(f"{name:8} t ≤ 10: {(t <= 10).double().mean():.3f}   t ≤ 200: {(t <= 200).double().mean():.3f} of the draws")
-truth, floor = roll.sample(5000, seed=8), evaluate.noise_floor(evaluate.energy_distance, roll, 5000)
+    print(f"{name:8} t ≤ 10: {(t <= 10).double().mean():.3f}   t ≤ 200: "
+          f"{(t <= 200).double().mean():.3f} of the draws")
+truth = roll.sample(5000, seed=8)
+floor = evaluate.noise_floor(evaluate.energy_distance, roll, 5000)
 adds, off = {}, {}
 for name, models in rivals.items():
     adds[name] = [network_adds(model, S.beta)[1] for model in models]
-    x = samplers.sample(models[0].x0_hat, S, x_T, steps=100, generator=seeded(4))
+    x = samplers.sample(
+        models[0].x0_hat, S, x_T, steps=100, generator=seeded(4))
     off[name] = evaluate.outlier_share(x, roll)
-    print(f"{name:9} adds", ", ".join(f"≈ {nats:.3f}" for nats in adds[name]), end=" nats")
-    print(f"   off the roll ≈ {100 * off[name]:.1f} %   energy distance ≈ {evaluate.energy_distance(x, truth) / floor:.1f} floors")
-print(f"over the {n} points each sum has a standard error of ≈ {network_adds(rivals['mixed'][0], S.beta)[2]:.3f} nats")
-assert all(abs(nats / adds["nothing"][0] - 1) < 0.1 for nats in adds["weighted"]) and off["weighted"] > 0.5
-assert max(adds["mixed"]) < min(adds["simple"] + adds["log SNR"]) and max(adds["simple"] + adds["log SNR"]) < 0.2
+    print(f"{name:9} adds", ", ".join(f"≈ {nats:.3f}" for nats in adds[name]),
+          end=" nats")
+    print(f"   off the roll ≈ {100 * off[name]:.1f} %   energy distance "
+          f"≈ {evaluate.energy_distance(x, truth) / floor:.1f} floors")
+print(f"over the {n} points each sum has a standard error of "
+      f"≈ {network_adds(rivals['mixed'][0], S.beta)[2]:.3f} nats")
+assert all(
+    abs(nats / adds["nothing"][0] - 1) < 0.1 for nats in adds["weighted"])
+assert off["weighted"] > 0.5
+assert max(adds["mixed"]) < min(adds["simple"] + adds["log SNR"])
+assert max(adds["simple"] + adds["log SNR"]) < 0.2
 
 # %% [markdown]
 # The network that was trained on the bound itself has **learned nothing**, with each of the three seeds: its bound is that of
@@ -666,19 +746,28 @@ assert max(adds["mixed"]) < min(adds["simple"] + adds["log SNR"]) and max(adds["
 
 # %% mystnb={"image": {"alt": "The weighted network has learned nothing. Log axes: nats per step that each network adds at each t. The curve of the weighted network lies on that of the one that has learned nothing, ten to a hundred times above the others between t = 10 and 300. Of the other three, simple is the highest at the first steps and log SNR at the last."}}
 a = ab[1:, None, None]
-v, v_mean = (square(ddpm.v_from_eps(xt_all, e, a)).mean(-1) for e in (eps_all, exact_all))  # E|v|² and E|E[v|x_t]|²
+# E|v|² and E|E[v|x_t]|²
+v, v_mean = (
+    square(ddpm.v_from_eps(xt_all, e, a)).mean(-1) for e in (eps_all, exact_all)
+)
 push = (w * ab)[1:].square() * v
-print(f"share of E|gradient|² at t ≤ 10: {push[:10].sum() / push.sum():.2f}, at t ≥ 990: {push[989:].sum() / push.sum():.0e}")
-print(f"share of E|v|² that x_t tells at t ≤ 10: {v_mean[:10].sum() / v[:10].sum():.2f}")
-assert push[:10].sum() > 0.8 * push.sum() and v_mean[:10].sum() < 0.05 * v[:10].sum()
+print(f"share of E|gradient|² at t ≤ 10: {push[:10].sum() / push.sum():.2f}, "
+      f"at t ≥ 990: {push[989:].sum() / push.sum():.0e}")
+print("share of E|v|² that x_t tells at t ≤ 10: "
+      f"{v_mean[:10].sum() / v[:10].sum():.2f}")
+assert push[:10].sum() > 0.8 * push.sum()
+assert v_mean[:10].sum() < 0.05 * v[:10].sum()
 
-styles = {"nothing": (plots.DATA, 5), "weighted": (plots.EXTRA[1], 1), "simple": (plots.MODEL, 1)}
+styles = {"nothing": (plots.DATA, 5),
+          "weighted": (plots.EXTRA[1], 1),
+          "simple": (plots.MODEL, 1)}
 styles |= {"log SNR": (plots.Q, 1), "mixed": (plots.EXTRA[0], 1)}
 ax = None
 for name, (colour, width) in styles.items():
     per_step = network_adds(rivals[name][0], S.beta)[0]
     ax = plots.curve(ticks, per_step, ax, colour, label=name, linewidth=width)
-ax.set(xscale="log", yscale="log", xlabel="t", ylabel="excess × weight, nats per step", ylim=(1e-7, 0.1))
+ax.set(xscale="log", yscale="log", xlabel="t",
+       ylabel="excess × weight, nats per step", ylim=(1e-7, 0.1))
 _ = ax.legend(ncols=2, loc="lower left")
 
 # %% [markdown]
@@ -720,8 +809,12 @@ def learned(xt, t):
 
 x = roll.sample(1000, seed=1_000_000)
 log_p, exact = roll.log_prob(x), exact_denoiser(roll, ab)
-chain_exact, chain_net = (diffusion.ForwardProcess(S, denoiser, net.variance) for denoiser in (exact, learned))
-b_exact, b_net = (evaluate.score_chain(x, chain, seeded(7)) for chain in (chain_exact, chain_net))
+chain_exact, chain_net = (
+    diffusion.ForwardProcess(S, denoiser, net.variance)
+    for denoiser in (exact, learned))
+b_exact, b_net = (
+    evaluate.score_chain(x, chain, seeded(7))
+    for chain in (chain_exact, chain_net))
 
 # %%
 _, added, added_se = network_adds(net, net.sigma2)
@@ -729,8 +822,10 @@ difference, difference_se = evaluate.mean_and_error(b_exact.elbo - b_net.elbo)
 for name, b in {"exact": b_exact, "network": b_net}.items():
     mean, se = evaluate.gap(b, log_p)
     print(f"{name:8} distance to H ≈ {mean:.3f} ± {se:.3f} nats")
-print(f"network − exact, paired ≈ {difference:.3f} ± {difference_se:.3f} nats;   by (4.17) ≈ {added:.3f} ± {added_se:.3f}")
-assert abs(difference - added) < 4 * (difference_se + added_se) and evaluate.gap(b_net, log_p)[0] < 0.1
+print(f"network − exact, paired ≈ {difference:.3f} ± {difference_se:.3f} "
+      f"nats;   by (4.17) ≈ {added:.3f} ± {added_se:.3f}")
+assert abs(difference - added) < 4 * (difference_se + added_se)
+assert evaluate.gap(b_net, log_p)[0] < 0.1
 
 # %% [markdown]
 # Two routes to one number: the difference of two bounds, each a sum of a thousand log ratios, and the sum of a thousand squared errors against the
@@ -743,10 +838,12 @@ assert abs(difference - added) < 4 * (difference_se + added_se) and evaluate.gap
 # %%
 fresh_x = roll.sample(1500, seed=2_000_000)
 table = {}
-for name, sigma2 in {"β̃": sigmas["β̃"], "β": S.beta, "optimal": net.sigma2}.items():
+for name, sigma2 in {
+        "β̃": sigmas["β̃"], "β": S.beta, "optimal": net.sigma2}.items():
     b = evaluate.score_chain(fresh_x.float(), net.chain(sigma2), seeded(8))
     table[f"DDPM, σ² = {name}"] = evaluate.gap(b, roll.log_prob(fresh_x))
-    print("σ² = {:8} distance to H ≈ {:.3f} ± {:.3f} nats".format(name, *table[f"DDPM, σ² = {name}"]))
+    print("σ² = {:8} distance to H ≈ {:.3f} ± {:.3f} nats".format(
+              name, *table[f"DDPM, σ² = {name}"]))
 assert table["DDPM, σ² = β̃"][0] > 0.5 and table["DDPM, σ² = β"][0] < 0.12
 
 # %% [markdown]
@@ -795,7 +892,8 @@ checks.ancestral_step(my_ancestral_step)
 # def my_ancestral_step(beta, t, xt, eps_hat, z):
 #     """x_{t−1} from x_t, with σ_t² = β_t."""
 #     alpha_bar = (1 - beta).cumprod(0)[t]
-#     mean = (xt - beta[t] / (1 - alpha_bar).sqrt() * eps_hat) / (1 - beta[t]).sqrt()
+#     x0_part = xt - beta[t] / (1 - alpha_bar).sqrt() * eps_hat
+#     mean = x0_part / (1 - beta[t]).sqrt()
 #     return mean + beta[t].sqrt() * z if t > 1 else mean
 # ```
 #
@@ -809,10 +907,13 @@ g, xt = seeded(11), x_T[:200]
 for t in range(S.T, 0, -1):
     z = torch.randn(xt.shape, generator=g) if t > 1 else torch.zeros_like(xt)
     mean = ddpm.mean_from_eps(S, t, xt, net.eps_hat(xt, t))  # (4.9)
-    torch.testing.assert_close(mean, diffusion.posterior_mean(S, t, xt, net.x0_hat(xt, t)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        mean, diffusion.posterior_mean(S, t, xt, net.x0_hat(xt, t)), rtol=1e-3,
+        atol=1e-4)
     xt = mean + S.beta[t].sqrt().float() * z  # (4.19)
 whole = samplers.sample(net.x0_hat, S, x_T[:200], generator=seeded(11))
-print(f"largest difference of the two loops below 0.01: {bool((xt - whole).abs().max() < 0.01)}")
+print("largest difference of the two loops below 0.01: "
+      f"{bool((xt - whole).abs().max() < 0.01)}")
 assert (xt - whole).abs().max() < 0.01
 
 # %% [markdown]
@@ -822,13 +923,18 @@ assert (xt - whole).abs().max() < 0.01
 # %% mystnb={"image": {"alt": "By eye the samples are data. Two thousand true points of the swiss roll in grey and two thousand samples of the network in orange; the two spirals look the same, with a stray orange point or two between the arms."}}
 left, right = plots.axes_row(2, size=3)
 plots.points(truth[:2000], left, title="data")
-_ = plots.points(film[0][:2000], right, color=plots.MODEL, title="network, 200 steps")
+_ = plots.points(
+    film[0][:2000], right, color=plots.MODEL, title="network, 200 steps")
 
 # %%
 seen = evaluate.compare_samples(film[0], roll)
-print("network:  ", ",   ".join(f"{key} ≈ {value:.3f}" for key, value in seen.items()))
-print(f"perfect:   distances 1 on average,   mean log p {-H:.3f},   share off 0.001")
-assert seen["energy distance"] < 4 and seen["share off"] < 0.03 and abs(seen["mean log p"] + H) < 0.5
+print("network:  ",
+      ",   ".join(f"{key} ≈ {value:.3f}" for key, value in seen.items()))
+print(f"perfect:   distances 1 on average,   mean log p {-H:.3f},   "
+      "share off 0.001")
+assert seen["energy distance"] < 4
+assert seen["share off"] < 0.03
+assert abs(seen["mean log p"] + H) < 0.5
 
 # %% [markdown]
 # By two of the distances the samples are as good as fresh data. MMD², whose kernels are as narrow as the roll is thick (notebook 00), sees a flaw, and so do the mean
@@ -853,13 +959,23 @@ from diffusion_edu.sampling import SAMPLERS
 
 print(f"{'steps:':14}       10              30             100")
 found = {}
-for name, how in {"ancestral": "σ² = β", "ancestral-small": "β̃", "ancestral-2m": "β̃ and (4.20)"}.items():
+for name, how in {
+        "ancestral": "σ² = β",
+        "ancestral-small": "β̃",
+        "ancestral-2m": "β̃ and (4.20)"}.items():
     for steps in (10, 30, 100):
-        x = samplers.sample(net.x0_hat, S, x_T, step=SAMPLERS[name].step, steps=steps, generator=seeded(4))
-        found[name, steps] = evaluate.outlier_share(x, roll), evaluate.mean_log_prob(x, roll)
-    print(f"{how:14}", "   ".join(f"≈ {100 * off:.1f} %, ≈ {log_p:.2f}" for (who, _), (off, log_p) in found.items() if who == name))
+        x = samplers.sample(
+            net.x0_hat, S, x_T, step=SAMPLERS[name].step, steps=steps,
+            generator=seeded(4))
+        found[name, steps] = evaluate.outlier_share(
+            x, roll), evaluate.mean_log_prob(x, roll)
+    print(f"{how:14}",
+          "   ".join(
+              f"≈ {100 * off:.1f} %, ≈ {log_p:.2f}"
+              for (who, _), (off, log_p) in found.items() if who == name))
 for steps in (10, 30):
-    assert found["ancestral-2m", steps][0] < found["ancestral-small", steps][0] < found["ancestral", steps][0]
+    assert (found["ancestral-2m", steps][0] < found["ancestral-small", steps][0]
+            < found["ancestral", steps][0])
 assert min(found["ancestral-2m", 30][1], found["ancestral-small", 30][1]) > -H
 
 # %% [markdown]
@@ -893,7 +1009,8 @@ assert min(found["ancestral-2m", 30][1], found["ancestral-small", 30][1]) > -H
 # strides, at $t = T/5$.
 
 # %%
-my_five_steps = [...]  # 'linear', 'cosine', 'short', the fewest off the roll first
+# 'linear', 'cosine', 'short', the fewest off the roll first
+my_five_steps = [...]
 checks.five_steps(my_five_steps)
 
 # %% [markdown]
@@ -938,16 +1055,24 @@ reverse
 off = {key: run.outlier_share for key, run in reverse.runs.items()}
 for (name, steps), share in off.items():
     width = trained[name].schedule.respaced(steps)[0].log_snr[1].div(-2).exp()
-    print(f"{name:6} {steps:4} steps   width {width:.3f}   off the roll: exact ≈ {100 * share['exact']:.1f} %,   learned ≈ {100 * share['learned']:.1f} %")
+    print(f"{name:6} {steps:4} steps   width {width:.3f}   off the roll: "
+          f"exact ≈ {100 * share['exact']:.1f} %,   "
+          f"learned ≈ {100 * share['learned']:.1f} %")
 print(f"the arms are {2 * torch.pi / roll.scale:.2f} apart")
 for name, card in {name: pretrained.card(name) for name in trained}.items():
     start = gaussian.LOG_2PI + 1 - roll.entropy(card["alpha_bar_T"])  # (3.8)
-    print(f"{name:6}  ᾱ_T = {card['alpha_bar_T']:<8.2g} KL(q(x_T) ‖ N(0, I)) {abs(start):.3f},   distance to H {card['gap']:.3f} ± {card['gap_se']:.3f} nats")
+    print(f"{name:6}  ᾱ_T = {card['alpha_bar_T']:<8.2g} KL(q(x_T) ‖ N(0, I)) "
+          f"{abs(start):.3f},   distance to H {card['gap']:.3f} "
+          f"± {card['gap_se']:.3f} nats")
 five = [off[name, 5]["exact"] for name in ("linear", "cosine", "short")]
-assert five[0] > 2 * five[1] and five[1] > 2 * five[2] > 0.02  # the steps' fault, in this order
-assert all(abs(share["exact"] - share["learned"]) < 0.06 for share in off.values())  # and hardly the network's
+# the steps' fault, in this order
+assert five[0] > 2 * five[1] and five[1] > 2 * five[2] > 0.02
+# and hardly the network's
+assert all(
+    abs(share["exact"] - share["learned"]) < 0.06 for share in off.values())
 assert all(off[name, 100]["learned"] < 0.03 for name in trained)
-assert abs(off["linear", 10]["exact"] - off["cosine", 5]["exact"]) < 0.06  # the same last stride
+# the same last stride
+assert abs(off["linear", 10]["exact"] - off["cosine", 5]["exact"]) < 0.06
 
 # %% [markdown]
 # Five steps of the linear schedule leave about half of the points off the roll, and the exact denoiser does no better than the network. The steps are
@@ -967,16 +1092,20 @@ assert abs(off["linear", 10]["exact"] - off["cosine", 5]["exact"]) < 0.06  # the
 
 # %%
 for name, levels in {"VAE": 1, "HVAE, 3 levels": 3}.items():
-    b = evaluate.score_chain(fresh_x.float(), pretrained.roll_chain(levels), seeded(8))
+    b = evaluate.score_chain(
+        fresh_x.float(), pretrained.roll_chain(levels), seeded(8))
     table[name] = evaluate.gap(b, roll.log_prob(fresh_x))
 for name, (mean, se) in table.items():
-    print(f"{name:18} −bound ≈ {H + mean:.3f},   distance to H ≈ {mean:.3f} ± {se:.3f} nats")
+    print(f"{name:18} −bound ≈ {H + mean:.3f},   distance to H ≈ {mean:.3f} "
+          f"± {se:.3f} nats")
 print(f"{'the truth':18} H = {H:.3f}")
-assert table["VAE"][0] - 0.1 > table["HVAE, 3 levels"][0] > 0.05 + table["DDPM, σ² = β"][0]
+assert (table["VAE"][0] - 0.1 > table["HVAE, 3 levels"][0] > 0.05
+        + table["DDPM, σ² = β"][0])
 
 # %% mystnb={"image": {"alt": "A thousand steps almost reach the truth, unless they are too sure. Negative bounds in nats of VAE, HVAE, and DDPM with three variances, as orange dots to the right of the black line at the entropy. DDPM with the small variance is the furthest out, then the VAE, then the chain of three levels; the other two DDPM dots sit almost on the line."}}
 entries = {name: H + mean for name, (mean, _) in table.items()}
-_ = plots.ruler(entries, H, errors={name: se for name, (_, se) in table.items()})
+_ = plots.ruler(
+    entries, H, errors={name: se for name, (_, se) in table.items()})
 
 # %% [markdown]
 # One bound has scored all five rows. Three levels are nearer to $H$ than one, as notebook 02 has it, and a thousand small steps almost reach the truth.
@@ -1010,7 +1139,8 @@ hvae = pretrained.roll_chain(3)
 
 L_T = S.L_T(roll.sample(1000, seed=12)).mean()
 print(f"L_T {L_T:.1e} nats:  what x_T still knows of x_0")
-print(f"parameters: HVAE {count(hvae):,} for 3 levels, DDPM {count(net):,} for {S.T} levels")
+print(f"parameters: HVAE {count(hvae):,} for 3 levels, DDPM {count(net):,} "
+      f"for {S.T} levels")
 assert L_T < 1e-6 and count(net) < count(hvae)
 
 # %% [markdown]

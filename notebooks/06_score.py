@@ -32,13 +32,17 @@
 # formulas and lines. **You need** notebooks 00, 03 and 04.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import numpy as np
 import torch
 
-from diffusion_edu import checks, ddpm, evaluate, exact, fokker_planck, langevin, plots, pretrained, score, widgets
+from diffusion_edu import (
+    checks, ddpm, evaluate, exact, fokker_planck, langevin, plots, pretrained,
+    score, widgets
+)
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.nets import mlp
 
@@ -61,7 +65,8 @@ def bar(log_snr):
     return 1 / (1 + math.exp(-log_snr))  # ᾱ at λ
 
 
-def learned(xt, alpha_bar):  # the network's score; the exact one is roll.score(xt, alpha_bar)
+# the network's score; the exact one is roll.score(xt, alpha_bar)
+def learned(xt, alpha_bar):
     log_snr = math.log(alpha_bar / (1 - alpha_bar))
     return ddpm.score_from_eps(net.at(xt.float(), log_snr).double(), alpha_bar)
 
@@ -79,7 +84,8 @@ def var_across(log_snr):  # the variance of x_t across the roll, ᾱ s₀² + 1 
 levels = torch.linspace(-2, 8, 240, dtype=torch.float64)
 start = roll.curve(torch.tensor([0.05]))[0].expand(2000, 2)
 plain = langevin.ula(start, roll.score, 0.25 * s2, 240, seeded(1))
-annealed = langevin.annealed(start, roll.score, levels, 0.25 * var_across(levels), seeded(2))
+annealed = langevin.annealed(
+    start, roll.score, levels, 0.25 * var_across(levels), seeded(2))
 left, middle, right = plots.axes_row(3, size=2.4)
 plots.points(roll.sample(2000, seed=3), left, title="data")
 plots.points(plain, middle, plots.MODEL, title="plain Langevin")
@@ -127,8 +133,10 @@ for log_snr in (10.0, 8.0, 4.0, 0.0, -4.0):
     q = roll.log_prob(points, bar(log_snr)).exp() * cell
     J = (q @ roll.score(points, bar(log_snr)).square()).sum().item()
     error = exact.error_at(SwissRoll(), log_snr)
-    C, by_table = score.denoising_floor(error, log_snr, D), score.score_energy(error, log_snr, D)
-    print(f"{log_snr:4.0f}   {J:16.5f} {by_table:16.5f} {C:14.4f} {C / J:12.4f}")
+    C = score.denoising_floor(error, log_snr, D)
+    by_table = score.score_energy(error, log_snr, D)
+    print(f"{log_snr:4.0f}   {J:16.5f} {by_table:16.5f} "
+          f"{C:14.4f} {C / J:12.4f}")
     assert abs(J / by_table - 1) < 1e-6
 
 # %% [markdown]
@@ -138,15 +146,18 @@ for log_snr in (10.0, 8.0, 4.0, 0.0, -4.0):
 # Now (6.3) with the published network as $\hat s$. The losses are paired: the same points, the same noise.
 
 # %%
-x0, eps = roll.sample(4000, seed=4), torch.randn(4000, 2, dtype=torch.float64, generator=seeded(5))
+x0 = roll.sample(4000, seed=4)
+eps = torch.randn(4000, 2, dtype=torch.float64, generator=seeded(5))
 print("  λ   denoising   explicit   difference           C")
 for log_snr in (8.0, 4.0, 0.0):
     xt = ddpm.noised(x0, eps, bar(log_snr))
     s_hat, s = learned(xt, bar(log_snr)), roll.score(xt, bar(log_snr))
-    denoising, explicit = score.denoising_loss(s_hat, eps, bar(log_snr)), score.explicit_loss(s_hat, s)
+    denoising = score.denoising_loss(s_hat, eps, bar(log_snr))
+    explicit = score.explicit_loss(s_hat, s)
     mean, se = evaluate.mean_and_error(denoising - explicit)
     C = score.denoising_floor(exact.error_at(SwissRoll(), log_snr), log_snr, D)
-    print(f"{log_snr:3.0f} {denoising.mean():11.4g} {explicit.mean():10.3g} {mean:12.4g} ± {se:.2g} {C:10.4g}")
+    print(f"{log_snr:3.0f} {denoising.mean():11.4g} {explicit.mean():10.3g} "
+          f"{mean:12.4g} ± {se:.2g} {C:10.4g}")
     assert abs(mean - C) < 4 * se and explicit.mean() < 0.05 * C
 
 # %% [markdown]
@@ -208,9 +219,11 @@ checks.denoising_loss(my_denoising_loss)
 upto = exact.LOG_SNR <= 10
 lam, error = exact.LOG_SNR[upto], exact.error_table(SwissRoll())[upto]
 signal = 1 / (1 + np.exp(-lam))
-integral = 0.5 * np.trapezoid(D * signal * error, lam)  # E|ε − E[ε|x_t]|² = D ᾱ err, by (6.4)
+# E|ε − E[ε|x_t]|² = D ᾱ err, by (6.4)
+integral = 0.5 * np.trapezoid(D * signal * error, lam)
 L_0 = D / 2 * math.log(2 * math.pi * math.e * (1 - signal[-1]) * error[-1])
-print(f"½∫ {integral:.5f} + L₀ {L_0:.5f} = {integral + L_0:.5f} nats,  H = {H:.5f}")
+print(f"½∫ {integral:.5f} + L₀ {L_0:.5f} = {integral + L_0:.5f} "
+      f"nats,  H = {H:.5f}")
 assert abs(integral + L_0 - H) < 2e-5
 
 # %% [markdown]
@@ -219,16 +232,23 @@ assert abs(integral + L_0 - H) < 2e-5
 
 # %% mystnb={"image": {"alt": "Left, log axis: the network's squared score error relative to that of the zero score rises from hundredths of a per mille at log SNR −10 to several per cent at 10. Right: the same error in nats per unit of log SNR, a hump around 4 of about a thousandth, low on both sides."}}
 levels = torch.arange(-10, 10.1, 0.5)
-noisy = [(ddpm.noised(x0, eps, bar(level)), bar(level)) for level in levels.tolist()]
-fisher = torch.stack([score.explicit_loss(learned(xt, a), roll.score(xt, a)) for xt, a in noisy])  # (levels, n)
+noisy = [
+    (ddpm.noised(x0, eps, bar(level)), bar(level)) for level in levels.tolist()
+]
+# (levels, n)
+fisher = torch.stack(
+    [score.explicit_loss(learned(xt, a), roll.score(xt, a)) for xt, a in noisy])
 energy = score.score_energy(exact.error_at(SwissRoll(), levels), levels, D)
 per_unit = 0.5 * (-levels).sigmoid().unsqueeze(-1) * fisher
 total, total_se = evaluate.mean_and_error(0.5 * per_unit.sum(0))  # spacing 0.5
 share = (fisher[-1].mean() / energy[-1]).item()
-print(f"the network costs {total:.4f} ± {total_se:.4f} nats; at λ = 10 its F is {share:.0%} of J")
+print(f"the network costs {total:.4f} ± {total_se:.4f} nats; at λ = 10 its F "
+      f"is {share:.0%} of J")
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.2))
 plots.curve(levels, 100 * fisher.mean(1) / energy, left, plots.ERROR)
-plots.curve(levels, per_unit.mean(1), right, plots.ERROR, error=per_unit.std(1) / 4000**0.5)
+plots.curve(
+    levels, per_unit.mean(1), right, plots.ERROR,
+    error=per_unit.std(1) / 4000**0.5)
 left.set(yscale="log", xlabel="log SNR", ylabel="F(ŝ) / J, per cent")
 _ = right.set(xlabel="log SNR", ylabel="½ (1 − ᾱ) F(ŝ), nats per unit")
 assert 0.003 < total < 0.015 and share > 0.03
@@ -240,7 +260,10 @@ assert 0.003 < total < 0.015 and share > 0.03
 
 # %%
 beyond = np.arange(10, 14.01, 0.125)
-ignorance = [0.5 * (1 - bar(l)) * score.score_energy(exact.error_at(SwissRoll(), l), l, D) for l in beyond.tolist()]
+ignorance = [
+    0.5 * (1 - bar(l)) * score.score_energy(
+        exact.error_at(SwissRoll(), l), l, D) for l in beyond.tolist()
+]
 cost = np.trapezoid(ignorance, beyond)
 print(f"the zero score from λ = 10 to 14: {cost:.4f} nats")
 assert cost < 0.005
@@ -275,7 +298,8 @@ assert cost < 0.005
 
 # %%
 points, cell = roll._grid(bar(4.0), spacing=0.4)
-q, s = roll.log_prob(points, bar(4.0)).exp() * cell, roll.score(points, bar(4.0))
+q = roll.log_prob(points, bar(4.0)).exp() * cell
+s = roll.score(points, bar(4.0))
 thick = SwissRoll(noise=1.0, nodes=96)
 
 
@@ -284,10 +308,15 @@ def wrong(x):
 
 
 F, J = q @ score.explicit_loss(wrong(points), s), q @ s.square().sum(-1)
-directions = [torch.tensor(v, dtype=torch.float64).expand_as(points) for v in ([1, 1], [1, -1])]
+directions = [
+    torch.tensor(v, dtype=torch.float64).expand_as(points)
+    for v in ([1, 1], [1, -1])
+]
 sliced = sum(q @ score.sliced_loss(wrong, points, v) for v in directions) / 2
-print(f"F(ŝ) − J {F - J:.7f}   implicit {q @ score.implicit_loss(wrong, points):.7f}   sliced {sliced:.7f}")
-torch.testing.assert_close(q @ score.implicit_loss(wrong, points), F - J, rtol=1e-6, atol=1e-6)
+print(f"F(ŝ) − J {F - J:.7f}   implicit "
+      f"{q @ score.implicit_loss(wrong, points):.7f}   sliced {sliced:.7f}")
+torch.testing.assert_close(
+    q @ score.implicit_loss(wrong, points), F - J, rtol=1e-6, atol=1e-6)
 torch.testing.assert_close(sliced, F - J, rtol=1e-6, atol=1e-6)
 
 # %% [markdown]
@@ -297,12 +326,18 @@ torch.testing.assert_close(sliced, F - J, rtol=1e-6, atol=1e-6)
 # plane, the matrix is not a multiple of $I$, and the minimiser does not even point the right way.
 
 # %%
-slope = sum(q @ score.along(lambda x: roll.score(x, bar(4.0)), points, v)[1] for v in directions) / 2  # E v·(∇s) v
-for a in (1.0, 0.5):  # |a s|² + 2 v·(∇ a s) v, and with the same directions made half as long in square
+# E v·(∇s) v
+slope = sum(
+    q @ score.along(lambda x: roll.score(x, bar(4.0)), points, v)[1]
+    for v in directions) / 2
+# |a s|² + 2 v·(∇ a s) v, and with the same directions, half as long in square
+for a in (1.0, 0.5):
     right, slip = a**2 * J + 2 * a * slope, a**2 * J + 2 * a * slope / D
-    print(f"ŝ = {a} s:   loss {right:8.3f}   with directions of length one {slip.round(decimals=3) + 0.0:8.3f}")
+    print(f"ŝ = {a} s:   loss {right:8.3f}   with directions of length one "
+          f"{slip.round(decimals=3) + 0.0:8.3f}")
 v = torch.rand(100_000, 2, generator=seeded(6))
-print("E v vᵀ for uniform numbers:", [[round(x, 2) for x in row] for row in (v.T @ v / len(v)).tolist()])
+print("E v vᵀ for uniform numbers:",
+      [[round(x, 2) for x in row] for row in (v.T @ v / len(v)).tolist()])
 torch.testing.assert_close(slope, -J, rtol=1e-6, atol=1e-6)
 assert slip < -0.24 * J and right > -0.76 * J
 
@@ -316,7 +351,8 @@ assert slip < -0.24 * J and right > -0.76 * J
 
 # %%
 losses = {
-    "explicit": lambda f, xt, eps, v, a: score.explicit_loss(f(xt), roll.score(xt, a)),
+    "explicit": lambda f, xt, eps, v, a: score.explicit_loss(
+        f(xt), roll.score(xt, a)),
     "denoising": lambda f, xt, eps, v, a: score.denoising_loss(f(xt), eps, a),
     "implicit": lambda f, xt, eps, v, a: score.implicit_loss(f, xt),
     "sliced": lambda f, xt, eps, v, a: score.sliced_loss_vr(f, xt, v),
@@ -330,9 +366,13 @@ def train(loss, log_snr, seed, steps, batch=256, peak=1e-2):
     scale = var_across(torch.tensor(log_snr)).sqrt()
     optimiser = torch.optim.Adam(net.parameters(), peak, fused=True)
     for k in range(steps):
-        optimiser.param_groups[0]["lr"] = peak * min(1, (k + 1) / 50) * 0.5 * (1 + math.cos(math.pi * k / steps))
-        x, (eps, v) = clean[torch.randint(len(clean), (batch,), generator=g)], torch.randn(2, batch, 2, generator=g)
-        value = loss(lambda x: net(x) / scale, ddpm.noised(x, eps, a), eps, v, a).mean() * scale**2
+        optimiser.param_groups[0]["lr"] = peak * min(1, (k + 1) / 50) * 0.5 * (
+            1 + math.cos(math.pi * k / steps))
+        x = clean[torch.randint(len(clean), (batch,), generator=g)]
+        eps, v = torch.randn(2, batch, 2, generator=g)
+        value = loss(
+            lambda x: net(x) / scale, ddpm.noised(x, eps, a), eps, v, a
+        ).mean() * scale**2
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
@@ -344,18 +384,24 @@ def train(loss, log_snr, seed, steps, batch=256, peak=1e-2):
 
 # %%
 left_over = {}
-print("share of J that is left, two starts\n   λ  " + "".join(f"{name:>17}" for name in losses))
+print("share of J that is left, two starts\n   λ  "
+      + "".join(f"{name:>17}" for name in losses))
 for log_snr, steps in ((0.0, 300), (4.0, 600), (10.0, 600)):
     xt = ddpm.noised(x0, eps, bar(log_snr))
     s = roll.score(xt, bar(log_snr))
     for name, loss in losses.items():
         fits = [train(loss, log_snr, seed, steps)(xt) for seed in (1, 2)]
         energy = s.square().sum(-1).mean()
-        left_over[name, log_snr] = [(score.explicit_loss(fit, s).mean() / energy).item() for fit in fits]
-    row = [" and ".join(f"{v:.1%}" for v in left_over[name, log_snr]) for name in losses]
+        left_over[name, log_snr] = [
+            (score.explicit_loss(fit, s).mean() / energy).item() for fit in fits
+        ]
+    row = [" and ".join(f"{v:.1%}" for v in left_over[name, log_snr])
+           for name in losses]
     print(f"≈ {log_snr:3.0f} " + "".join(f"{cell:>17}" for cell in row))
-assert min(left_over["denoising", 10.0]) > 0.9 and max(left_over["implicit", 10.0]) < 0.5
-assert max(left_over["denoising", 0.0]) < 0.02 and max(max(left_over["explicit", l]) for l in (0.0, 4.0, 10.0)) < 0.5
+assert min(left_over["denoising", 10.0]) > 0.9
+assert max(left_over["implicit", 10.0]) < 0.5
+assert max(left_over["denoising", 0.0]) < 0.02
+assert max(max(left_over["explicit", l]) for l in (0.0, 4.0, 10.0)) < 0.5
 
 # %% [markdown]
 # At much noise all four are good. At $\lambda = 4$ the three that do not know the answer are behind the one that does. At $\lambda = 10$ denoising
@@ -367,7 +413,8 @@ assert max(left_over["denoising", 0.0]) < 0.02 and max(max(left_over["explicit",
 xt = ddpm.noised(x0, eps, bar(10.0))
 s = roll.score(xt, bar(10.0))
 J = s.square().sum(-1).mean()
-more = score.explicit_loss(train(losses["denoising"], 10.0, 1, 600, batch=2048)(xt), s).mean() / J
+more = score.explicit_loss(
+    train(losses["denoising"], 10.0, 1, 600, batch=2048)(xt), s).mean() / J
 near = score.explicit_loss(roll.score(xt, bar(8.0)), s).mean() / J
 print(f"≈ denoising at λ = 10 with 2,048 points a step: {more:.0%} of J")
 print(f"the exact score of λ = 8 in its place: {near:.2%} of J")
@@ -403,20 +450,33 @@ assert more > 0.9 and near < 0.01
 
 # %% mystnb={"image": {"alt": "The swiss roll in pale grey with fourteen noisy points in blue. An arrow leads from each to its guessed clean point in orange, around which an ellipse of two standard deviations lies along the nearest arm, long where two arms compete."}}
 a = bar(3.0)
-xt = ddpm.noised(roll.sample(14, seed=11), torch.randn(14, 2, dtype=torch.float64, generator=seeded(12)), a)
-jacobian = torch.stack([torch.autograd.functional.jacobian(lambda z: learned(z[None], a)[0], z) for z in xt])
+xt = ddpm.noised(
+    roll.sample(14, seed=11),
+    torch.randn(14, 2, dtype=torch.float64, generator=seeded(12)), a)
+jacobian = torch.stack([
+    torch.autograd.functional.jacobian(lambda z: learned(z[None], a)[0], z)
+    for z in xt
+])
 cov = score.x0_cov_from_hessian(0.5 * (jacobian + jacobian.mT), a)
 guess = score.x0_from_score(xt, learned(xt, a), a)
-torch.testing.assert_close(score.x0_from_score(xt, roll.score(xt, a), a), roll.x0_mean(xt, a))
-off = (cov - roll.x0_cov(xt, a)).flatten(1).norm(dim=1) / roll.x0_cov(xt, a).flatten(1).norm(dim=1)
-print(f"covariance by the network against the exact one, relative: {off.median():.2f} in the median")
-ax = plots.density(roll.log_prob(plots.grid(n=200)), plots.axes_row(1, size=4.5)[0])
+torch.testing.assert_close(
+    score.x0_from_score(xt, roll.score(xt, a), a), roll.x0_mean(xt, a))
+off = (cov - roll.x0_cov(xt, a)).flatten(1).norm(dim=1) / roll.x0_cov(
+    xt, a).flatten(1).norm(dim=1)
+print("covariance by the network against the exact one, relative: "
+      f"{off.median():.2f} in the median")
+ax = plots.density(
+    roll.log_prob(plots.grid(n=200)), plots.axes_row(1, size=4.5)[0])
 circle = torch.linspace(0, 2 * math.pi, 60, dtype=torch.float64)
 values, axes = torch.linalg.eigh(cov)
 for x, m, e, w in zip(xt, guess, values, axes, strict=True):
-    ellipse = m + 2 * (e.clamp(min=0).sqrt() * torch.stack([circle.cos(), circle.sin()], -1)) @ w.T
+    ellipse = m + 2 * (
+        e.clamp(min=0).sqrt() * torch.stack([circle.cos(), circle.sin()], -1)
+    ) @ w.T
     ax.plot(*ellipse.T, color=plots.MODEL)
-    ax.annotate("", m.tolist(), x.tolist(), arrowprops={"arrowstyle": "->", "color": plots.Q, "lw": 0.8})
+    ax.annotate(
+        "", m.tolist(), x.tolist(),
+        arrowprops={"arrowstyle": "->", "color": plots.Q, "lw": 0.8})
 _ = plots.points(xt, ax, plots.Q, size=14)
 
 # %% [markdown]
@@ -427,7 +487,8 @@ _ = plots.points(xt, ax, plots.Q, size=14)
 trace = roll.x0_cov(ddpm.noised(x0, eps, a), a).diagonal(dim1=1, dim2=2).sum(-1)
 mean, se = evaluate.mean_and_error(trace)
 by_table = D * (1 - a) * exact.error_at(SwissRoll(), 3.0)
-print(f"E tr Cov[x₀|x_t] = {mean:.4f} ± {se:.4f},   by the table {by_table:.4f}")
+print(f"E tr Cov[x₀|x_t] = {mean:.4f} ± {se:.4f},   by the table "
+      f"{by_table:.4f}")
 assert abs(mean - by_table) < 4 * se
 
 # %% [markdown]
@@ -509,7 +570,9 @@ checks.ula_step(my_ula_step)
 points, cell = roll._grid(1.0, spacing=0.4)
 q = roll.log_prob(points).exp() * cell
 print(f"E[s·x] = {q @ (roll.score(points) * points).sum(-1):.8f}")
-torch.testing.assert_close(q @ (roll.score(points) * points).sum(-1), torch.tensor(-2.0).double(), rtol=0, atol=1e-6)
+torch.testing.assert_close(
+    q @ (roll.score(points) * points).sum(-1), torch.tensor(-2.0).double(),
+    rtol=0, atol=1e-6)
 
 # %% [markdown]
 # ## 5. What a step is wrong by
@@ -534,7 +597,8 @@ n, sizes = 8_000, (0.1, 0.2, 0.4, 0.8, 1.2)
 truth, unadjusted = roll.sample(n, seed=13), []
 print(" c     ULA: E log π + H          (6.16)")
 for c in sizes:
-    x = langevin.ula(truth, roll.score, c * s2, steps=int(4 / c) + 2, generator=seeded(14))
+    x = langevin.ula(
+        truth, roll.score, c * s2, steps=int(4 / c) + 2, generator=seeded(14))
     unadjusted.append(evaluate.mean_and_error(roll.log_prob(x) + H))
     (mean, se), theory = unadjusted[-1], langevin.ula_bias(s2, c * s2)
     print(f"{c:.1f}   {mean:8.3f} ± {se:.3f}   {theory:12.3f}")
@@ -594,16 +658,24 @@ checks.mala_ratio(my_mala_ratio)
 # </details>
 
 # %% mystnb={"image": {"alt": "Mean log density plus entropy against step size c from 0.05 to 1.3. The exact bias, a black line, bends down from 0 to −0.9. Blue ULA points with error bars lie on it; green MALA points lie on the line at 0."}}
-adjusted = [langevin.mala(truth[:4000], roll.log_prob, roll.score, c * s2, 12, seeded(15)) for c in sizes]
+adjusted = [
+    langevin.mala(
+        truth[:4000], roll.log_prob, roll.score, c * s2, 12, seeded(15))
+    for c in sizes
+]
 fixed = [evaluate.mean_and_error(roll.log_prob(x) + H) for x, _ in adjusted]
 for c, (mean, se), (_, rate) in zip(sizes, fixed, adjusted, strict=True):
-    print(f"c = {c:.1f}:  MALA E log π + H = {mean:6.3f} ± {se:.3f}, accepted {rate:.2f}")
+    print(f"c = {c:.1f}:  MALA E log π + H = {mean:6.3f} ± {se:.3f}, "
+          f"accepted {rate:.2f}")
     assert abs(mean) < 4 * se
 fine = torch.linspace(0.02, 1.3, 100, dtype=torch.float64)
 ax = plots.truth(fine, -0.5 * (1 / (1 - fine / 2) - 1), label="(6.16)")
-for name, found, colour in (("ULA", unadjusted, plots.Q), ("MALA", fixed, plots.EXTRA[0])):
+for name, found, colour in (
+        ("ULA", unadjusted, plots.Q), ("MALA", fixed, plots.EXTRA[0])):
     means, errors = np.array(found).T
-    ax.errorbar(sizes, means, 2 * errors, fmt="o", color=colour, label=f"{name}, ± 2 standard errors")
+    ax.errorbar(
+        sizes, means, 2 * errors, fmt="o", color=colour,
+        label=f"{name}, ± 2 standard errors")
 ax.axhline(0, color=plots.DATA, linewidth=1)
 ax.set(xlabel="step size c = h / s₀²", ylabel="E log π + H, nats")
 _ = ax.legend(loc="lower left")
@@ -638,18 +710,18 @@ def normal(x, g):
     return (0.4 * s2) ** 0.5 * torch.randn(x.shape, dtype=x.dtype, generator=g)
 
 
-slips = {
-    "√2h ε": normal,
-    "√h ε": lambda x, g: normal(x, g) / 2**0.5,
-    "uniform": lambda x, g: (0.4 * s2) ** 0.5 * torch.rand(x.shape, dtype=x.dtype, generator=g),
-}
+slips = {"√2h ε": normal,
+         "√h ε": lambda x, g: normal(x, g) / 2**0.5,
+         "uniform": lambda x, g: (0.4 * s2) ** 0.5 * torch.rand(
+             x.shape, dtype=x.dtype, generator=g)}
 floor, mean = evaluate.noise_floor(evaluate.energy_distance, roll, 4000), {}
 print("noise    E log π + H   energy / floor   share off")
 for name, noise in slips.items():
     x = walk(noise)
     mean[name] = roll.log_prob(x).mean() + H
     distance = evaluate.energy_distance(x, roll.sample(4000, seed=17)) / floor
-    print(f"{name:8} {mean[name]:11.3f} {distance:15.1f} {evaluate.outlier_share(x, roll):14.4f}")
+    print(f"{name:8} {mean[name]:11.3f} {distance:15.1f} "
+          f"{evaluate.outlier_share(x, roll):14.4f}")
 assert mean["√h ε"] > 0.15 and distance > 50
 
 # %% [markdown]
@@ -723,15 +795,20 @@ checks.walk_matrix(my_walk_matrix)
 def on_grid(n, half=3.6):
     axis = np.linspace(-half, half, n)
     cells = torch.cartesian_prod(torch.from_numpy(axis), torch.from_numpy(axis))
-    return axis, (axis[1] - axis[0]) ** 2, lambda a=1.0: roll.log_prob(cells, a).exp().numpy().reshape(n, n)
+    return (axis, (axis[1] - axis[0]) ** 2,
+            lambda a=1.0: roll.log_prob(cells, a).exp().numpy().reshape(n, n))
 
 
 taus = (0.005, 0.02, 0.1, 0.5)
-print("sum of |grid − exact| over the plane\ncells      " + "".join(f"τ = {tau:<9}" for tau in taus))
+print("sum of |grid − exact| over the plane\ncells      "
+      + "".join(f"τ = {tau:<9}" for tau in taus))
 for n in (75, 150, 300):
     axis, area, density = on_grid(n)
     start = density()
-    wrong_by = [area * np.abs(fokker_planck.forward(start, axis, t) - density(math.exp(-2 * t))).sum() for t in taus]
+    wrong_by = [
+        area * np.abs(
+            fokker_planck.forward(start, axis, t) - density(math.exp(-2 * t))
+        ).sum() for t in taus]
     print(f"{n:3}²       " + "".join(f"{e:<13.1e}" for e in wrong_by))
     assert fokker_planck.forward(start, axis, 0.1).min() > 0
 assert max(wrong_by[1:]) < 1e-3
@@ -743,13 +820,19 @@ assert max(wrong_by[1:]) < 1e-3
 tau, n = 0.1, 60
 edges = np.linspace(-4, 4, n + 1)
 centres = torch.from_numpy((edges[1:] + edges[:-1]) / 2)
-exact_q = roll.log_prob(torch.cartesian_prod(centres, centres), math.exp(-2 * tau)).exp().numpy().reshape(n, n)
+exact_q = roll.log_prob(
+    torch.cartesian_prod(centres, centres), math.exp(-2 * tau)
+).exp().numpy().reshape(n, n)
 for count in (10_000, 100_000, 1_000_000):
     x = roll.sample(count, seed=18)
-    xt = ddpm.noised(x, torch.randn(x.shape, dtype=x.dtype, generator=seeded(19)), math.exp(-2 * tau)).numpy()
+    xt = ddpm.noised(
+        x, torch.randn(x.shape, dtype=x.dtype, generator=seeded(19)),
+        math.exp(-2 * tau)).numpy()
     share = np.histogram2d(*xt.T, bins=[edges, edges], density=True)[0]
-    print(f"{count:9,} points, {n}² bins: {np.abs(share - exact_q).sum() * (edges[1] - edges[0]) ** 2:.3f}")
-assert np.abs(share - exact_q).sum() * (edges[1] - edges[0]) ** 2 > 20 * wrong_by[2]
+    print(f"{count:9,} points, {n}² bins: "
+          f"{np.abs(share - exact_q).sum() * (edges[1] - edges[0]) ** 2:.3f}")
+assert (np.abs(share - exact_q).sum() * (edges[1] - edges[0]) ** 2
+        > 20 * wrong_by[2])
 
 # %% [markdown]
 # A million points are a hundred times worse than the grid. But that is the plane. With ten cells per axis, a digit of 784 pixels would need $10^{784}$ of them. In high
@@ -757,13 +840,18 @@ assert np.abs(share - exact_q).sum() * (edges[1] - edges[0]) ** 2 > 20 * wrong_b
 
 # %% mystnb={"image": {"alt": "Two rows of four panels at times 0, 0.02, 0.1 and 0.5. Above, the density on the grid in grey: the roll blurs into a round cloud. Below, 2,000 blue points doing the same."}}
 axis, area, density = on_grid(300)
-x, noise = roll.sample(2000, seed=20), torch.randn(2000, 2, dtype=torch.float64, generator=seeded(21))
+x = roll.sample(2000, seed=20)
+noise = torch.randn(2000, 2, dtype=torch.float64, generator=seeded(21))
 panels = plots.axes_row(4, size=2.0, rows=2)
-for tau, above, below in zip((0.0, 0.02, 0.1, 0.5), panels[:4], panels[4:], strict=True):
+for tau, above, below in zip(
+        (0.0, 0.02, 0.1, 0.5), panels[:4], panels[4:], strict=True):
     p = fokker_planck.forward(density(), axis, tau)
-    ax = plots.density(np.log(np.maximum(p, 1e-300)).ravel(), above, title=f"τ = {tau}", limit=3.6)
+    ax = plots.density(
+        np.log(np.maximum(p, 1e-300)).ravel(), above, title=f"τ = {tau}",
+        limit=3.6)
     ax.set(xlim=(-2.4, 2.4), ylim=(-2.4, 2.4))
-    plots.points(ddpm.noised(x, noise, math.exp(-2 * tau)), below, plots.Q, size=1.5)
+    plots.points(
+        ddpm.noised(x, noise, math.exp(-2 * tau)), below, plots.Q, size=1.5)
 
 # %% [markdown]
 # The same on a coarser grid, to be moved: the density, points, and how far both are from $N(0, I)$ in nats. The dashed line is explained in the next section.
@@ -811,10 +899,13 @@ def clock(log_snr):  # τ at λ, as ᾱ = e^{−2τ}
 
 print("  λ       KL       ΔKL/Δλ     ½(1−ᾱ) I")
 for log_snr in (8.0, 4.0, 2.0, 0.0):
-    quotient = (kl_from_noise(log_snr + 0.02) - kl_from_noise(log_snr - 0.02)) / 0.04
-    information = fokker_planck.relative_fisher(exact.error_at(SwissRoll(), log_snr), log_snr, D)
+    quotient = (
+        (kl_from_noise(log_snr + 0.02) - kl_from_noise(log_snr - 0.02)) / 0.04)
+    information = fokker_planck.relative_fisher(
+        exact.error_at(SwissRoll(), log_snr), log_snr, D)
     slope = 0.5 * (1 - bar(log_snr)) * information
-    print(f"{log_snr:4.0f}  {kl_from_noise(log_snr):8.5f}  {quotient:10.6f}  {slope:10.6f}")
+    print(f"{log_snr:4.0f}  {kl_from_noise(log_snr):8.5f}  "
+          f"{quotient:10.6f}  {slope:10.6f}")
     assert abs(quotient / slope - 1) < 5e-4
 
 # %% [markdown]
@@ -826,12 +917,15 @@ kl = [kl_from_noise(l) for l in fine]
 fig, (left, right) = plots.plt.subplots(1, 2, figsize=(9.5, 3.2))
 plots.truth([clock(l) for l in fine], kl, left, label="KL(q(x_t) ‖ N(0, I))")
 for log_snr in (5.0, 4.0, 3.0, 2.0):
-    information = fokker_planck.relative_fisher(exact.error_at(SwissRoll(), log_snr), log_snr, D)
+    information = fokker_planck.relative_fisher(
+        exact.error_at(SwissRoll(), log_snr), log_snr, D)
     span, name = np.array([-0.012, 0.012]), "slope −I" if log_snr == 2 else None
     tangent = kl_from_noise(log_snr) - information * span
-    left.plot(clock(log_snr) + span, tangent, "--", color=plots.Q, linewidth=2, label=name)
+    left.plot(clock(log_snr) + span, tangent, "--", color=plots.Q, linewidth=2,
+              label=name)
 plots.truth(fine, kl, right)
-print(f"KL at the start {kl[-1]:.3f}, at τ = {clock(0.5):.2f}: {kl_from_noise(0.5):.3f} nats")
+print(f"KL at the start {kl[-1]:.3f}, at τ = {clock(0.5):.2f}: "
+      f"{kl_from_noise(0.5):.3f} nats")
 left.set(xlabel="τ", ylabel="nats", xlim=(-0.005, 0.15), ylim=(0, 1.55))
 right.set(xlabel="log SNR", ylabel="nats")
 _ = left.legend()
@@ -855,9 +949,12 @@ _ = left.legend()
 # %%
 def log_pi_on_grid(alpha_bar, per_sd=3, half=2.1):
     sd = (alpha_bar * s2 + 1 - alpha_bar) ** 0.5
-    axis = np.arange(-(half * alpha_bar**0.5 + 4 * sd), half * alpha_bar**0.5 + 4 * sd, sd / per_sd)
+    axis = np.arange(
+        -(half * alpha_bar**0.5 + 4 * sd), half * alpha_bar**0.5 + 4 * sd,
+        sd / per_sd)
     cells = torch.cartesian_prod(torch.from_numpy(axis), torch.from_numpy(axis))
-    return axis, roll.log_prob(cells, alpha_bar).numpy().reshape(len(axis), len(axis)), sd / per_sd
+    return axis, roll.log_prob(cells, alpha_bar).numpy().reshape(
+        len(axis), len(axis)), sd / per_sd
 
 
 times = {}
@@ -865,9 +962,12 @@ for per_sd in (2, 3):
     axis, log_pi, spacing = log_pi_on_grid(1.0, per_sd)
     times[per_sd] = fokker_planck.relaxation_times(log_pi, spacing)[0]
     in_steps = times[per_sd] / (s2 / 4)
-    print(f"{len(axis)}² cells: relaxation time {times[per_sd]:.2f} = {in_steps:,.0f} steps of s₀²/4")
-L = roll.curve(torch.linspace(0, 1, 20_001)).diff(dim=0).norm(dim=1).sum().item()
-print(f"a thin rod of the same length, L = {L:.2f}: L²/π² = {L**2 / math.pi**2:.2f}")
+    print(f"{len(axis)}² cells: relaxation time "
+          f"{times[per_sd]:.2f} = {in_steps:,.0f} steps of s₀²/4")
+steps_along = roll.curve(torch.linspace(0, 1, 20_001)).diff(dim=0)
+L = steps_along.norm(dim=1).sum().item()
+print(f"a thin rod of the same length, L = {L:.2f}: "
+      f"L²/π² = {L**2 / math.pi**2:.2f}")
 assert abs(times[2] / times[3] - 1) < 0.02
 
 # %% [markdown]
@@ -876,17 +976,23 @@ assert abs(times[2] / times[3] - 1) < 0.02
 
 # %% mystnb={"image": {"alt": "Log axes: relaxation time against log SNR, about 1 up to 0, 2.5 at 4, then a steep rise to 18.7 above 6. A second curve, the number of Langevin steps, rises from 5 to almost 14,000."}}
 some = [-2.0, 0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0]
-relax = [fokker_planck.relaxation_times(*log_pi_on_grid(bar(l))[1:])[0] for l in some]
-steps = [t / (var_across(torch.tensor(l)).item() / 4) for t, l in zip(relax, some, strict=True)]
+relax = [
+    fokker_planck.relaxation_times(*log_pi_on_grid(bar(l))[1:])[0] for l in some
+]
+steps = [t / (var_across(torch.tensor(l)).item() / 4)
+         for t, l in zip(relax, some, strict=True)]
 half_way = math.pi / SwissRoll().scale  # half the distance of two arms
 print("  λ   relaxation time      steps   half-way to the next arm")
 for l in (0.0, 2.0, 4.0, 5.0, 6.0, 8.0):
     away = (bar(l) / var_across(torch.tensor(l)).item()) ** 0.5 * half_way
-    print(f"{l:3.0f} {relax[some.index(l)]:17.2f} {steps[some.index(l)]:10,.0f} {away:15.1f} widths")
-ax = plots.curve(some, relax, color=plots.TRUTH, label="relaxation time 1/μ₁", marker="o")
+    print(f"{l:3.0f} {relax[some.index(l)]:17.2f} "
+          f"{steps[some.index(l)]:10,.0f} {away:15.1f} widths")
+ax = plots.curve(
+    some, relax, color=plots.TRUTH, label="relaxation time 1/μ₁", marker="o")
 name = "in Langevin steps of a quarter of the width²"
 plots.curve(some, steps, ax, plots.Q, label=name, marker="s", linestyle="--")
-ax.set(yscale="log", xlabel="log SNR", ylabel="time, or number of steps", ylim=(0.5, 1e5))
+ax.set(yscale="log", xlabel="log SNR", ylabel="time, or number of steps",
+       ylim=(0.5, 1e5))
 _ = ax.legend(loc="upper left")
 assert relax[some.index(4.0)] < 3 < 15 < relax[some.index(6.0)]
 
@@ -899,25 +1005,37 @@ assert relax[some.index(4.0)] < 3 < 15 < relax[some.index(6.0)]
 
 # %% mystnb={"image": {"alt": "Log axes: KL from the roll against the number of Langevin steps. From the standard normal it is below 0.1 nats after about 15 steps and then falls slowly; from the inner end it stays above 1 nat up to about 1,000 steps. After 10,000 steps both fall in parallel, along a dashed black line."}}
 def cloud(axis, centre, var):  # N(centre, var I) on the cells of axis × axis
-    p = np.exp(((axis[:, None] - centre[0]) ** 2 + (axis - centre[1]) ** 2).ravel() / (-2 * var))
+    p = np.exp(
+        ((axis[:, None] - centre[0]) ** 2 + (axis - centre[1]) ** 2).ravel()
+        / (-2 * var))
     return p / p.sum()
 
 
 axis, log_pi, spacing = log_pi_on_grid(1.0, per_sd=2, half=2.7)
-A, log_pi = fokker_planck.generator(log_pi, spacing), (log_pi - np.log(np.exp(log_pi).sum())).ravel()
+A = fokker_planck.generator(log_pi, spacing)
+log_pi = (log_pi - np.log(np.exp(log_pi).sum())).ravel()
 inner = roll.curve(torch.tensor([0.05]))[0].numpy()
-laws, tau, rows = np.stack([cloud(axis, (0, 0), 1.0), cloud(axis, inner, s2)], axis=1), 0.0, []
-for dt, k in [(5e-4, 10)] * 4 + [(5e-3, 10)] * 4 + [(0.05, 10)] * 4 + [(0.25, 12)] * 10:
+laws = np.stack([cloud(axis, (0, 0), 1.0), cloud(axis, inner, s2)], axis=1)
+tau = 0.0
+rows = []
+plan = [(5e-4, 10), (5e-3, 10), (0.05, 10)]
+for dt, k in [pair for pair in plan for _ in range(4)] + [(0.25, 12)] * 10:
     laws, tau = fokker_planck.implicit_steps(laws, A, dt, k), tau + dt * k
-    rows.append([tau / (s2 / 4), *(laws * (np.log(np.maximum(laws, 1e-300)) - log_pi[:, None])).sum(0)])
+    rows.append([
+        tau / (s2 / 4),
+        *(laws * (np.log(np.maximum(laws, 1e-300)) - log_pi[:, None])).sum(0)
+    ])
 rows = np.array(rows)
 for step, normal_start, inner_start in rows[[3, 7, 11, 21]]:
-    print(f"after {step:8,.0f} steps: KL from N(0, I) {normal_start:.3f}, from the inner end {inner_start:.3f} nats")
+    print(f"after {step:8,.0f} steps: KL from N(0, I) {normal_start:.3f}, "
+          f"from the inner end {inner_start:.3f} nats")
 ax = plots.curve(rows[:, 0], rows[:, 1], color=plots.Q, label="from N(0, I)")
 plots.curve(rows[:, 0], rows[:, 2], ax, plots.ERROR, label="from the inner end")
-line = rows[-1, 2] * np.exp(2 * (rows[-1, 0] - rows[-9:, 0]) * (s2 / 4) / times[2])
+line = rows[-1, 2] * np.exp(
+    2 * (rows[-1, 0] - rows[-9:, 0]) * (s2 / 4) / times[2])
 plots.truth(rows[-9:, 0], 1.3 * line, ax, label="rate 2μ₁", linestyle="--")
-ax.set(xscale="log", yscale="log", xlabel="Langevin steps of s₀²/4", ylabel="KL(p(τ) ‖ roll), nats")
+ax.set(xscale="log", yscale="log", xlabel="Langevin steps of s₀²/4",
+       ylabel="KL(p(τ) ‖ roll), nats")
 _ = ax.legend()
 
 # %% [markdown]
@@ -929,7 +1047,8 @@ _ = ax.legend()
 floor = evaluate.noise_floor(evaluate.energy_distance, roll, 2000)
 distance = evaluate.energy_distance(plain, roll.sample(2000, seed=17)) / floor
 print("240 steps from the inner end, as in the picture at the top:")
-print(f"share off the roll {evaluate.outlier_share(plain, roll):.4f}, energy distance / floor {distance:.0f}")
+print(f"share off the roll {evaluate.outlier_share(plain, roll):.4f}, "
+      f"energy distance / floor {distance:.0f}")
 assert evaluate.outlier_share(plain, roll) < 0.02 and distance > 100
 
 # %% [markdown]
@@ -949,24 +1068,41 @@ assert evaluate.outlier_share(plain, roll) < 0.02 and distance > 100
 
 # %%
 levels = torch.linspace(-2, 8, 200, dtype=torch.float64)
-floor, seeds = evaluate.noise_floor(evaluate.energy_distance, roll, 4000), range(3)
+floor = evaluate.noise_floor(evaluate.energy_distance, roll, 4000)
+seeds = range(3)
 
 
 def judge(name, sets, calls):
     rows = []
     for seed, x in enumerate(sets):
-        distance = evaluate.energy_distance(x, roll.sample(4000, seed=999 + seed)) / floor
-        rows.append((distance, roll.log_prob(x).mean().item() + H, evaluate.outlier_share(x, roll)))
-    mean, spread = np.mean(rows, 0), f"({min(rows)[0]:.1f} to {max(rows)[0]:.1f})"
-    print(f"{name:20} {calls:5} {mean[0]:8.2f} {spread:13} {mean[1]:11.3f} {mean[2]:11.4f}")
+        distance = evaluate.energy_distance(
+            x, roll.sample(4000, seed=999 + seed)) / floor
+        rows.append((
+            distance, roll.log_prob(x).mean().item() + H,
+            evaluate.outlier_share(x, roll)
+        ))
+    mean = np.mean(rows, 0)
+    spread = f"({min(rows)[0]:.1f} to {max(rows)[0]:.1f})"
+    print(f"{name:20} {calls:5} {mean[0]:8.2f} {spread:13} {mean[1]:11.3f} "
+          f"{mean[2]:11.4f}")
     return mean
 
 
-noise = [torch.randn(4000, 2, dtype=torch.float64, generator=seeded(seed)) for seed in seeds]
-bare = [langevin.annealed(x, roll.score, levels, 0.25 * var_across(levels), seeded(10 + i)) for i, x in enumerate(noise)]
-polished = [langevin.mala(x, roll.log_prob, roll.score, 0.5 * s2, 20, seeded(20 + i))[0] for i, x in enumerate(bare)]
-plain = langevin.ula(torch.cat(noise), roll.score, 0.25 * s2, 240, seeded(30)).split(4000)
-print("points               calls   energy / floor      E log p + H   share off")
+noise = [torch.randn(4000, 2, dtype=torch.float64, generator=seeded(seed))
+         for seed in seeds]
+bare = [
+    langevin.annealed(
+        x, roll.score, levels, 0.25 * var_across(levels), seeded(10 + i))
+    for i, x in enumerate(noise)
+]
+polished = [
+    langevin.mala(x, roll.log_prob, roll.score, 0.5 * s2, 20, seeded(20 + i))[0]
+    for i, x in enumerate(bare)
+]
+plain = langevin.ula(
+    torch.cat(noise), roll.score, 0.25 * s2, 240, seeded(30)).split(4000)
+print("points               calls   energy / floor      "
+      "E log p + H   share off")
 true = judge("true points", [roll.sample(4000, seed=seed) for seed in seeds], 0)
 by_plain = judge("plain, from N(0, I)", plain, 240)
 by_levels = judge("annealed", bare, 200)
@@ -976,7 +1112,8 @@ best = judge("annealed, then MALA", polished, 240)
 se = (roll.log_prob(roll.sample(12_000, seed=23)).std() / 12_000**0.5).item()
 print(f"standard error of E log p + H with 12,000 points: {se:.3f}")
 assert best[0] < 1.5 < by_plain[0] and abs(best[1]) < 4 * se
-assert abs(by_levels[1] - langevin.ula_bias(s2, 0.25 * s2)) < 0.08 and by_levels[1] < -4 * se
+assert abs(by_levels[1] - langevin.ula_bias(s2, 0.25 * s2)) < 0.08
+assert by_levels[1] < -4 * se
 
 # %% [markdown]
 # With 240 evaluations the samples are at the floor: as near to a true set as another true set is. The range in brackets is that of the three sets, and true points show how wide it is. Plain Langevin, with as many and from the kind
@@ -985,9 +1122,15 @@ assert abs(by_levels[1] - langevin.ula_bias(s2, 0.25 * s2)) < 0.08 and by_levels
 # **With the network.** It has only a score, no density, so there is no MALA. Small last steps have to do: 180 levels, then 60 steps at the last level with $c = 0.05$.
 
 # %%
-slow = torch.cat([torch.linspace(-2, 8, 180, dtype=torch.float64), torch.full((60,), 8.0, dtype=torch.float64)])
+slow = torch.cat([
+    torch.linspace(-2, 8, 180, dtype=torch.float64),
+    torch.full((60,), 8.0, dtype=torch.float64)
+])
 c = torch.cat([torch.full((180,), 0.25), torch.full((60,), 0.05)]).double()
-nets = [langevin.annealed(x, learned, slow, c * var_across(slow), seeded(40 + i)) for i, x in enumerate(noise)]
+nets = [
+    langevin.annealed(x, learned, slow, c * var_across(slow), seeded(40 + i))
+    for i, x in enumerate(noise)
+]
 by_net = judge("≈ published network", nets, 240)
 assert by_net[0] < 2 and -0.15 < by_net[1] < 0
 
@@ -1000,11 +1143,16 @@ assert by_net[0] < 2 and -0.15 < by_net[1] < 0
 cost = {}
 for log_snr in (8.0, 10.0):
     a, h = bar(log_snr), 0.2 * var_across(torch.tensor(log_snr)).item()
-    x = ddpm.noised(roll.sample(8000, seed=50), torch.randn(8000, 2, dtype=torch.float64, generator=seeded(51)), a)
-    exact_walk = langevin.ula(x, lambda y, a=a: roll.score(y, a), h, 30, seeded(52))
+    x = ddpm.noised(
+        roll.sample(8000, seed=50),
+        torch.randn(8000, 2, dtype=torch.float64, generator=seeded(51)), a)
+    exact_walk = langevin.ula(
+        x, lambda y, a=a: roll.score(y, a), h, 30, seeded(52))
     net_walk = langevin.ula(x, lambda y, a=a: learned(y, a), h, 30, seeded(52))
-    cost[log_snr], se = evaluate.mean_and_error(roll.log_prob(exact_walk, a) - roll.log_prob(net_walk, a))
-    print(f"λ = {log_snr:2.0f}: the network's score lowers E log q by {cost[log_snr]:.3f} ± {se:.3f} nats")
+    cost[log_snr], se = evaluate.mean_and_error(
+        roll.log_prob(exact_walk, a) - roll.log_prob(net_walk, a))
+    print(f"λ = {log_snr:2.0f}: the network's score lowers E log q by "
+          f"{cost[log_snr]:.3f} ± {se:.3f} nats")
 assert abs(cost[8.0]) < 0.015 and cost[10.0] > 3 * total
 
 # %% [markdown]

@@ -32,13 +32,17 @@
 # formulas and lines. **You need** notebooks 03 and 04; 06 helps for section 1.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import numpy as np
 import torch
 
-from diffusion_edu import checks, evaluate, exact, learned_noise, oracles, plots, pretrained, schedules, widgets
+from diffusion_edu import (
+    checks, evaluate, exact, learned_noise, oracles, plots, pretrained,
+    schedules, widgets
+)
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.diffusion import ForwardProcess, per_step, sigma2_optimal
 
@@ -66,18 +70,32 @@ def sigmoid(log_snr):
 
 # %% mystnb={"image": {"alt": "The price in nats against the number of steps on logarithmic axes, from 5 to 1000 steps. The curves of the linear, the cosine and the best schedule fall with slope 1, the best one five times below the linear and two and a half times below the cosine. A dotted line, 3.38 over T, lies close to the best one from 50 steps on."}}
 LENGTHS = (5, 10, 20, 50, 100, 200, 500, 1000)
-named = {"linear": schedules.linear, "cosine": schedules.cosine, "best": lambda T: learned_noise.optimal_schedule(roll, T)}
-prices = {name: {T: exact.price(roll, make(T)) for T in LENGTHS if name != "linear" or T > 20} for name, make in named.items()}
+named = {"linear": schedules.linear,
+         "cosine": schedules.cosine,
+         "best": lambda T: learned_noise.optimal_schedule(roll, T)}
+prices = {
+    name: {T: exact.price(roll, make(T)) for T in LENGTHS
+           if name != "linear" or T > 20}
+    for name, make in named.items()
+}
 ax = plots.plt.subplots(figsize=(6.4, 3.6))[1]
-for (name, row), colour in zip(prices.items(), (plots.DATA, plots.Q, plots.MODEL), strict=True):
-    plots.curve(list(row), list(row.values()), ax, color=colour, label=name, marker="o", markersize=4)
+for (name, row), colour in zip(
+        prices.items(), (plots.DATA, plots.Q, plots.MODEL), strict=True):
+    plots.curve(
+        list(row), list(row.values()), ax, color=colour, label=name, marker="o",
+        markersize=4)
 ell = learned_noise.length(errors)[1][-1]
-plots.truth(LENGTHS, [ell**2 / T for T in LENGTHS], ax, label=f"{ell**2:.2f} / T", linestyle=":")
-ax.set(xscale="log", yscale="log", xlabel="T, number of steps", ylabel="price, nats")
+plots.truth(
+    LENGTHS, [ell**2 / T for T in LENGTHS], ax, label=f"{ell**2:.2f} / T",
+    linestyle=":")
+ax.set(xscale="log", yscale="log", xlabel="T, number of steps",
+       ylabel="price, nats")
 _ = ax.legend()
 for T in (10, 20, 50, 1000):
-    print(f"T = {T:4}:  cosine {prices['cosine'][T]:.4f} nats,  best {prices['best'][T]:.4f}")
-assert prices["best"][20] < prices["cosine"][50] and all(prices["best"][T] < 0.45 * prices["cosine"][T] for T in LENGTHS)
+    print(f"T = {T:4}:  cosine {prices['cosine'][T]:.4f} nats,  "
+          f"best {prices['best'][T]:.4f}")
+assert prices["best"][20] < prices["cosine"][50]
+assert all(prices["best"][T] < 0.45 * prices["cosine"][T] for T in LENGTHS)
 
 # %% [markdown]
 # Twenty steps of the best schedule cost less than fifty of the cosine. With a thousand steps the difference is half a hundredth of a nat.
@@ -114,14 +132,19 @@ assert prices["best"][20] < prices["cosine"][50] and all(prices["best"][T] < 0.4
 table, error = exact.LOG_SNR, exact.error_table(roll)
 for step in (1, 8, 16, 32):
     off = learned_noise.entropy(table[::step], error[::step], D) - H
-    print(f"{len(table[::step]):4} denoisers, {step / 8:5} apart:  H + {off:+.1e} nats")
+    print(f"{len(table[::step]):4} denoisers, {step / 8:5} apart:  "
+          f"H + {off:+.1e} nats")
 assert abs(learned_noise.entropy(table[::8], error[::8], D) - H) < 2e-4
 
 # %% mystnb={"image": {"alt": "A smooth hump against log SNR from minus 12 to 14, zero at both ends, with its top of 0.37 near log SNR 4, and 27 dots on it one unit apart."}}
 ax = plots.plt.subplots(figsize=(6.4, 2.8))[1]
-plots.truth(table, 0.5 * D * sigmoid(table) * (1 - error), ax, label="(D/2) ᾱ (1 − err)")
-ax.fill_between(table, 0.5 * D * sigmoid(table) * (1 - error), color=plots.DATA, alpha=0.25)
-ax.plot(table[::8], (0.5 * D * sigmoid(table) * (1 - error))[::8], "o", color=plots.MODEL, markersize=4, label="27 denoisers")
+plots.truth(
+    table, 0.5 * D * sigmoid(table) * (1 - error), ax, label="(D/2) ᾱ (1 − err)"
+)
+ax.fill_between(
+    table, 0.5 * D * sigmoid(table) * (1 - error), color=plots.DATA, alpha=0.25)
+ax.plot(table[::8], (0.5 * D * sigmoid(table) * (1 - error))[::8], "o",
+        color=plots.MODEL, markersize=4, label="27 denoisers")
 ax.set(xlabel="log SNR λ", ylabel="nats per unit of λ")
 _ = ax.legend()
 
@@ -134,15 +157,18 @@ _ = ax.legend()
 
 # %%
 def integrand(log_snr):
-    return 0.5 * D * sigmoid(log_snr) * (1 - exact.error_at(roll, torch.from_numpy(log_snr)).numpy())
+    return 0.5 * D * sigmoid(log_snr) * (
+        1 - exact.error_at(roll, torch.from_numpy(log_snr)).numpy())
 
 
 for n in (14, 20, 27):
     even = np.linspace(-12, 14, n)
     nodes, weights = np.polynomial.legendre.leggauss(n)
-    rules = np.trapezoid(integrand(even), even), 13 * weights @ integrand(1 + 13 * nodes)
+    rules = np.trapezoid(integrand(even), even), 13 * weights @ integrand(
+        1 + 13 * nodes)
     off = [math.log(2 * math.pi * math.e) - value - H for value in rules]
-    print(f"{n} levels:  trapezoidal {off[0]:+.5f},  Gauss–Legendre {off[1]:+.5f} nats")
+    print(f"{n} levels:  trapezoidal {off[0]:+.5f},  Gauss–Legendre "
+          f"{off[1]:+.5f} nats")
 assert abs(off[0]) < abs(off[1])
 
 # %% [markdown]
@@ -157,10 +183,14 @@ for k, log_snr in enumerate(table[::8]):
     eps = torch.randn(x0.shape, generator=seeded(k), dtype=x0.dtype)
     xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * eps
     ours, plain = roll.eps_mean(xt, bar), (1 - bar) ** 0.5 * xt
-    values.append(evaluate.mean_and_error(0.5 * ((eps - plain).square() - (eps - ours).square()).sum(-1)))
+    values.append(
+        evaluate.mean_and_error(
+            0.5 * ((eps - plain).square() - (eps - ours).square()).sum(-1)))
 gained, se = np.array(values).T
-found, error_bar = math.log(2 * math.pi * math.e) - gained.sum(), (se**2).sum() ** 0.5
-print(f"27 levels, 2,000 points each:  H = {found:.3f} ± {error_bar:.3f},  exact {H:.3f} nats")
+found = math.log(2 * math.pi * math.e) - gained.sum()
+error_bar = (se**2).sum() ** 0.5
+print(f"27 levels, 2,000 points each:  H = {found:.3f} ± {error_bar:.3f},  "
+      f"exact {H:.3f} nats")
 assert abs(found - H) < 4 * error_bar
 
 # %% [markdown]
@@ -265,7 +295,8 @@ log_p = roll.log_prob(x)
 
 
 def sampled_price(schedule, denoiser, seed=7):
-    """The same by bound.bound over 4,000 points, with the best σ_t² of the exact denoiser, and its standard error."""
+    """The same by bound.bound over 4,000 points, with the best σ_t² of the
+    exact denoiser, and its standard error."""
     sigma2 = sigma2_optimal(schedule, exact.mse(roll, schedule))
     chain = ForwardProcess(schedule, denoiser, per_step(sigma2))
     return evaluate.gap(evaluate.score_chain(x, chain, seeded(seed)), log_p)
@@ -274,7 +305,8 @@ def sampled_price(schedule, denoiser, seed=7):
 for T in (10, 20):
     s = schedules.cosine(T)
     mean, se = sampled_price(s, oracles.exact_denoiser(roll, s.alpha_bar))
-    print(f"cosine, T = {T}:  by (8.4) {exact.price(roll, s):.4f},  by sampling {mean:.4f} ± {se:.4f} nats")
+    print(f"cosine, T = {T}:  by (8.4) {exact.price(roll, s):.4f},  "
+          f"by sampling {mean:.4f} ± {se:.4f} nats")
     assert abs(mean - exact.price(roll, s)) < 4 * se
 
 # %% [markdown]
@@ -284,22 +316,29 @@ for T in (10, 20):
 # it does, and how much depends on $\sigma_t^2$ as well. Here all schedules start at $\lambda = 10$ and end at $-10$. **Predict first:** which column feels the schedule most?
 
 # %%
-def cosine_grid(clean, noise, T):  # λ_1 … λ_T of a cosine schedule between these ends
-    ends = [2 / math.pi * math.atan(math.exp(-end / 2)) for end in (clean, noise)]
-    return -2 * torch.tan(math.pi / 2 * torch.linspace(*ends, T, dtype=torch.float64)).log()
+# λ_1 … λ_T of a cosine schedule between these ends
+def cosine_grid(clean, noise, T):
+    ends = [
+        2 / math.pi * math.atan(math.exp(-end / 2)) for end in (clean, noise)]
+    return -2 * torch.tan(
+        math.pi / 2 * torch.linspace(*ends, T, dtype=torch.float64)).log()
 
 
 def three_prices(log_snr):
-    """The price with the best σ_t², with β_t and with β̃_t for t ≥ 2, by (8.4) and (3.22)."""
+    """The price with the best σ_t², with β_t and with β̃_t for t ≥ 2, by (8.4)
+    and (3.22)."""
     s = schedules.from_log_snr(log_snr)
     best = sigma2_optimal(s, exact.mse(roll, s))[2:]
-    extra = [0.5 * D * (best / v - 1 - (best / v).log()).sum() for v in (best, s.beta[2:], s.beta_tilde[2:])]
+    extra = [0.5 * D * (best / v - 1 - (best / v).log()).sum()
+             for v in (best, s.beta[2:], s.beta_tilde[2:])]
     return [exact.price(roll, s) + value.item() for value in extra]
 
 
 print("      T   grid       best σ²         β          β̃")
 for T in (10, 1000, 100_000):
-    for name, log_snr in {"cosine": cosine_grid(10, -10, T), "even": torch.linspace(10, -10, T, dtype=torch.float64)}.items():
+    for name, log_snr in {
+            "cosine": cosine_grid(10, -10, T),
+            "even": torch.linspace(10, -10, T, dtype=torch.float64)}.items():
         row = three_prices(log_snr)
         print(f"{T:7,}   {name:6}" + "".join(f"{value:11.4f}" for value in row))
 assert row[0] < 2e-4 and row[2] < 1e-2
@@ -314,8 +353,10 @@ assert row[0] < 2e-4 and row[2] < 1e-2
 # %%
 s = schedules.cosine(50)
 m, snr = exact.mse(roll, s)[1:], s.snr[1:]
-ends = exact.price(roll, s) - torch.log1p(-snr.diff() * m[1:]).sum().item()  # L₀ + L_T − H, as D/2 = 1
-print(f"distance to H:  right {exact.price(roll, s):+.3f},  with m of the clean end {ends + torch.log1p(-snr.diff() * m[:-1]).sum():+.3f} nats")
+# L₀ + L_T − H, as D/2 = 1
+ends = exact.price(roll, s) - torch.log1p(-snr.diff() * m[1:]).sum().item()
+print(f"distance to H:  right {exact.price(roll, s):+.3f},  with m of the "
+      f"clean end {ends + torch.log1p(-snr.diff() * m[:-1]).sum():+.3f} nats")
 assert ends + torch.log1p(-snr.diff() * m[:-1]).sum() < 0
 
 # %% [markdown]
@@ -369,7 +410,8 @@ checks.price_from_cov(my_price_from_cov)
 # def my_price_from_cov(cov, snr):
 #     """g, a scalar, nats per squared unit of λ."""
 #     m = cov.diagonal(dim1=-2, dim2=-1).mean()
-#     return 0.25 * snr**2 * (cov.square().sum((-2, -1)).mean() - cov.shape[-1] * m**2)
+#     return 0.25 * snr**2 * (
+#         cov.square().sum((-2, -1)).mean() - cov.shape[-1] * m**2)
 # ```
 #
 # </details>
@@ -381,33 +423,40 @@ checks.price_from_cov(my_price_from_cov)
 def covariances(log_snr, n, seed):
     """Cov(x₀|x_t) at n points x_t, (n, 2, 2)."""
     bar, x0 = float(sigmoid(log_snr)), roll.sample(n, seed)
-    xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(x0.shape, generator=seeded(seed), dtype=x0.dtype)
+    xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(
+        x0.shape, generator=seeded(seed), dtype=x0.dtype)
     return roll.at_noise(bar).x0_cov(xt, bar)
 
 
 for log_snr in (0.0, 3.0, 6.0):
     C, snr = covariances(log_snr, 2000, seed=5), math.exp(log_snr)
     square, m = C.square().sum((-2, -1)), C.diagonal(dim1=-2, dim2=-1).mean(-1)
-    by_cov, se = evaluate.mean_and_error(0.25 * snr**2 * (square - D * m.mean() * (2 * m - m.mean())))
+    by_cov, se = evaluate.mean_and_error(
+        0.25 * snr**2 * (square - D * m.mean() * (2 * m - m.mean())))
     by_slope = learned_noise.price_density(errors, np.array([log_snr])).item()
-    print(f"λ = {log_snr:.0f}:  by the slope {by_slope:.4f},  by covariances {by_cov:.4f} ± {se:.4f}")
+    print(f"λ = {log_snr:.0f}:  by the slope {by_slope:.4f},  by covariances "
+          f"{by_cov:.4f} ± {se:.4f}")
     assert abs(by_cov - by_slope) < 4 * se
 
 # %% mystnb={"image": {"alt": "Left, the price density g against log SNR: one peak of 0.16 at log SNR 2.9, next to nothing below minus 3 and above 9. Right, 40 ellipses on the roll show the posterior covariance at log SNR 2.9: most are thin and lie along the roll, those between two arms are round and large."}}
 fine = np.linspace(-6, 11, 400)
 g = learned_noise.price_density(errors, fine)
-figure, (left, right) = plots.plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=(1.5, 1))
+figure, (left, right) = plots.plt.subplots(
+    1, 2, figsize=(8.4, 3.4), width_ratios=(1.5, 1))
 plots.truth(fine, g, left, label=None)
 left.fill_between(fine, g, color=plots.ERROR, alpha=0.2)
 left.set(xlabel="log SNR λ", ylabel="g, nats per unit² of λ")
 bar = float(sigmoid(2.9))
 x0 = roll.sample(40, 5)
-xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(x0.shape, generator=seeded(5), dtype=x0.dtype)
+xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(
+    x0.shape, generator=seeded(5), dtype=x0.dtype)
 plots.points(roll.sample(3000, 9), right, alpha=0.3)
 turn = torch.linspace(0, 2 * math.pi, 40, dtype=torch.float64)
 circle = torch.stack([turn.cos(), turn.sin()])
 for mean, C in zip(roll.x0_mean(xt, bar), roll.x0_cov(xt, bar), strict=True):
-    right.plot(*(mean[:, None] + torch.linalg.cholesky(C) @ circle), color=plots.ERROR, linewidth=0.8)
+    right.plot(
+        *(mean[:, None] + torch.linalg.cholesky(C) @ circle), color=plots.ERROR,
+        linewidth=0.8)
 right.set(title="what x₀ may be, at λ = 2.9")
 print(f"g is largest at λ = {fine[g.argmax()]:.1f}")
 
@@ -480,10 +529,14 @@ from scipy.optimize import minimize
 
 
 def best_ends(rule, T):
-    """The least price over the two ends of rule(clean, noise, T), which gives λ_1 … λ_T."""
+    """The least price over the two ends of rule(clean, noise, T), which gives
+    λ_1 … λ_T."""
 
     def price(ends):
-        return float(learned_noise.bound(errors, torch.as_tensor(rule(*ends, T)))) - H if ends[0] > ends[1] else math.inf
+        if ends[0] <= ends[1]:
+            return math.inf
+        knots = torch.as_tensor(rule(*ends, T))
+        return float(learned_noise.bound(errors, knots)) - H
 
     return minimize(price, [7.0, -1.0], method="Nelder-Mead").fun
 
@@ -493,12 +546,17 @@ def lengths(clean, noise, T):
 
 
 print("               between its own best ends           the best of all")
-print("   T   cosine   cosine    even  lengths    price   ℓ²/T  price · T   λ_1 … λ_T")
+print("   T   cosine   cosine    even  lengths    price   ℓ²/T  "
+      "price · T   λ_1 … λ_T")
 for T in (10, 20, 50, 200, 1000):
-    plain, (ends, even, equal) = exact.price(roll, schedules.cosine(T)), (best_ends(rule, T) for rule in (cosine_grid, np.linspace, lengths))
+    plain = exact.price(roll, schedules.cosine(T))
+    ends, even, equal = (
+        best_ends(rule, T) for rule in (cosine_grid, np.linspace, lengths))
     best = learned_noise.optimal_schedule(roll, T)
-    price, span = exact.price(roll, best), f"{best.log_snr[1]:.1f} … {best.log_snr[-1]:.1f}"
-    print(f"{T:4}   {plain:.4f}   {ends:.4f}  {even:.4f}   {equal:.4f}   {price:.4f} {ell**2 / T:.4f} {T * price:10.2f}   {span}")
+    price = exact.price(roll, best)
+    span = f"{best.log_snr[1]:.1f} … {best.log_snr[-1]:.1f}"
+    print(f"{T:4}   {plain:.4f}   {ends:.4f}  {even:.4f}   {equal:.4f}   "
+          f"{price:.4f} {ell**2 / T:.4f} {T * price:10.2f}   {span}")
     assert price <= equal < 1.005 * price and price < even < ends < plain
 
 # %% [markdown]
@@ -515,7 +573,8 @@ model = pretrained.load("cosine")
 
 def network_at(schedule):
     """The network's x̂₀(x_t, t) for another schedule."""
-    return lambda xt, t: model.x0_hat_at(xt.float(), schedule.log_snr[t].item()).to(xt)
+    return lambda xt, t: model.x0_hat_at(
+        xt.float(), schedule.log_snr[t].item()).to(xt)
 
 
 for name in ("cosine", "best"):
@@ -523,8 +582,11 @@ for name in ("cosine", "best"):
         s = named[name](T)
         mean, se = sampled_price(s, oracles.exact_denoiser(roll, s.alpha_bar))
         learned, learned_se = sampled_price(s, network_at(s))
-        print(f"{name:6}, T = {T}:  (8.4) {exact.price(roll, s):.4f},  sampled {mean:.4f} ± {se:.4f},  network {learned:.3f} ± {learned_se:.3f}")
-        assert abs(mean - exact.price(roll, s)) < 4 * se and abs(learned - exact.price(roll, s)) < 4 * learned_se + 0.02
+        print(f"{name:6}, T = {T}:  (8.4) {exact.price(roll, s):.4f},  "
+              f"sampled {mean:.4f} ± {se:.4f},  network {learned:.3f} "
+              f"± {learned_se:.3f}")
+        assert abs(mean - exact.price(roll, s)) < 4 * se
+        assert abs(learned - exact.price(roll, s)) < 4 * learned_se + 0.02
 
 # %% [markdown]
 # The network takes the better schedule without any training, and gains as much as the exact denoiser does: nearly all of the price belongs to the data.
@@ -546,7 +608,8 @@ for name in ("best", "cosine"):
     noise = 1 - s.alpha_bar[-1].item()
     L_T = 0.5 * D * (s.alpha_bar[-1].item() + noise - 1 - math.log(noise))
     wasted = np.interp(s.log_snr[-1].item(), table, aggregate)
-    print(f"{name:6}  λ_T = {s.log_snr[-1]:5.2f}:  L_T = {L_T:.3f} nats,  of these KL(q(x_T) ‖ N) {wasted:.3f}")
+    print(f"{name:6}  λ_T = {s.log_snr[-1]:5.2f}:  L_T = {L_T:.3f} nats,  "
+          f"of these KL(q(x_T) ‖ N) {wasted:.3f}")
     assert wasted < 0.04 and (name == "cosine" or L_T > 1)
 
 # %% [markdown]
@@ -557,9 +620,13 @@ for name in ("best", "cosine"):
 # **And $\sigma_t^2$?** The knots were chosen for the best one. With another they may be far from the best:
 
 # %%
-for name, log_snr in {"cosine": cosine_grid(10, -10, 1000), "even": torch.linspace(10, -10, 1000).double(), "best": named["best"](1000).log_snr[1:]}.items():
+for name, log_snr in {
+        "cosine": cosine_grid(10, -10, 1000),
+        "even": torch.linspace(10, -10, 1000).double(),
+        "best": named["best"](1000).log_snr[1:]}.items():
     row = three_prices(log_snr)
-    print(f"T = 1000, {name:6}:  best σ² {row[0]:.4f},  β {row[1]:.4f},  β̃ {row[2]:.3f} nats")
+    print(f"T = 1000, {name:6}:  best σ² {row[0]:.4f},  β {row[1]:.4f},  "
+          f"β̃ {row[2]:.3f} nats")
 assert row[2] > 3 * three_prices(torch.linspace(10, -10, 1000).double())[2]
 
 # %% [markdown]
@@ -575,17 +642,25 @@ assert row[2] > 3 * three_prices(torch.linspace(10, -10, 1000).double())[2]
 # %%
 from diffusion_edu import samplers
 
-truth, floor = roll.sample(4000, seed=9), evaluate.noise_floor(evaluate.energy_distance, roll, 4000, repeats=2)
+truth = roll.sample(4000, seed=9)
+floor = evaluate.noise_floor(evaluate.energy_distance, roll, 4000, repeats=2)
 print("                  energy distance/floor   E log p + H   share off")
 seen = {}
 for T in (10, 20, 50):
     for name in ("cosine", "best"):
         s = named[name](T)
-        step = samplers.first_order(samplers.ancestral(lambda s: sigma2_optimal(s, exact.mse(roll, s))))
+        step = samplers.first_order(
+            samplers.ancestral(lambda s: sigma2_optimal(s, exact.mse(roll, s))))
         x_T = torch.randn(4000, D, generator=seeded(5), dtype=torch.float64)
-        y = samplers.sample(oracles.exact_denoiser(roll, s.alpha_bar), s, x_T, step=step, generator=seeded(6))
-        seen[name, T] = evaluate.energy_distance(y, truth) / floor, evaluate.mean_log_prob(y, roll) + H, evaluate.outlier_share(y, roll)
-        print(f"{name:6}, T = {T} {seen[name, T][0]:20.1f} {seen[name, T][1]:17.2f} {seen[name, T][2]:13.4f}")
+        y = samplers.sample(
+            oracles.exact_denoiser(roll, s.alpha_bar), s, x_T, step=step,
+            generator=seeded(6))
+        seen[name, T] = (
+            evaluate.energy_distance(y, truth) / floor,
+            evaluate.mean_log_prob(y, roll) + H, evaluate.outlier_share(y, roll)
+        )
+        print(f"{name:6}, T = {T} {seen[name, T][0]:20.1f} "
+              f"{seen[name, T][1]:17.2f} {seen[name, T][2]:13.4f}")
 assert seen["cosine", 10][2] > 0.02 > 5 * seen["best", 10][2]
 
 # %% [markdown]
@@ -621,12 +696,15 @@ points = roll.sample(50_000, seed=5).float()
 
 
 def losses(log_snr, generator):
-    """½|ε − ε̂|² of the network at λ (n,), one point and one noise each, (n,)."""
-    x0 = points[torch.randint(len(points), (len(log_snr),), generator=generator)]
+    """½|ε − ε̂|² of the network at λ (n,), one point and one noise each,
+    (n,)."""
+    i = torch.randint(len(points), (len(log_snr),), generator=generator)
+    x0 = points[i]
     eps = torch.randn(x0.shape, generator=generator)
     bar = log_snr.sigmoid().unsqueeze(-1)
     with torch.no_grad():
-        eps_hat = model.eps_net.at((bar.sqrt() * x0 + (1 - bar).sqrt() * eps).float(), log_snr)
+        eps_hat = model.eps_net.at(
+            (bar.sqrt() * x0 + (1 - bar).sqrt() * eps).float(), log_snr)
     return 0.5 * (eps - eps_hat).square().sum(-1).double()
 
 
@@ -634,7 +712,8 @@ gamma, generator = learned_noise.Bins(LOW, HIGH, K=24), seeded(77)
 optimiser = torch.optim.Adam(gamma.parameters(), lr=0.02)
 for _ in range(1500):
     log_snr = gamma.quantile(learned_noise.low_discrepancy(128, generator))
-    loss = learned_noise.second_moment_loss(losses(log_snr, generator), gamma.log_density(log_snr))
+    loss = learned_noise.second_moment_loss(
+        losses(log_snr, generator), gamma.log_density(log_snr))
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
@@ -643,11 +722,14 @@ for _ in range(1500):
 # Compare with the best density, which is known here, and with the usual ones. First $\mathbb{E}[r]$ and $\mathbb{E}[r^2]$ on a grid:
 
 # %%
-grid = torch.arange(LOW + 0.125, HIGH, 0.25, dtype=torch.float64)  # middles of 88 cells
-draws = torch.stack([losses(level.expand(4000), seeded(k)) for k, level in enumerate(grid)])
+# middles of 88 cells
+grid = torch.arange(LOW + 0.125, HIGH, 0.25, dtype=torch.float64)
+draws = torch.stack(
+    [losses(level.expand(4000), seeded(k)) for k, level in enumerate(grid)])
 first, second = draws.mean(1), draws.square().mean(1)
 mean = 0.25 * first.sum()
-b = torch.log1p((-grid).exp())  # −log ᾱ = 0.1 u + 9.95 u² for the linear schedule (7.2)
+# −log ᾱ = 0.1 u + 9.95 u² for the linear schedule (7.2)
+b = torch.log1p((-grid).exp())
 densities = {
     "linear, u uniform": (-grid).sigmoid() / (0.01 + 39.8 * b).sqrt(),
     "cosine, u uniform": 1 / (grid / 2).cosh(),
@@ -657,12 +739,16 @@ densities = {
     "the best, (8.10)": second.sqrt(),
 }
 variance = {}
-print(f"mean {mean:.2f} nats        total   across  within   sd of a batch of 512: free, even")
+print(f"mean {mean:.2f} nats        total   across  within   sd of a batch "
+      "of 512: free, even")
 for name, p in densities.items():
     p = (p / p.sum() / 0.25).clamp(min=1e-12)
-    total, across = (0.25 * (moment / p).sum() - mean**2 for moment in (second, first**2))
+    total, across = (
+        0.25 * (moment / p).sum() - mean**2 for moment in (second, first**2))
     variance[name] = total
-    print(f"{name:18} {total:8.0f} {across:8.1f} {total - across:7.0f} {math.sqrt(total / 512):26.2f} {math.sqrt((total - across) / 512):6.2f}")
+    print(f"{name:18} {total:8.0f} {across:8.1f} {total - across:7.0f} "
+          f"{math.sqrt(total / 512):26.2f} "
+          f"{math.sqrt((total - across) / 512):6.2f}")
 assert variance["24 learned bins"] < 1.05 * variance["the best, (8.10)"]
 
 # %% [markdown]
@@ -671,14 +757,21 @@ assert variance["24 learned bins"] < 1.05 * variance["the best, (8.10)"]
 
 # %% mystnb={"image": {"alt": "Left, four densities of log SNR: cosine, a bell around 0; the 24 learned bins, a staircase that rises near 0 and stays about level to 10; the best density, a smooth curve through the stairs. Right, the learned gamma, log SNR against u, nearly straight but for the noisy end."}}
 figure, (left, right) = plots.plt.subplots(1, 2, figsize=(8.4, 3))
-for name, colour in {"cosine, u uniform": plots.Q, "24 learned bins": plots.MODEL, "the best, (8.10)": plots.TRUTH}.items():
+for name, colour in {
+        "cosine, u uniform": plots.Q,
+        "24 learned bins": plots.MODEL,
+        "the best, (8.10)": plots.TRUTH}.items():
     p = densities[name] / densities[name].sum() / 0.25
-    plots.curve(grid, p, left, color=colour, label=name, drawstyle="steps-mid" if "bins" in name else "default")
+    plots.curve(
+        grid, p, left, color=colour, label=name,
+        drawstyle="steps-mid" if "bins" in name else "default")
 left.set(xlabel="log SNR λ", ylabel="density p")
 left.legend(loc="upper left", fontsize=8)
 u = torch.linspace(0.001, 0.999, 300, dtype=torch.float64)
 plots.curve(u, gamma.quantile(u), right, color=plots.MODEL, label="learned")
-plots.curve(u, 2 * torch.tan(math.pi / 2 * u).log(), right, color=plots.Q, label="cosine")
+plots.curve(
+    u, 2 * torch.tan(math.pi / 2 * u).log(), right, color=plots.Q,
+    label="cosine")
 right.set(xlabel="u", ylabel="log SNR", ylim=(-12, 10.5))
 _ = right.legend()
 
@@ -727,19 +820,31 @@ checks.even_numbers(my_even_numbers)
 
 # %%
 def batch_sd(quantile, density, spread, batches=200, n=512):
-    """The standard deviation of the mean of r/p over a batch, measured over many batches."""
+    """The standard deviation of the mean of r/p over a batch, measured over
+    many batches."""
     generator = seeded(3)
-    numbers = [learned_noise.low_discrepancy(n, generator) if spread else torch.rand(n, generator=generator).double() for _ in range(batches)]
+    numbers = [
+        learned_noise.low_discrepancy(n, generator) if spread
+        else torch.rand(n, generator=generator).double() for _ in range(batches)
+    ]
     log_snr = quantile(torch.cat(numbers))
-    return (losses(log_snr, generator) / density(log_snr)).reshape(batches, n).mean(1).std().item()
+    return (losses(log_snr, generator) / density(log_snr)).reshape(
+        batches, n).mean(1).std().item()
 
 
 ends = [2 / math.pi * math.atan(math.exp(-end / 2)) for end in (HIGH, LOW)]
-cosine = (lambda u: -2 * torch.tan(math.pi / 2 * (ends[0] + (ends[1] - ends[0]) * u)).log(),
-          lambda s: 1 / (s / 2).cosh() / (2 * math.pi * (ends[1] - ends[0])))  # fmt: skip
-for name, pair in {"cosine": cosine, "learned": (gamma.quantile, lambda s: gamma.log_density(s).detach().exp())}.items():
+width = ends[1] - ends[0]
+cosine = (
+    lambda u: -2 * torch.tan(math.pi / 2 * (ends[0] + width * u)).log(),
+    lambda s: 1 / (s / 2).cosh() / (2 * math.pi * width))
+for name, pair in {
+        "cosine": cosine,
+        "learned": (
+            gamma.quantile, lambda s: gamma.log_density(s).detach().exp()
+        )}.items():
     free, even = (batch_sd(*pair, spread) for spread in (False, True))
-    print(f"{name:8} sd of a batch: free numbers {free:.2f}, even numbers {even:.2f}")
+    print(f"{name:8} sd of a batch: free numbers {free:.2f}, "
+          f"even numbers {even:.2f}")
 
 # %% [markdown]
 # Even numbers save a quarter of the standard deviation with the cosine, and nothing with the learned $\gamma$, which leaves no variance across. They are substitutes.
@@ -751,12 +856,17 @@ for name, pair in {"cosine": cosine, "learned": (gamma.quantile, lambda s: gamma
 # %%
 trained = {}
 for row in pretrained.table("learned_noise"):
-    trained.setdefault((row["weight"], row["density"], row["numbers"], row["peak_lr"]), []).append(float(row["added"]))
+    trained.setdefault(
+        (row["weight"], row["density"], row["numbers"], row["peak_lr"]), []
+    ).append(float(row["added"]))
 print("weight   density   numbers  learning rate   nats added, one seed each")
 for (weight, density, numbers, lr), added in trained.items():
-    print(f"{weight:8} {density:9} {numbers:8} {lr:13}   " + "  ".join(f"{value:.3f}" for value in added))
-bound_learned, simple = trained["bound", "learned", "free", "0.005"], trained["simple", "cosine", "free", "0.005"]
-assert min(trained["bound", "cosine", "free", "0.005"]) > 1 > 10 * max(*bound_learned, *simple)
+    print(f"{weight:8} {density:9} {numbers:8} {lr:13}   "
+          + "  ".join(f"{value:.3f}" for value in added))
+bound_learned = trained["bound", "learned", "free", "0.005"]
+simple = trained["simple", "cosine", "free", "0.005"]
+assert min(trained["bound", "cosine", "free", "0.005"]) > 1 > 10 * max(
+    *bound_learned, *simple)
 
 # %% [markdown]
 # - With the bound's own weight, $r/p$, the density decides everything. With the cosine the network learns next to nothing. A lower learning rate does not help, nor do
@@ -772,7 +882,9 @@ assert min(trained["bound", "cosine", "free", "0.005"]) > 1 > 10 * max(*bound_le
 for name in ("cosine, u uniform", "24 learned bins"):
     p = densities[name] / densities[name].sum() / 0.25
     weights, clean = second / p, grid > 7
-    print(f"{name:18}  {0.25 * p[clean].sum():.1%} of the draws are above λ = 7, and {weights[clean].sum() / weights.sum():.0%} of the second moment")
+    print(f"{name:18}  {0.25 * p[clean].sum():.1%} of the draws are above "
+          f"λ = 7, and {weights[clean].sum() / weights.sum():.0%} of "
+          "the second moment")
 
 # %% [markdown]
 # With the cosine, two draws of a hundred rule the gradient, and at the clean end, where they lie, the loss is mostly noise that no network can remove.
@@ -795,7 +907,9 @@ for T in (10, 50):
     s = schedules.cosine(T)
     each = exact.price(wide, s) + exact.price(narrow, s)
     best = exact.price(both, learned_noise.optimal_schedule(both, T))
-    print(f"T = {T}:  one σ² {exact.price(both, s):.3f}, on the best schedule {best:.3f} nats;  a σ² for each < 1e-6: {abs(each) < 1e-6}")
+    print(f"T = {T}:  one σ² {exact.price(both, s):.3f}, on the best "
+          f"schedule {best:.3f} nats;  a σ² for each < 1e-6: "
+          f"{abs(each) < 1e-6}")
     assert abs(each) < 1e-6
 
 # %% [markdown]
@@ -813,23 +927,35 @@ def line(places, variance):
     """A mixture on the line with E|x|² = 1."""
     places = torch.tensor(places, dtype=torch.float64)
     scale = (places.square().mean() + variance).sqrt()
-    return oracles.Mixture(torch.ones(len(places)), (places / scale).unsqueeze(1), (variance / scale**2).expand(len(places), 1))
+    return oracles.Mixture(
+        torch.ones(len(places)), (places / scale).unsqueeze(1),
+        (variance / scale**2).expand(len(places), 1))
 
 
-lumps, comb = line([-1.0, 1.0], 0.09), line([(k - 7.5) / 4.6 for k in range(16)], 0.0009)
+lumps = line([-1.0, 1.0], 0.09)
+comb = line([(k - 7.5) / 4.6 for k in range(16)], 0.0009)
 shared = learned_noise.exact_errors(lumps, comb)
 ax, fine = plots.plt.subplots(figsize=(6.4, 3))[1], np.linspace(-5, 11, 500)
-for row, (name, data, colour) in enumerate((("lumps", (lumps,), plots.Q), ("comb", (comb,), plots.MODEL), ("shared", (lumps, comb), plots.TRUTH))):
+rows = [("lumps", (lumps,), plots.Q), ("comb", (comb,), plots.MODEL),
+        ("shared", (lumps, comb), plots.TRUTH)]
+for row, (name, data, colour) in enumerate(rows):
     own = learned_noise.exact_errors(*data)
     if len(data) == 1:
-        plots.curve(fine, learned_noise.price_density(own, fine), ax, color=colour, label=name)
-    ax.plot(learned_noise.best_log_snr(own, 10), np.full(10, -0.012 * (row + 1)), "|", color=colour, markersize=9)
+        plots.curve(
+            fine, learned_noise.price_density(own, fine), ax, color=colour,
+            label=name)
+    ax.plot(learned_noise.best_log_snr(own, 10),
+            np.full(10, -0.012 * (row + 1)), "|", color=colour, markersize=9)
 ax.set(xlabel="log SNR λ", ylabel="g; ticks: ten knots")
 _ = ax.legend()
 for T in (5, 10, 20, 50):
-    one = learned_noise.bound(shared, torch.from_numpy(learned_noise.best_log_snr(shared, T))).item() - lumps.entropy() - comb.entropy()
-    two = sum(exact.price(data, learned_noise.optimal_schedule(data, T)) for data in (lumps, comb))
-    print(f"T = {T:2}:  one schedule {one:.3f},  one for each {two:.3f} nats:  saves {1 - two / one:.0%}")
+    one = (learned_noise.bound(
+               shared, torch.from_numpy(learned_noise.best_log_snr(shared, T))
+           ).item() - lumps.entropy() - comb.entropy())
+    two = sum(exact.price(data, learned_noise.optimal_schedule(data, T))
+              for data in (lumps, comb))
+    print(f"T = {T:2}:  one schedule {one:.3f},  one for each {two:.3f} "
+          f"nats:  saves {1 - two / one:.0%}")
     assert two < 0.8 * one
 
 # %% [markdown]
@@ -838,15 +964,24 @@ for T in (5, 10, 20, 50):
 
 # %%
 def axes_price(knots, delta, n=6000):
-    """The price with a σ_t² for each axis, of the roll with axis 0 ahead by δ in log SNR, and each point's share of its error, (T, n)."""
-    stretch = torch.tensor([math.exp(delta / 4), math.exp(-delta / 4)], dtype=torch.float64)
-    total, shares = 0.5 * torch.log1p((knots[-1] + torch.tensor([0.5, -0.5]) * delta).exp()).sum().item() - H, []
+    """The price with a σ_t² for each axis, of the roll with axis 0 ahead by δ
+    in log SNR, and each point's share of its error, (T, n)."""
+    stretch = torch.tensor(
+        [math.exp(delta / 4), math.exp(-delta / 4)], dtype=torch.float64)
+    total = 0.5 * torch.log1p(
+        (knots[-1] + torch.tensor([0.5, -0.5]) * delta).exp()).sum().item() - H
+    shares = []
     for t, log_snr in enumerate(knots.tolist()):
-        bar, x0, nodes = float(sigmoid(log_snr)), roll.sample(n, 200 + t) * stretch, roll.at_noise(float(sigmoid(log_snr)))
-        data = oracles.Mixture(nodes.weights, nodes.means * stretch, nodes.variances * stretch**2)
-        xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(x0.shape, generator=seeded(t), dtype=x0.dtype)
+        bar = float(sigmoid(log_snr))
+        x0 = roll.sample(n, 200 + t) * stretch
+        nodes = roll.at_noise(float(sigmoid(log_snr)))
+        data = oracles.Mixture(
+            nodes.weights, nodes.means * stretch, nodes.variances * stretch**2)
+        xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(
+            x0.shape, generator=seeded(t), dtype=x0.dtype)
         c = data.x0_cov(xt, bar).diagonal(dim1=-2, dim2=-1)
-        one, rise = (1.0, knots[t - 1].exp() - knots[t].exp()) if t else (0.0, 2 * math.pi * math.e / stretch**2)
+        one, rise = (1.0, knots[t - 1].exp() - knots[t].exp()) if t else (
+            0.0, 2 * math.pi * math.e / stretch**2)
         total += 0.5 * (one + rise * c.mean(0)).log().sum().item()
         shares.append(0.5 * (rise * c / (one + rise * c.mean(0))).sum(-1))
     return total, torch.stack(shares)
@@ -858,7 +993,8 @@ print(f"T = 20, both axes alike: {ahead[0.0][0]:.3f} nats")
 for delta in (-2.0, 2.0):
     paired = ahead[delta][1] - ahead[0.0][1]
     se = (paired.var(dim=1).sum() / paired.shape[1]).sqrt()
-    print(f"one axis ahead by {delta:+.0f}: changes the price by {ahead[delta][0] - ahead[0.0][0]:+.3f} ± {se:.3f}")
+    print(f"one axis ahead by {delta:+.0f}: changes the price by "
+          f"{ahead[delta][0] - ahead[0.0][0]:+.3f} ± {se:.3f}")
 
 # %% [markdown]
 # A hundredth of a nat or so in one direction, and a loss in the other, where two scales saved a fifth. **Separate schedules pay for separate scales.** In continuous time they do not pay even then. The
@@ -870,22 +1006,29 @@ for delta in (-2.0, 2.0):
 # the first axis runs ahead by 3:
 
 # %%
-three = oracles.Mixture([0.2, 0.5, 0.3], [[-1.0, 0.5], [0.3, 0.1], [1.0, -0.9]], [[0.03, 0.02], [0.05, 0.04], [0.06, 0.01]])
+three = oracles.Mixture(
+    [0.2, 0.5, 0.3], [[-1.0, 0.5], [0.3, 0.1], [1.0, -0.9]],
+    [[0.03, 0.02], [0.05, 0.04], [0.06, 0.01]])
 
 
-x3, e3 = three.sample(20_000, seed=1), torch.randn(20_000, 2, generator=seeded(2), dtype=torch.float64)
+x3 = three.sample(20_000, seed=1)
+e3 = torch.randn(20_000, 2, generator=seeded(2), dtype=torch.float64)
 
 
 def errors_at(snr):
-    """(m_1, m_2) at two SNRs (2,): the data stretched by their roots, at SNR 1."""
-    data = oracles.Mixture(three.weights, three.means * snr.sqrt(), three.variances * snr)
-    return data.x0_cov(0.5**0.5 * (x3 * snr.sqrt() + e3), 0.5).diagonal(dim1=-2, dim2=-1).mean(0) / snr
+    """(m_1, m_2) at two SNRs (2,): the data stretched by their roots, at SNR
+    1."""
+    data = oracles.Mixture(
+        three.weights, three.means * snr.sqrt(), three.variances * snr)
+    return data.x0_cov(0.5**0.5 * (x3 * snr.sqrt() + e3), 0.5).diagonal(
+        dim1=-2, dim2=-1).mean(0) / snr
 
 
 gained = {}
 for name, delta in {"straight": 0.0, "one ahead": 3.0}.items():
     way = torch.linspace(-7, 5, 61, dtype=torch.float64)
-    bend = delta / 2 * torch.sin(math.pi * (way + 7) / 12) ** 2  # zero at both ends
+    # zero at both ends
+    bend = delta / 2 * torch.sin(math.pi * (way + 7) / 12) ** 2
     snr = torch.stack([way + bend, way - bend], dim=1).exp()
     m = torch.stack([errors_at(s) for s in snr])
     gained[name] = 0.5 * ((m[1:] + m[:-1]) / 2 * snr.diff(dim=0)).sum().item()
@@ -902,14 +1045,22 @@ assert abs(gained["straight"] - gained["one ahead"]) < 0.01
 
 # %%
 def freer_prices(knots, n=2000):
-    """The price with σ²(t), σ²(t, x_t) and the full matrix, each a mean over n points for each t, (3,)."""
-    total = torch.full((3,), -0.5 * D * (-knots[-1]).sigmoid().log().item() - H, dtype=torch.float64)
+    """The price with σ²(t), σ²(t, x_t) and the full matrix, each a mean over n
+    points for each t, (3,)."""
+    total = torch.full(
+        (3,), -0.5 * D * (-knots[-1]).sigmoid().log().item() - H,
+        dtype=torch.float64)
     for t, log_snr in enumerate(knots.tolist()):
         C = covariances(log_snr, n, seed=900 + t)
-        v, I = 0.5 * C.diagonal(dim1=-2, dim2=-1).sum(-1), torch.eye(D, dtype=torch.float64)
-        rise = (knots[t - 1].exp() - knots[t].exp()) if t else 2 * math.pi * math.e
+        v = 0.5 * C.diagonal(dim1=-2, dim2=-1).sum(-1)
+        I = torch.eye(D, dtype=torch.float64)
+        rise = ((knots[t - 1].exp() - knots[t].exp()) if t
+                else 2 * math.pi * math.e)
         one = 1.0 if t else 0.0  # L₀ is log det(2πe C)
-        total += torch.stack([(one + rise * v.mean()).log(), (one + rise * v).log().mean(), 0.5 * torch.logdet(one * I + rise * C).mean()])
+        total += torch.stack([
+            (one + rise * v.mean()).log(), (one + rise * v).log().mean(),
+            0.5 * torch.logdet(one * I + rise * C).mean()
+        ])
     return total
 
 
@@ -942,23 +1093,41 @@ assert row[2] < 0.5 * row[0]
 # %%
 groups = {}
 for row in pretrained.table("learned_schedules"):
-    groups.setdefault((row["data"], int(row["T"]), row["schedule"]), []).append(row)
-print("swiss-roll: nats above H, others: bits per dimension; two trainings, λ_1 … λ_T")
+    groups.setdefault((row["data"], int(row["T"]), row["schedule"]), []).append(
+        row)
+print("swiss-roll: nats above H, others: bits per dimension; "
+      "two trainings, λ_1 … λ_T")
 for (data, T, schedule), rows in groups.items():
-    values = ",  ".join(f"{float(row['value']):.4f} ± {float(row['se']):.4f}" for row in rows)
+    values = ",  ".join(
+        f"{float(row['value']):.4f} ± {float(row['se']):.4f}" for row in rows)
     name = "its ends alone" if schedule == "ends" else schedule
-    print(f"{data:10} {T:4} {name:14} {values}   {rows[0]['clean']} … {rows[0]['noise']}")
-average = {key: np.mean([float(row["value"]) for row in rows]) for key, rows in groups.items()}
-assert average["swiss-roll", 50, "learned"] < 0.6 * average["swiss-roll", 50, "cosine"] < 0.6 * average["swiss-roll", 50, "ends"]
-assert average["digits", 50, "learned"] < min(average["digits", 50, "cosine"], average["digits", 50, "ends"]) - 0.01
+    print(f"{data:10} {T:4} {name:14} {values}   {rows[0]['clean']} … "
+          f"{rows[0]['noise']}")
+average = {
+    key: np.mean([float(row["value"]) for row in rows])
+    for key, rows in groups.items()
+}
+assert (average["swiss-roll", 50, "learned"]
+        < 0.6 * average["swiss-roll", 50, "cosine"]
+        < 0.6 * average["swiss-roll", 50, "ends"])
+assert average["digits", 50, "learned"] < min(
+    average["digits", 50, "cosine"], average["digits", 50, "ends"]) - 0.01
 assert average["mnist", 50, "learned"] < average["mnist", 50, "cosine"] - 0.2
-assert average["mnist", 50, "ends"] - average["mnist", 50, "learned"] < 0.1 * (average["mnist", 50, "cosine"] - average["mnist", 50, "learned"])
+assert average["mnist", 50, "ends"] - average["mnist", 50, "learned"] < 0.1 * (
+    average["mnist", 50, "cosine"] - average["mnist", 50, "learned"])
 behind = average["mnist", 1000, "learned"] - average["mnist", 1000, "cosine"]
-behind_se = sum(float(row["se"]) ** 2 for name in ("cosine", "learned") for row in groups["mnist", 1000, name]) ** 0.5 / 2
-print(f"MNIST, T = 1000: learned − cosine = {behind:.3f} ± {behind_se:.3f} bits, mean of two trainings")
+behind_se = sum(
+    float(row["se"]) ** 2 for name in ("cosine", "learned")
+    for row in groups["mnist", 1000, name]) ** 0.5 / 2
+print(f"MNIST, T = 1000: learned − cosine = {behind:.3f} ± {behind_se:.3f} "
+      "bits, mean of two trainings")
 assert abs(behind) < 4 * behind_se
-assert abs(average["swiss-roll", 1000, "learned"] - average["swiss-roll", 1000, "cosine"]) < 0.003
-print(f"noise at the clean end of the cosine, T = 50: {127.5 * math.exp(-schedules.cosine(50).log_snr[1] / 2):.1f} of 255 grey levels")
+assert abs(
+    average["swiss-roll", 1000, "learned"]
+    - average["swiss-roll", 1000, "cosine"]) < 0.003
+print("noise at the clean end of the cosine, T = 50: "
+      f"{127.5 * math.exp(-schedules.cosine(50).log_snr[1] / 2):.1f} of "
+      "255 grey levels")
 
 # %% [markdown]
 # With fifty steps the learned schedule halves the distance to $H$ on the roll, saves a few hundredths of a bit on every pixel of the digits, and four to five tenths of a bit on MNIST. With a thousand steps the two differ
@@ -973,12 +1142,21 @@ print(f"noise at the clean end of the cosine, T = 50: {127.5 * math.exp(-schedul
 
 # %%
 rows = {
-    "few steps: cosine → best, T = 10": (prices["cosine"][10], prices["best"][10]),
-    "many steps: cosine → best, T = 1000": (prices["cosine"][1000], prices["best"][1000]),
-    "the reverse variance: β̃ → best, cosine, T = 1000": (three_prices(schedules.cosine(1000).log_snr[1:])[2], prices["cosine"][1000]),
-    "a matrix in its place: best schedule, T = 10": tuple(freer_prices(named["best"](10).log_snr[1:])[[0, 2]].tolist()),
-    "density of training, the bound's weight: cosine → learned": (np.mean(trained["bound", "cosine", "free", "0.005"]), np.mean(bound_learned)),
-    "density of training, weight 1: λ uniform → cosine": (np.mean(trained["simple", "uniform", "free", "0.005"]), np.mean(simple)),
+    "few steps: cosine → best, T = 10": (
+        prices["cosine"][10], prices["best"][10]),
+    "many steps: cosine → best, T = 1000": (
+        prices["cosine"][1000], prices["best"][1000]),
+    "the reverse variance: β̃ → best, cosine, T = 1000": (
+        three_prices(schedules.cosine(1000).log_snr[1:])[2],
+        prices["cosine"][1000]),
+    "a matrix in its place: best schedule, T = 10": tuple(
+        freer_prices(named["best"](10).log_snr[1:])[[0, 2]].tolist()),
+    "density of training, the bound's weight: cosine → learned": (
+        np.mean(trained["bound", "cosine", "free", "0.005"]),
+        np.mean(bound_learned)),
+    "density of training, weight 1: λ uniform → cosine": (
+        np.mean(trained["simple", "uniform", "free", "0.005"]),
+        np.mean(simple)),
 }
 print(f"{'what is changed, nats above H or added':60} before   after   gain")
 for name, (before, after) in rows.items():

@@ -32,12 +32,16 @@
 # formulas and lines. **You need** notebooks 03 and 04; notebook 07 for the density of a flow.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import torch
 
-from diffusion_edu import checks, conditioning, evaluate, guidance, plots, pretrained, samplers, schedules, widgets
+from diffusion_edu import (
+    checks, conditioning, evaluate, guidance, plots, pretrained, samplers,
+    schedules, widgets
+)
 from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.diffusion import q_marginal
 
@@ -47,12 +51,16 @@ from diffusion_edu.diffusion import q_marginal
 # %%
 plots.use_style()
 roll, schedule = SwissRoll(nodes=384), schedules.cosine(1000)
-parts, alpha_bar, NAMES = roll.thirds(), schedule.alpha_bar, ("inner", "middle", "outer")
-log_label = guidance.exact_labels(parts, alpha_bar)  # (x_t, t) → log p(y|x_t), (..., 3)
+parts = roll.thirds()
+alpha_bar = schedule.alpha_bar
+NAMES = ("inner", "middle", "outer")
+# (x_t, t) → log p(y|x_t), (..., 3)
+log_label = guidance.exact_labels(parts, alpha_bar)
 
 
 def denoiser(data):
-    return lambda xt, t: data.at_noise(float(alpha_bar[t])).x0_mean(xt, float(alpha_bar[t]))
+    return lambda xt, t: data.at_noise(float(alpha_bar[t])).x0_mean(
+        xt, float(alpha_bar[t]))
 
 
 plain, middle = denoiser(roll), denoiser(parts[1])
@@ -76,14 +84,20 @@ def of_middle(x, t=0):
 
 # %% mystnb={"image": {"alt": "Three panels over the roll in light grey. Left, true points fill the middle third, a long arc. Middle, guided at weight 1 they fill the same arc. Right, at weight 4 they crowd around the middle of the arc, and its ends are empty."}}
 def drawn(denoise, n=1000, seed=1, steps=200):
-    return samplers.sample(denoise, schedule, normal(n, seed), steps=steps, generator=seeded(seed))
+    return samplers.sample(
+        denoise, schedule, normal(n, seed), steps=steps, generator=seeded(seed))
 
 
 third = parts[1].sample(1000, seed=5)
-shown = {"true": third, **{f"guided, w = {w}": drawn(guidance.guided(plain, middle, w)) for w in (1, 4)}}
-for (title, x), ax in zip(shown.items(), plots.axes_row(3, size=2.6), strict=True):
+shown = {"true": third}
+for w in (1, 4):
+    shown[f"guided, w = {w}"] = drawn(guidance.guided(plain, middle, w))
+for (title, x), ax in zip(
+        shown.items(), plots.axes_row(3, size=2.6), strict=True):
     plots.density(roll.log_prob(plots.grid(n=100)), ax).images[0].set_alpha(0.4)
-    plots.points(x, ax, color=plots.TRUTH if title == "true" else plots.MODEL, title=title, size=4)
+    plots.points(
+        x, ax, color=plots.TRUTH if title == "true" else plots.MODEL,
+        title=title, size=4)
 for title, x in shown.items():
     print(f"{title:14} mean p(middle | x) {of_middle(x).exp().mean():.4f}")
 
@@ -105,8 +119,12 @@ H, H_given = roll.entropy(), [p.entropy() for p in parts]
 x = roll.sample(20_000, seed=2)
 p_label = log_label(x, 0)
 left, se = evaluate.mean_and_error(-(p_label.exp() * p_label).sum(-1))
-print("H(x|y):", ",  ".join(f"{name} {h:.3f}" for name, h in zip(NAMES, H_given, strict=True)), "nats")
-print(f"I(x; y) = H(x) − H(x|y) = {H - sum(H_given) / 3:.3f}     = log 3 − H(y|x) = {math.log(3) - left:.3f} ± {se:.3f}")
+print("H(x|y):",
+      ",  ".join(
+          f"{name} {h:.3f}" for name, h in zip(NAMES, H_given, strict=True)),
+      "nats")
+print(f"I(x; y) = H(x) − H(x|y) = {H - sum(H_given) / 3:.3f}     = log "
+      f"3 − H(y|x) = {math.log(3) - left:.3f} ± {se:.3f}")
 assert abs(H - sum(H_given) / 3 - math.log(3) + left) < 4 * se
 
 # %% [markdown]
@@ -114,13 +132,16 @@ assert abs(H - sum(H_given) / 3 - math.log(3) + left) < 4 * se
 
 # %% mystnb={"image": {"alt": "The entropy of the label given x_t against log SNR: near log 3 below minus 3, falling steeply between minus 1 and 3, near zero above 5."}}
 levels = torch.linspace(-6, 9, 26)
-known_at = [int((schedule.log_snr[1:] - level).abs().argmin()) + 1 for level in levels]
+known_at = [
+    int((schedule.log_snr[1:] - level).abs().argmin()) + 1 for level in levels
+]
 unsure = []
 for t in known_at:
     log_p = log_label(q_marginal(schedule, t, x[:3000]).sample(seeded(t)), t)
     unsure.append(-(log_p.exp() * log_p).sum(-1).mean().item())
 ax = plots.plt.subplots(figsize=(6.4, 3))[1]
-plots.truth([schedule.log_snr[t] for t in known_at], unsure, ax, label="H(y | x_t)")
+plots.truth(
+    [schedule.log_snr[t] for t in known_at], unsure, ax, label="H(y | x_t)")
 ax.axhline(math.log(3), color=plots.DATA, linestyle="--", label="log 3")
 ax.set(xlabel="log SNR λ  (noise on the left)", ylabel="nats")
 _ = ax.legend()
@@ -132,10 +153,13 @@ _ = ax.legend()
 # %% mystnb={"image": {"alt": "Four panels of the plane coloured by the label's probabilities. Without noise the colours follow the arms of the roll with sharp borders; with more noise the borders blur, and at the highest noise the plane has nearly one colour."}}
 from matplotlib.colors import to_rgb
 
-points, palette = plots.grid(n=100), torch.tensor([to_rgb(c) for c in (plots.Q, plots.MODEL, plots.EXTRA[0])]).double()
+points = plots.grid(n=100)
+palette = torch.tensor(
+    [to_rgb(c) for c in (plots.Q, plots.MODEL, plots.EXTRA[0])]).double()
 for level, ax in zip((8.0, 3.0, 1.0, -3.0), plots.axes_row(4), strict=True):
     t = int((schedule.log_snr[1:] - level).abs().argmin()) + 1
-    colours = (log_label(points, t).exp() @ palette).reshape(100, 100, 3).transpose(0, 1)
+    colours = (log_label(points, t).exp() @ palette).reshape(
+        100, 100, 3).transpose(0, 1)
     ax.imshow(colours, origin="lower", extent=(-plots.LIMIT, plots.LIMIT) * 2)
     ax.set(title=f"λ = {level:g}", xticks=[], yticks=[])
 
@@ -165,16 +189,23 @@ for level, ax in zip((8.0, 3.0, 1.0, -3.0), plots.axes_row(4), strict=True):
 from diffusion_edu.ddpm import eps_from_x0, x0_from_eps
 from diffusion_edu.oracles import Mixture, exact_denoiser
 
-weights, means = (torch.cat([getattr(p, name) for p in parts]) for name in ("weights", "means"))
-thirds = Mixture(weights, means, parts[0].variances[0])  # the roll, on the nodes of its thirds
+weights, means = (
+    torch.cat([getattr(p, name) for p in parts])
+    for name in ("weights", "means"))
+# the roll, on the nodes of its thirds
+thirds = Mixture(weights, means, parts[0].variances[0])
 for t in (50, 400, 900):
     xt, bar = normal(500, seed=t), float(alpha_bar[t])
-    by_classifier = guidance.classifier_guided(exact_denoiser(thirds, alpha_bar), of_middle, alpha_bar, 1.0)(xt, t)
+    by_classifier = guidance.classifier_guided(
+        exact_denoiser(thirds, alpha_bar), of_middle, alpha_bar, 1.0)(xt, t)
     off = (by_classifier - parts[1].x0_mean(xt, bar)).abs().max().item()
     eps, eps_y = (eps_from_x0(xt, f(xt, t), bar) for f in (plain, middle))
     in_eps = x0_from_eps(xt, eps + 2.5 * (eps_y - eps), bar)
-    same = (in_eps - guidance.guided(plain, middle, 2.5)(xt, t)).abs().max().item()
-    print(f"t = {t}:  (9.2) below 1e-10: {off < 1e-10},   (9.4) in ε and in x̂₀ below 1e-10: {same < 1e-10}")
+    same = (
+        (in_eps - guidance.guided(plain, middle, 2.5)(xt, t)).abs().max().item()
+    )
+    print(f"t = {t}:  (9.2) below 1e-10: {off < 1e-10},   (9.4) in ε and in "
+          f"x̂₀ below 1e-10: {same < 1e-10}")
     assert off < 1e-10 and same < 1e-10
 
 # %% [markdown]
@@ -280,14 +311,19 @@ checks.pushed_x0(my_pushed_x0)
 # %%
 from diffusion_edu import likelihood
 
-cells = plots.grid(limit=3, n=301)  # 0.02 apart, a quarter of the roll's width: sums are integrals
+# 0.02 apart, a quarter of the roll's width: sums are integrals
+cells = plots.grid(limit=3, n=301)
 log_roll, sure = roll.log_prob(cells), of_middle(cells)
-flows, up = (likelihood.exact_flow(roll), likelihood.exact_flow(parts[1])), torch.linspace(-8.7, 11.6, 121).double()
+flows = (likelihood.exact_flow(roll), likelihood.exact_flow(parts[1]))
+up = torch.linspace(-8.7, 11.6, 121).double()
 for w in (1, 2):
     log_z = (log_roll + w * sure).logsumexp(0) + 2 * math.log(0.02)
-    x, log_p = guidance.sample_with_density(guidance.guided_flow(*flows, w), normal(400, seed=7), up)
-    kl, se = evaluate.mean_and_error(log_p - (roll.log_prob(x) + w * of_middle(x) - log_z))
-    print(f"w = {w}:  Z_w = {log_z.exp():.3f},   KL(guided ‖ tilted) = {kl:.3f} ± {se:.3f} nats")
+    x, log_p = guidance.sample_with_density(
+        guidance.guided_flow(*flows, w), normal(400, seed=7), up)
+    kl, se = evaluate.mean_and_error(
+        log_p - (roll.log_prob(x) + w * of_middle(x) - log_z))
+    print(f"w = {w}:  Z_w = {log_z.exp():.3f},   "
+          f"KL(guided ‖ tilted) = {kl:.3f} ± {se:.3f} nats")
     assert kl < 0.005 if w == 1 else kl - 4 * se > 0.3
 
 # %% [markdown]
@@ -297,16 +333,21 @@ for w in (1, 2):
 
 # %%
 measured = pretrained.measured("guidance", "label", "weight", "sampler")
-print("label     w sampler    KL, nats        energy / floor   E log p_w − true   off roll")
+print("label     w sampler    KL, nats        energy / floor   "
+      "E log p_w − true   off roll")
 for (label, w, sampler), row in measured.items():
     if not sampler.startswith("particles"):
         kl = f"{row['kl'][0]:6.3f} ± {row['kl'][1]:.3f}" if "kl" in row else ""
         (energy, se), log_p, off = row["energy"], row["log_p"][0], row["off"][0]
-        print(f"{label:6} {w:>4} {sampler:10} {kl:15} {energy:7.1f} ± {se:4.1f} {log_p:18.3f} {off:10.4f}")
-KL = {w: measured["middle", w, "flow"]["kl"][0] for w in ("0.5", "1.0", "2.0", "4.0")}
+        print(f"{label:6} {w:>4} {sampler:10} {kl:15} {energy:7.1f} "
+              f"± {se:4.1f} {log_p:18.3f} {off:10.4f}")
+KL = {w: measured["middle", w, "flow"]["kl"][0]
+      for w in ("0.5", "1.0", "2.0", "4.0")}
 assert abs(KL["1.0"]) < 0.005 and 0.3 < KL["2.0"] < KL["4.0"] < KL["0.5"]
-at_two = {sampler: measured["middle", "2.0", sampler] for sampler in ("truth", "flow", "ancestral")}
-assert at_two["flow"]["log_p"][0] > at_two["truth"]["log_p"][0] and at_two["flow"]["off"][0] < at_two["truth"]["off"][0]
+at_two = {sampler: measured["middle", "2.0", sampler]
+          for sampler in ("truth", "flow", "ancestral")}
+assert at_two["flow"]["log_p"][0] > at_two["truth"]["log_p"][0]
+assert at_two["flow"]["off"][0] < at_two["truth"]["off"][0]
 
 # %% [markdown]
 # Four things can be read off.
@@ -345,13 +386,26 @@ widgets.guidance_dial(SwissRoll(nodes=192), weight=2.0)
 # allowed. **Predict first:** which is the better one for the middle third at $w = 4$, $p(y \mid x_t)^4$ or just $p(y \mid x_t)$?
 
 # %%
-kinds = {"truth": "true points", "ancestral": "guidance", "particles": "particles, gₜ = p(y|xₜ)ʷ", "particles-1": "particles, gₜ = p(y|xₜ)"}
-print("energy distance / floor   " + "".join(f"{label}, w = {w}".rjust(14) for label in ("middle", "soft") for w in (2, 4)))
+kinds = {"truth": "true points",
+         "ancestral": "guidance",
+         "particles": "particles, gₜ = p(y|xₜ)ʷ",
+         "particles-1": "particles, gₜ = p(y|xₜ)"}
+print("energy distance / floor   " + "".join(
+          f"{label}, w = {w}".rjust(14) for label in ("middle", "soft")
+          for w in (2, 4)))
 for sampler, name in kinds.items():
-    found = [measured[label, w, sampler]["energy"] for label in ("middle", "soft") for w in ("2.0", "4.0")]
-    print(f"{name:26}" + "".join(f"{energy:7.1f} ± {se:4.1f}" for energy, se in found))
-best = {label: min(measured[label, "4.0", s]["energy"][0] for s in ("particles", "particles-1")) for label in ("middle", "soft")}
-assert all(best[label] < 0.3 * measured[label, "4.0", "ancestral"]["energy"][0] for label in best)
+    found = [measured[label, w, sampler]["energy"]
+             for label in ("middle", "soft") for w in ("2.0", "4.0")]
+    print(f"{name:26}"
+          + "".join(f"{energy:7.1f} ± {se:4.1f}" for energy, se in found))
+best = {
+    label: min(
+        measured[label, "4.0", s]["energy"][0]
+        for s in ("particles", "particles-1")) for label in ("middle", "soft")
+}
+assert all(
+    best[label] < 0.3 * measured[label, "4.0", "ancestral"]["energy"][0]
+    for label in best)
 
 # %% [markdown]
 # With the right $g_t$ the particles come close to the tilted law, and a particle takes as many calls as a point that a classifier guides. Guidance needs a correction, not another weight.
@@ -363,15 +417,22 @@ assert all(best[label] < 0.3 * measured[label, "4.0", "ancestral"]["energy"][0] 
 u = torch.linspace(0, 1, 1501, dtype=torch.float64)
 place = lambda x: u[torch.cdist(x, roll.curve(u)).argmin(1)]  # noqa: E731
 tilt = lambda x, t: (1 if t else 4) * of_middle(x, t)  # noqa: E731
-*_, (_, x) = conditioning.particles(plain, tilt, schedule, normal(1000, 3)[None], seeded(4), steps=200)
-clouds = {"true": guidance.tilted(roll, of_middle, 4, 1000, seed=8), "guided": shown["guided, w = 4"], "particles": x[0]}
+*_, (_, x) = conditioning.particles(
+    plain, tilt, schedule, normal(1000, 3)[None], seeded(4), steps=200)
+clouds = {"true": guidance.tilted(roll, of_middle, 4, 1000, seed=8),
+          "guided": shown["guided, w = 4"],
+          "particles": x[0]}
 spread = {name: place(cloud).std().item() for name, cloud in clouds.items()}
-axes = plots.plt.subplots(1, 3, figsize=(9, 2.4), sharey=True, layout="constrained")[1]
+axes = plots.plt.subplots(
+    1, 3, figsize=(9, 2.4), sharey=True, layout="constrained")[1]
 for (name, cloud), ax in zip(clouds.items(), axes, strict=True):
     colour = plots.TRUTH if name == "true" else plots.MODEL
-    ax.hist(place(cloud).numpy(), bins=40, range=(0.2, 0.8), color=colour, alpha=0.8)
-    ax.set(title=f"{name}: spread {spread[name]:.3f}", xlabel="u along the roll")
-assert spread["guided"] < 0.8 * spread["true"] and abs(spread["particles"] / spread["true"] - 1) < 0.1
+    ax.hist(place(cloud).numpy(), bins=40, range=(0.2, 0.8), color=colour,
+            alpha=0.8)
+    ax.set(
+        title=f"{name}: spread {spread[name]:.3f}", xlabel="u along the roll")
+assert spread["guided"] < 0.8 * spread["true"]
+assert abs(spread["particles"] / spread["true"] - 1) < 0.1
 
 # %% [markdown]
 # ## 5 Learned classifiers, learned labels
@@ -394,29 +455,38 @@ labelled = roll.labelled_points(100_000, seed=3)
 
 def classifier(draw_t, steps):
     torch.manual_seed(0)
-    net, loss = nets.NoisyClassifier(2, 3, schedule), training.label_error(draw_t)
-    trainer = training.Trainer(net, loss, labelled, steps=steps, batch=512, peak_lr=3e-3)
+    net = nets.NoisyClassifier(2, 3, schedule)
+    loss = training.label_error(draw_t)
+    trainer = training.Trainer(
+        net, loss, labelled, steps=steps, batch=512, peak_lr=3e-3)
     for _ in trainer.run(progress=False):
         pass
     return trainer.ema.requires_grad_(False)
 
 
 noisy = classifier(training.uniform_t, 4000)
-clean = classifier(lambda schedule, n, generator: torch.ones(n, dtype=torch.int64), 2000)
+clean = classifier(
+    lambda schedule, n, generator: torch.ones(n, dtype=torch.int64), 2000)
 
 # %%
 x0 = roll.sample(4000, seed=11)
-print("   t     λ  H(y|x_t)   KL: noisy one   clean one   error of the gradient, noisy")
+print("   t     λ  H(y|x_t)   KL: noisy one   clean one   error of the "
+      "gradient, noisy")
 KL_noisy = {}
 for t in (1, 100, 200, 300, 500, 900):
     xt = q_marginal(schedule, t, x0).sample(seeded(t))
     log_p = log_label(xt, t)
-    kls = [((log_p.exp() * (log_p - net(xt.float(), at).double())).sum(-1)).mean().item() for net, at in ((noisy, t), (clean, 1))]
+    kls = [(
+               (log_p.exp() * (log_p - net(xt.float(), at).double())).sum(-1)
+           ).mean().item() for net, at in ((noisy, t), (clean, 1))]
     _, true = guidance.log_p_and_gradient(lambda x, t=t: of_middle(x, t), xt)
-    _, learned = guidance.log_p_and_gradient(lambda x, t=t: noisy(x.float(), t)[:, 1], xt)
-    off, unsure = (learned - true).square().sum() / true.square().sum(), -(log_p.exp() * log_p).sum(-1).mean()
+    _, learned = guidance.log_p_and_gradient(
+        lambda x, t=t: noisy(x.float(), t)[:, 1], xt)
+    off = (learned - true).square().sum() / true.square().sum()
+    unsure = -(log_p.exp() * log_p).sum(-1).mean()
     KL_noisy[t] = kls[0]
-    print(f"{t:4} {schedule.log_snr[t]:5.1f} {unsure:9.3f}   ≈ {kls[0]:11.4f} {kls[1]:11.3f} {off:20.2f}")
+    print(f"{t:4} {schedule.log_snr[t]:5.1f} {unsure:9.3f}   "
+          f"≈ {kls[0]:11.4f} {kls[1]:11.3f} {off:20.2f}")
 assert max(KL_noisy.values()) < 0.003
 
 # %% [markdown]
@@ -435,15 +505,20 @@ guides = {
     "clean one, on x̂₀": lambda x, t: of_net(clean, 1)(plain(x, t), 1),
 }
 truth = parts[1].sample(6000, seed=21)
-floor = sum(evaluate.energy_distance(parts[1].sample(1500, seed=80 + i), truth) for i in range(8)) / 8
-print("guide                 energy distance / floor    P(label)    off the third")
+floor = sum(
+    evaluate.energy_distance(parts[1].sample(1500, seed=80 + i), truth)
+    for i in range(8)) / 8
+print("guide                 energy distance / floor    "
+      "P(label)    off the third")
 judged = {}
 for name, log_p in guides.items():
     x = drawn(guidance.classifier_guided(plain, log_p, alpha_bar, 1.0), n=1500)
-    right, off = of_middle(x).exp().mean().item(), evaluate.outlier_share(x, parts[1])
+    right = of_middle(x).exp().mean().item()
+    off = evaluate.outlier_share(x, parts[1])
     judged[name] = evaluate.energy_distance(x, truth) / floor, right, off
     print(f"{name:20} ≈ {judged[name][0]:12.1f} {right:20.3f} {off:14.3f}")
-assert judged["clean classifier"][1] > 0.9 and judged["clean classifier"][2] > 0.1 > 10 * judged["noisy classifier"][2]
+assert judged["clean classifier"][1] > 0.9
+assert judged["clean classifier"][2] > 0.1 > 10 * judged["noisy classifier"][2]
 
 # %% [markdown]
 # **Where tutorials slip.** With the clean classifier nearly all samples have the right label, and about a third of them are off the data. Label accuracy, the usual score, is blind to it. The usual rescue asks
@@ -465,13 +540,19 @@ assert all(gap < 0.08 for gap, _ in card["gaps"].values())
 # %%
 def by_net(w, seed):
     start = {"generator": seeded(seed), "steps": 200}
-    return samplers.sample(guidance.guided_model(model, 1, w).x0_hat, schedule, normal(1500, seed).float(), **start).double()
+    return samplers.sample(
+        guidance.guided_model(model, 1, w).x0_hat, schedule,
+        normal(1500, seed).float(), **start).double()
 
 
 for w in (1, 2, 4):
-    exact, sets = drawn(guidance.guided(plain, middle, w), n=3000, seed=5), [by_net(w, seed) for seed in (1, 2, 3)]
-    apart, from_third = (sum(evaluate.energy_distance(x, other) for x in sets) / 3 / floor for other in (exact, truth))
-    print(f"w = {w}: from exact guidance ≈ {apart:5.1f} floors, from the third itself ≈ {from_third:6.1f} floors")
+    exact = drawn(guidance.guided(plain, middle, w), n=3000, seed=5)
+    sets = [by_net(w, seed) for seed in (1, 2, 3)]
+    apart, from_third = (
+        sum(evaluate.energy_distance(x, other) for x in sets) / 3 / floor
+        for other in (exact, truth))
+    print(f"w = {w}: from exact guidance ≈ {apart:5.1f} floors, from the "
+          f"third itself ≈ {from_third:6.1f} floors")
     assert w > 1 or from_third < 4
 
 # %% [markdown]
@@ -526,11 +607,15 @@ checks.put_in(my_put_in)
 # $1 - \bar\alpha_t$. A large public library changed its correct code to the misprint, shipped it, and took it back a month later. The law of the step settles it, samples hardly would:
 
 # %%
-x, eps, bar = roll.sample(20_000, seed=31), normal(20_000, 32), float(alpha_bar[500])
+x = roll.sample(20_000, seed=31)
+eps = normal(20_000, 32)
+bar = float(alpha_bar[500])
 wanted = q_marginal(schedule, 500, x).sample(seeded(33))[:, 0].var().item()
-for name, noise in {"√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as printed": 1 - bar}.items():
+for name, noise in {
+        "√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as printed": 1 - bar}.items():
     variance = (bar**0.5 * x[:, 0] + noise * eps[:, 0]).var().item()
-    print(f"{name:22} variance of x_t {variance:.3f},  the chain's {wanted:.3f}")
+    print(f"{name:22} variance of x_t {variance:.3f},  "
+          f"the chain's {wanted:.3f}")
     assert (abs(variance - wanted) < 0.03) == name.startswith("√")
 
 # %% [markdown]
@@ -546,14 +631,19 @@ for name, noise in {"√(1−ᾱ) ε": (1 - bar) ** 0.5, "(1−ᾱ) ε, as print
 
 # %%
 table = pretrained.measured("inpainting", "method", "setting")
-print("method          setting         calls  W₁             nats lost  strays  miss of x₁")
+print("method          setting         calls  W₁             nats lost  "
+      "strays  miss of x₁")
 for (method, setting), row in table.items():
-    w, nats, stray, miss = (row[name] for name in ("wasserstein", "nats", "stray", "miss"))
-    print(f"{method:15} {setting:15} {row['calls'][0]:5.0f}  {w[0]:.3f} ± {w[1]:.3f} {nats[0]:10.2f} {stray[0]:7.4f} {miss[0]:11.3f}")
+    w, nats, stray, miss = (
+        row[name] for name in ("wasserstein", "nats", "stray", "miss"))
+    print(f"{method:15} {setting:15} {row['calls'][0]:5.0f}  {w[0]:.3f} "
+          f"± {w[1]:.3f} {nats[0]:10.2f} {stray[0]:7.4f} {miss[0]:11.3f}")
 W = {key: row["wasserstein"][0] for key, row in table.items()}
 floor_w = W["truth", ""]
-assert W["replacement", "1000"] > 3 * floor_w and W["exact chain", ""] < 1.3 * floor_w
-assert W["particles", "N = 128"] < W["RePaint", "r = 20"] < W["RePaint", "r = 2"] < W["replacement", "50"]
+assert W["replacement", "1000"] > 3 * floor_w
+assert W["exact chain", ""] < 1.3 * floor_w
+assert W["particles", "N = 128"] < W["RePaint", "r = 20"]
+assert W["RePaint", "r = 20"] < W["RePaint", "r = 2"] < W["replacement", "50"]
 
 # %% [markdown]
 # - **More steps do not repair replacement.** Twenty times the calls hardly help. Going back and forth does: RePaint falls with $r$.
@@ -565,20 +655,28 @@ assert W["particles", "N = 128"] < W["RePaint", "r = 20"] < W["RePaint", "r = 2"
 
 # %% mystnb={"image": {"alt": "Left, the roll with a vertical line that cuts it four times. Right, three histograms of the other coordinate against the exact density, a black curve with several peaks: replacement has wrong heights and points between the peaks, RePaint and particles are closer."}}
 known = torch.tensor([0.45, math.nan], dtype=torch.float64)
-law, line = roll.conditional(known), torch.linspace(-2.2, 2.2, 800, dtype=torch.float64)
+law = roll.conditional(known)
+line = torch.linspace(-2.2, 2.2, 800, dtype=torch.float64)
 start, steps = normal(1000, 41), {"steps": 100, "generator": seeded(42)}
 found = {
-    f"{name}, r = {r}": samplers.sample(plain, schedule, start, step=conditioning.repaint(known, r, seeded(43)), **steps)
-    for name, r in (("replacement", 1), ("RePaint", 10))
+    f"{name}, r = {r}": samplers.sample(
+        plain, schedule, start, step=conditioning.repaint(known, r, seeded(43)),
+        **steps) for name, r in (("replacement", 1), ("RePaint", 10))
 }
-guess = conditioning.guess(plain, known, lambda x, t: 1 - float(alpha_bar[t]) + 0.02**2)
-*_, (_, x) = conditioning.particles(plain, guess, schedule, normal(1024, 44).reshape(32, 32, 2), seeded(45), steps=100)
+guess = conditioning.guess(
+    plain, known, lambda x, t: 1 - float(alpha_bar[t]) + 0.02**2)
+*_, (_, x) = conditioning.particles(
+    plain, guess, schedule, normal(1024, 44).reshape(32, 32, 2), seeded(45),
+    steps=100)
 found["32 particles"] = x.flatten(0, 1)
-axes = plots.plt.subplots(1, 4, figsize=(10, 2.7), layout="constrained", width_ratios=(1, 1.2, 1.2, 1.2))[1]
+axes = plots.plt.subplots(
+    1, 4, figsize=(10, 2.7), layout="constrained",
+    width_ratios=(1, 1.2, 1.2, 1.2))[1]
 plots.density(roll.log_prob(plots.grid(n=100)), axes[0], title="x₁ is known")
 axes[0].axvline(known[0], color=plots.ERROR)
 for (name, x), ax in zip(found.items(), axes[1:], strict=True):
-    ax.hist(x[:, 1].numpy(), bins=70, range=(-2.2, 2.2), density=True, color=plots.MODEL, alpha=0.7)
+    ax.hist(x[:, 1].numpy(), bins=70, range=(-2.2, 2.2), density=True,
+            color=plots.MODEL, alpha=0.7)
     plots.truth(line, law.log_prob(line[:, None]).exp(), ax, label=None)
     ax.set(title=name, xlabel="x₂", yticks=[])
 _ = axes[1].set(ylabel="p(x₂ | x₁)")
@@ -643,7 +741,13 @@ sigma, x0 = 1.0, roll.sample(1500, seed=51)
 y = x0 + sigma * normal(1500, 52)
 t, scale = conditioning.denoise_from(schedule, sigma)
 wrong_t = int(((1 - alpha_bar[1:]).sqrt() - sigma).abs().argmin()) + 1
-down = lambda x, t, step: samplers.sample(plain, schedule, x, start=t, step=step, generator=seeded(53))  # noqa: E731
+
+
+def down(x, t, step):
+    return samplers.sample(
+        plain, schedule, x, start=t, step=step, generator=seeded(53))
+
+
 ddim, chain = samplers.first_order(samplers.ddim), samplers.ANCESTRAL
 answers = {
     "y itself": y,
@@ -658,21 +762,30 @@ answers = {
 def log_posterior(x):
     bar = 1 / (1 + sigma**2)
     log_y = roll.log_prob(bar**0.5 * y, bar) + math.log(bar)
-    return roll.log_prob(x) - ((y - x) ** 2).sum(-1) / (2 * sigma**2) - math.log(2 * math.pi * sigma**2) - log_y
+    return (roll.log_prob(x) - ((y - x) ** 2).sum(-1) / (2 * sigma**2)
+            - math.log(2 * math.pi * sigma**2) - log_y)
 
 
 best = log_posterior(x0)
-truth, floor = roll.sample(1500, seed=54), evaluate.noise_floor(evaluate.energy_distance, roll, 1500)
+truth = roll.sample(1500, seed=54)
+floor = evaluate.noise_floor(evaluate.energy_distance, roll, 1500)
 print(f"H(x₀|y) = {-best.mean():.2f} nats;  t = {t}, by the slip {wrong_t}")
-print("                                error²/D    off   log p(x|y) − truth   energy/floor")
+print("                                error²/D    off   "
+      "log p(x|y) − truth   energy/floor")
 scores = {}
 for name, x in answers.items():
-    mse, off, (nats, se) = (x - x0).square().mean().item(), evaluate.outlier_share(x, roll), evaluate.mean_and_error(log_posterior(x) - best)
+    mse = (x - x0).square().mean().item()
+    off = evaluate.outlier_share(x, roll)
+    nats, se = evaluate.mean_and_error(log_posterior(x) - best)
     scores[name] = mse, off, nats
-    print(f"{name:31} {mse:8.3f} {off:6.3f} {nats:13.2f} ± {se:.2f} {evaluate.energy_distance(x, truth) / floor:12.1f}")
-assert scores["the mean, one call"][1] > 0.5 and abs(scores["the chain from √ᾱ y"][2]) < 0.2
+    print(f"{name:31} {mse:8.3f} {off:6.3f} {nats:13.2f} ± {se:.2f} "
+          f"{evaluate.energy_distance(x, truth) / floor:12.1f}")
+assert scores["the mean, one call"][1] > 0.5
+assert abs(scores["the chain from √ᾱ y"][2]) < 0.2
 assert wrong_t == 1000 and scores["slip: t with √(1−ᾱ) = σ, and y"][2] < -1
-assert abs(scores["the chain from √ᾱ y"][0] / scores["the mean, one call"][0] - 2) < 0.15
+assert abs(
+    scores["the chain from √ᾱ y"][0] / scores["the mean, one call"][0] - 2
+) < 0.15
 
 # %% [markdown]
 # - The mean has the smallest error and leaves the data: more than half of its points are off the roll. Between two arms the mean of the posterior is no point of either.
@@ -695,12 +808,15 @@ digits, model = Digits(), pretrained.load("digits-labels")
 real = digits.train_points(1437).double()
 judge = SVC(C=10).fit(real, digits.train_labels)
 tests = digits.sample_test(360)
-print(f"the judge is right in {judge.score(tests, digits.test_labels):.3f} of the test images")
+print(f"the judge is right in {judge.score(tests, digits.test_labels):.3f} "
+      "of the test images")
 
 
 def of_class(k, w, n=60):
     guided = guidance.guided_model(model, k, w)
-    return samplers.sample(guided.x0_hat, model.schedule, normal(n, 60 + k, dim=64).float(), steps=100, generator=seeded(k))
+    return samplers.sample(
+        guided.x0_hat, model.schedule, normal(n, 60 + k, dim=64).float(),
+        steps=100, generator=seeded(k))
 
 
 def framed(x):
@@ -711,20 +827,35 @@ def framed(x):
 weights, found = (0, 1, 2, 4, 8), {}
 for w in weights:
     sets = [of_class(k, w).double() for k in range(10)]
-    right = sum((torch.from_numpy(judge.predict(x)) == k).double().mean().item() for k, x in enumerate(sets)) / 10
-    covered = sum(quality.coverage(real[digits.train_labels == k], x) for k, x in enumerate(sets)) / 10
+    right = sum(
+        (torch.from_numpy(judge.predict(x)) == k).double().mean().item()
+        for k, x in enumerate(sets)) / 10
+    covered = sum(
+        quality.coverage(real[digits.train_labels == k], x)
+        for k, x in enumerate(sets)) / 10
     found[w] = right, covered, torch.cat([x[:6] for x in sets])
-axes = plots.plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained", width_ratios=(1, 1.2))[1]
-plots.image_grid(framed(found[1][2].reshape(10, 6, 64).transpose(0, 1).flatten(0, 1)), axes[0], columns=10, title="w = 1")
-for i, (label, colour) in enumerate({"right label": plots.Q, "coverage": plots.MODEL}.items()):
-    plots.curve(weights, [found[w][i] for w in weights], axes[1], color=colour, label=label, marker="o")
+axes = plots.plt.subplots(
+    1, 2, figsize=(8.4, 3.2), layout="constrained", width_ratios=(1, 1.2))[1]
+plots.image_grid(
+    framed(found[1][2].reshape(10, 6, 64).transpose(0, 1).flatten(0, 1)),
+    axes[0], columns=10, title="w = 1")
+for i, (label, colour) in enumerate(
+        {"right label": plots.Q, "coverage": plots.MODEL}.items()):
+    plots.curve(
+        weights, [found[w][i] for w in weights], axes[1], color=colour,
+        label=label, marker="o")
 floor = quality.expected_coverage(144, 60)
-axes[1].axhline(floor, color=plots.TRUTH, linestyle="--", label="coverage by true images")
+axes[1].axhline(
+    floor, color=plots.TRUTH, linestyle="--", label="coverage by true images")
 axes[1].set(xlabel="weight w", ylabel="share", ylim=(0, 1.02))
-_ = axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, fontsize=8)
+_ = axes[1].legend(
+    loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, fontsize=8)
 for w in weights:
-    print(f"w = {w}: right label ≈ {found[w][0]:.2f}, coverage ≈ {found[w][1]:.2f}")
-assert found[4][0] > 0.9 and found[1][0] > 0.9 and found[4][1] < 0.6 * found[1][1]
+    print(f"w = {w}: right label ≈ {found[w][0]:.2f}, coverage "
+          f"≈ {found[w][1]:.2f}")
+assert found[4][0] > 0.9
+assert found[1][0] > 0.9
+assert found[4][1] < 0.6 * found[1][1]
 
 # %% [markdown]
 # The label is right at every weight from 1 to 4, and by that score alone one could as well take 4. At 8 the samples are no digits any more. Coverage has fallen to a fraction of what it was at 1. (Even there it is below that of true images, the dashed line: 0.2 million
@@ -740,16 +871,22 @@ ways, scored = {"replacement": 1, "RePaint": 8}, {}
 for name, r in ways.items():
     step = conditioning.repaint(known, r, seeded(71))
     x_T = normal(60, 72, dim=64).float()
-    scored[name] = samplers.sample(model.x0_hat, model.schedule, x_T, step=step, steps=50, generator=seeded(73))
+    scored[name] = samplers.sample(
+        model.x0_hat, model.schedule, x_T, step=step, steps=50,
+        generator=seeded(73))
 t, scale = conditioning.denoise_from(model.schedule, 0.5)
 noisy_x = x + 0.5 * normal(60, 74, dim=64).float()
 scored["denoised, one call"] = model.x0_hat(scale * noisy_x, t)
-scored["denoised by the chain"] = samplers.sample(model.x0_hat, model.schedule, scale * noisy_x, start=t, generator=seeded(75))
+scored["denoised by the chain"] = samplers.sample(
+    model.x0_hat, model.schedule, scale * noisy_x, start=t, generator=seeded(75)
+)
 for name, found_x in {"the test images": x, "noisy": noisy_x, **scored}.items():
-    right = (torch.from_numpy(judge.predict(found_x.double())) == labels).double().mean().item()
+    right = (torch.from_numpy(judge.predict(found_x.double()))
+             == labels).double().mean().item()
     mse = (found_x - x).square().mean().item()
     print(f"{name:22} right label ≈ {right:.2f},  error² per pixel ≈ {mse:.3f}")
-rows = [x, known.nan_to_num(0), scored["RePaint"], noisy_x, scored["denoised by the chain"]]
+rows = [x, known.nan_to_num(0), scored["RePaint"], noisy_x,
+        scored["denoised by the chain"]]
 _ = plots.image_grid(framed(torch.cat([row[:10] for row in rows])), columns=10)
 
 # %% [markdown]

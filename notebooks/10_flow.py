@@ -31,12 +31,16 @@
 # formulas and lines. **You need** notebooks 04 and 07.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import torch
 
-from diffusion_edu import checks, evaluate, exact, flow, likelihood, plots, pretrained, samplers, sde, training, widgets
+from diffusion_edu import (
+    checks, evaluate, exact, flow, likelihood, plots, pretrained, samplers, sde,
+    training, widgets
+)
 from diffusion_edu.data import SwissRoll
 from diffusion_edu.ddpm import DDPM
 from diffusion_edu.nets import EpsNet
@@ -70,7 +74,10 @@ u = flow.velocity(sde.exact_x0_hat(roll))  # (τ, x) → the mean velocity, exac
 eps = normal(40, 1)
 paths = torch.stack([x for _, x in flow.path(u, eps, 60, sde.heun)])
 left, right = plots.axes_row(2, size=3.2)
-for ax, lines, title in ((left, torch.stack([eps, roll.sample(40, 2)]), "lines, joined at random"), (right, paths, "paths of the flow")):
+straight = torch.stack([eps, roll.sample(40, 2)])
+for ax, lines, title in (
+        (left, straight, "lines, joined at random"),
+        (right, paths, "paths of the flow")):
     ax.plot(lines[:, :, 0], lines[:, :, 1], color=plots.DATA, linewidth=0.8)
     plots.points(lines[0], ax, color=plots.Q, size=8)
     plots.points(lines[-1], ax, color=plots.MODEL, size=8, title=title, limit=3)
@@ -107,12 +114,18 @@ for ax, lines, title in ((left, torch.stack([eps, roll.sample(40, 2)]), "lines, 
 
 # %%
 tau = torch.linspace(0, 1, 4001, dtype=torch.float64)[1:-1]
-error = exact.error_at(roll, 2 * ((1 - tau) / tau).log().clamp(-6, 7))  # E|x₀ − x̂₀|²/(D(1 − ᾱ))
+# E|x₀ − x̂₀|²/(D(1 − ᾱ))
+error = exact.error_at(roll, 2 * ((1 - tau) / tau).log().clamp(-6, 7))
 floor = torch.trapezoid(D * error / flow.scale(tau) ** 2, tau).item()
 loss = training.flow_loss()
-batches = [loss(flow_model, roll.sample(2000, 100 + k).float(), seeded(k))["loss"].item() for k in range(20)]
+batches = [
+    loss(
+        flow_model, roll.sample(2000, 100 + k).float(), seeded(k)
+    )["loss"].item() for k in range(20)
+]
 learned, se = evaluate.mean_and_error(torch.tensor(batches))
-print(f"floor of the loss {floor:.3f},  the trained network's ≈ {learned:.2f} ± {se:.2f}")
+print(f"floor of the loss {floor:.3f},  the trained network's "
+      f"≈ {learned:.2f} ± {se:.2f}")
 assert abs(learned - floor) < 4 * se
 
 # %% [markdown]
@@ -141,9 +154,13 @@ x0, noise = roll.sample(500, 3), normal(500, 4)
 for tau_k in (0.1, 0.5, 0.9):
     c, x = flow.scale(tau_k), flow.interpolate(x0, noise, tau_k)
     alpha_bar = sde.sigmoid(flow.log_snr_at(tau_k))
-    x0_hat, eps_hat = roll.x0_mean(x / c, alpha_bar), roll.eps_mean(x / c, alpha_bar)
+    x0_hat = roll.x0_mean(x / c, alpha_bar)
+    eps_hat = roll.eps_mean(x / c, alpha_bar)
     v_hat = alpha_bar**0.5 * eps_hat - (1 - alpha_bar) ** 0.5 * x0_hat
-    for other in (flow.u_from_x0(x, x0_hat, tau_k), flow.u_from_eps(x, eps_hat, tau_k), v_hat / c + (2 * tau_k - 1) / c**2 * x):
+    for other in (
+            flow.u_from_x0(x, x0_hat, tau_k),
+            flow.u_from_eps(x, eps_hat, tau_k),
+            v_hat / c + (2 * tau_k - 1) / c**2 * x):
         torch.testing.assert_close(other, u(tau_k, x), rtol=1e-6, atol=1e-6)
 print("four routes to u agree to 1e-6")
 
@@ -233,11 +250,14 @@ checks.flow_step(my_flow_step)
 # %%
 steps = flow.even_tau(8)  # τ = 1/9, …, 8/9
 x_t = normal(1000, 6)
-by_ddim = samplers.sample(sde.at_log_snr(sde.exact_x0_hat(roll), steps), steps, x_t, step=samplers.first_order(samplers.ddim))
+by_ddim = samplers.sample(
+    sde.at_log_snr(sde.exact_x0_hat(roll), steps), steps, x_t,
+    step=samplers.first_order(samplers.ddim))
 x = flow.scale(8 / 9) * x_t
 for k in range(8, 0, -1):
     x = sde.euler(u, k / 9, -1 / 9, x)
-print(f"eight steps of Euler and eight of DDIM differ by at most {(x - by_ddim).abs().max():.0e}")
+print("eight steps of Euler and eight of DDIM differ by at most "
+      f"{(x - by_ddim).abs().max():.0e}")
 assert (x - by_ddim).abs().max() < 1e-10
 
 # %% [markdown]
@@ -250,10 +270,14 @@ distance_floor = evaluate.noise_floor(evaluate.energy_distance, roll, 5000)
 u_ddpm = flow.velocity_of(ddpm_model)
 for calls in (16, 64):
     ways = {"flow": flow.arrive(u_ddpm, x_T, calls)}
-    ways["DDIM"] = samplers.sample(ddpm_model.x0_hat, ddpm_model.schedule, x_T, step=samplers.first_order(samplers.ddim), steps=calls)
+    ways["DDIM"] = samplers.sample(
+        ddpm_model.x0_hat, ddpm_model.schedule, x_T,
+        step=samplers.first_order(samplers.ddim), steps=calls)
     for name, x in ways.items():
         distance = evaluate.energy_distance(x, true_x) / distance_floor
-        print(f"{calls} calls, as {name}: energy distance {distance:.1f} floors, off the roll {100 * evaluate.outlier_share(x, roll):.1f} %")
+        print(f"{calls} calls, as {name}: energy distance {distance:.1f} "
+              "floors, off the roll "
+              f"{100 * evaluate.outlier_share(x, roll):.1f} %")
 
 # %% [markdown]
 # No retraining, and about the same samples: the grid differs, the function does not.
@@ -272,7 +296,8 @@ for calls in (16, 64):
 
 # %% mystnb={"image": {"alt": "The weight relative to the bound against log SNR on a logarithmic axis. The bound is the horizontal line one. Flow matching is a straight falling line, from twenty at log SNR minus 6 to one hundredth at 10. The simple loss with the cosine schedule is a hump with its top at 0, which falls on both sides."}}
 lam = torch.linspace(-6, 10, 400, dtype=torch.float64)
-cosine_density = 0.5 / math.pi / torch.cosh(lam / 2)  # of λ when t is uniform: tan(πt/2T) = e^(−λ/2)
+# of λ when t is uniform: tan(πt/2T) = e^(−λ/2)
+cosine_density = 0.5 / math.pi / torch.cosh(lam / 2)
 simple = 2 * cosine_density  # loss 1 = 2 · ½|ε − ε̂|²
 ax = plots.plt.subplots(figsize=(6.4, 3))[1]
 plots.truth(lam, torch.ones(400), ax, label="the bound")
@@ -282,7 +307,10 @@ ax.set(xlabel="log SNR λ", ylabel="weight of ½|ε − ε̂|²", yscale="log")
 _ = ax.legend()
 lhs = torch.trapezoid(D * error / flow.scale(tau) ** 2, tau)
 wide = torch.linspace(-14, 14, 4001, dtype=torch.float64)
-rhs = torch.trapezoid((-wide / 2).exp() * 0.5 * D * wide.sigmoid() * exact.error_at(roll, wide.clamp(-12, 14)), wide)
+rhs = torch.trapezoid(
+    (-wide / 2).exp() * 0.5 * D * wide.sigmoid() * exact.error_at(
+        roll, wide.clamp(-12, 14)),
+    wide)
 print(f"(10.7) with the exact denoiser: left {lhs:.3f}, right {rhs:.3f}")
 assert abs(lhs / rhs - 1) < 2e-3
 
@@ -296,10 +324,16 @@ def told(tau, x):
 
 
 for calls in (2, 4, 8):
-    fields = {"DDPM": u_ddpm, "DDPM, told": told, "flow": flow.velocity_of(flow_model)}
-    far = {name: evaluate.energy_distance(flow.arrive(field, x_T, calls), true_x) / distance_floor for name, field in fields.items()}
-    print(f"{calls} calls, floors: " + ",  ".join(f"{name} {distance:.1f}" for name, distance in far.items()))
-    assert far["DDPM, told"] < 1.1 * far["flow"] and far["DDPM"] > 1.5 * far["flow"]
+    fields = {
+        "DDPM": u_ddpm, "DDPM, told": told, "flow": flow.velocity_of(flow_model)
+    }
+    far = {
+        name: evaluate.energy_distance(flow.arrive(field, x_T, calls), true_x)
+        / distance_floor for name, field in fields.items()}
+    print(f"{calls} calls, floors: " + ",  ".join(
+              f"{name} {distance:.1f}" for name, distance in far.items()))
+    assert far["DDPM, told"] < 1.1 * far["flow"]
+    assert far["DDPM"] > 1.5 * far["flow"]
 
 # %% [markdown]
 # With that one answer the DDPM is as good as the flow. The whole difference comes from pure noise.
@@ -346,12 +380,15 @@ checks.loss_weight(my_loss_weight)
 
 # %%
 x, gaps = roll.sample(2000, 9), {}
-for name, model in {"DDPM, simple loss": ddpm_model, "flow": flow_model}.items():
+for name, model in {
+        "DDPM, simple loss": ddpm_model, "flow": flow_model}.items():
     field = sde.probability_flow(sde.learned_score(model))
     clean = (1 - 1e-6) * model.schedule.log_snr[1].item()
-    ode = likelihood.log_prob_ode(likelihood.with_divergence(field), x, clean, -8.0, rtol=1e-5)
+    ode = likelihood.log_prob_ode(
+        likelihood.with_divergence(field), x, clean, -8.0, rtol=1e-5)
     gaps[name] = roll.log_prob(x) - ode.log_p
-    print("{:18} −log p − H ≈ {:.4f} ± {:.4f} nats".format(name, *evaluate.mean_and_error(gaps[name])))
+    print("{:18} −log p − H ≈ {:.4f} ± {:.4f} nats".format(
+              name, *evaluate.mean_and_error(gaps[name])))
     assert gaps[name].mean() < 0.03
 difference = evaluate.mean_and_error(gaps["flow"] - gaps["DDPM, simple loss"])
 print("flow − DDPM, paired ≈ {:.4f} ± {:.4f} nats".format(*difference))
@@ -373,17 +410,23 @@ print("flow − DDPM, paired ≈ {:.4f} ± {:.4f} nats".format(*difference))
 # %% mystnb={"image": {"alt": "Two panels with the same twenty-five paths from noise to the roll. Left, as x of tau: the paths run in towards the centre and out again, in hooks. Right, as x of t: nearly straight short strokes from the noise to the nearest arm."}}
 eps = normal(2000, 10)
 along = list(flow.path(u, eps, 60, sde.heun))
-taus, x_tau = torch.tensor([k for k, _ in along], dtype=torch.float64), torch.stack([x for _, x in along])
+taus = torch.tensor([k for k, _ in along], dtype=torch.float64)
+x_tau = torch.stack([x for _, x in along])
 x_t = x_tau / flow.scale(taus)[:, None, None]
 angle = torch.atan2(taus, 1 - taus) / (math.pi / 2)
-for name, clock, points in (("x_τ against τ", taus, x_tau), ("x_t against φ", angle, x_t)):
+for name, clock, points in (
+        ("x_τ against τ", taus, x_tau), ("x_t against φ", angle, x_t)):
     h, moved, chord = -clock.diff(), -points.diff(dim=0), points[0] - points[-1]
     S = ((moved / h[:, None, None] - chord).square().sum(-1).mean(-1) * h).sum()
     longer = moved.norm(dim=-1).sum() / chord.norm(dim=-1).sum()
-    print(f"{name}: S = {S:.2f}, length {longer:.2f} chords, standard deviation half way {points[30].std():.2f}")
-for ax, points, title in zip(plots.axes_row(2, size=3.2), (x_tau, x_t), ("x_τ", "x_t"), strict=True):
-    ax.plot(points[:, :25, 0], points[:, :25, 1], color=plots.MODEL, linewidth=0.9)
-    plots.points(points[-1, :25], ax, color=plots.MODEL, size=8, title=title, limit=3)
+    print(f"{name}: S = {S:.2f}, length {longer:.2f} chords, standard "
+          f"deviation half way {points[30].std():.2f}")
+for ax, points, title in zip(
+        plots.axes_row(2, size=3.2), (x_tau, x_t), ("x_τ", "x_t"), strict=True):
+    ax.plot(
+        points[:, :25, 0], points[:, :25, 1], color=plots.MODEL, linewidth=0.9)
+    plots.points(
+        points[-1, :25], ax, color=plots.MODEL, size=8, title=title, limit=3)
 assert flow.straightness(u, eps, 60, sde.heun) > 3 * S
 
 # %% [markdown]
@@ -424,7 +467,8 @@ rows = {
 }
 for name, gap in rows.items():
     print(f"{name:28} E|ε − x₀|² = {gap.square().sum(-1).mean():.3f}")
-assert rows["the exact flow's own ends"].square().mean() < 1.01 * rows["… and their best order"].square().mean()
+assert (rows["the exact flow's own ends"].square().mean()
+        < 1.01 * rows["… and their best order"].square().mean())
 
 # %% [markdown]
 # Small chunks come a long way, and a surprise stands in the last two rows: the flow of *independent* pairs already joins noise and data almost as cheaply as any map could. What rectifying can gain here is
@@ -478,8 +522,10 @@ checks.pairs(my_pairs)
 # %%
 labelled, place = roll.sample_with_u(102_400, seed=13)
 label, drawn = (3 * place).long().clamp(max=2), normal(102_400, 14)
-borders = torch.distributions.Normal(0.0, 1.0).icdf(torch.linspace(0, 1, 11)[1:-1])
-borders = torch.cat([torch.tensor([-9.0]), borders, torch.tensor([9.0])]).double()
+borders = torch.distributions.Normal(0.0, 1.0).icdf(
+    torch.linspace(0, 1, 11)[1:-1])
+borders = torch.cat(
+    [torch.tensor([-9.0]), borders, torch.tensor([9.0])]).double()
 
 
 def at_least(noise):
@@ -488,9 +534,14 @@ def at_least(noise):
 
 
 paired = flow.ot_pairs(labelled, drawn, 64)
-by_label = {k: flow.ot_pairs(labelled[label == k], drawn[label == k], 64) for k in range(3)}
+by_label = {
+    k: flow.ot_pairs(labelled[label == k], drawn[label == k], 64)
+    for k in range(3)
+}
 for k, name in enumerate(("inner", "middle", "outer")):
-    print(f"{name:7} third: pairs across labels at least {at_least(paired[label == k]):.2f} nats off, within the label {at_least(by_label[k]):.2f}")
+    print(f"{name:7} third: pairs across labels at least "
+          f"{at_least(paired[label == k]):.2f} nats off, within the label "
+          f"{at_least(by_label[k]):.2f}")
     assert at_least(paired[label == k]) > 1 > 0.02 > at_least(by_label[k])
 
 # %% [markdown]
@@ -500,23 +551,37 @@ for k, name in enumerate(("inner", "middle", "outer")):
 
 # %%
 start = torch.randn(20_000, D, generator=seeded(15))
-pairs = torch.cat([flow.arrive(flow.velocity_of(flow_model), start, 40, sde.heun), start], dim=1)
+pairs = torch.cat(
+    [flow.arrive(flow.velocity_of(flow_model), start, 40, sde.heun), start],
+    dim=1)
 torch.manual_seed(0)
 schedule = flow.even_tau(1000)
-trainer = training.Trainer(DDPM(EpsNet(D, schedule), schedule, D), training.flow_loss(), pairs, steps=2000)
+trainer = training.Trainer(
+    DDPM(EpsNet(D, schedule), schedule, D), training.flow_loss(), pairs,
+    steps=2000)
 history = [terms["loss"].item() for _, terms in trainer.run(progress=False)]
 rectified = trainer.ema.requires_grad_(False)
-print(f"loss of the last 100 steps ≈ {sum(history[-100:]) / 100:.4f}; with independent pairs the floor was {floor:.2f}")
+print(f"loss of the last 100 steps ≈ {sum(history[-100:]) / 100:.4f}; "
+      f"with independent pairs the floor was {floor:.2f}")
 for calls in (1, 2, 8):
     for name, model in {"flow": flow_model, "rectified": rectified}.items():
         x = flow.arrive(flow.velocity_of(model), x_T, calls)
         distance = evaluate.energy_distance(x, true_x) / distance_floor
-        print(f"{calls} calls, {name:9}: energy distance ≈ {distance:6.1f} floors, off the roll ≈ {100 * evaluate.outlier_share(x, roll):4.1f} %")
+        print(f"{calls} calls, {name:9}: energy distance ≈ {distance:6.1f} "
+              "floors, off the roll "
+              f"≈ {100 * evaluate.outlier_share(x, roll):4.1f} %")
 assert sum(history[-100:]) / 100 < 0.05 * floor
 
 # %% mystnb={"image": {"alt": "Left, five thousand points that the flow makes in one step: a small blob at the centre of the roll. Right, those of the rectified network in one step: the whole roll."}}
-for ax, (name, model) in zip(plots.axes_row(2, size=3), {"flow, one step": flow_model, "rectified, one step": rectified}.items(), strict=True):
-    plots.points(flow.arrive(flow.velocity_of(model), x_T[:3000], 1), ax, color=plots.MODEL, title=name)
+for ax, (name, model) in zip(
+        plots.axes_row(2, size=3),
+        {
+            "flow, one step": flow_model, "rectified, one step": rectified
+        }.items(),
+        strict=True):
+    plots.points(
+        flow.arrive(flow.velocity_of(model), x_T[:3000], 1), ax,
+        color=plots.MODEL, title=name)
 
 # %% [markdown]
 # One call. The flow of independent pairs answers with the mean of the data, as (10.2) says it must at $\tau = 1$. The rectified network was told where each noise goes. One in ten of its points still falls beside the roll.
@@ -531,9 +596,12 @@ table = pretrained.table("flow-nets")
 print(f"{'':18}steps         S   E|ε − x₀|²   −log p − H of three seeds")
 for net in NETS:
     mine = [row for row in table if row["net"] == net]
-    S, cost, gap = (torch.tensor([float(row[key]) for row in mine]) for key in ("straightness", "transport", "gap"))
+    S, cost, gap = (
+        torch.tensor([float(row[key]) for row in mine])
+        for key in ("straightness", "transport", "gap"))
     steps = sum(int(row["steps"]) for row in mine) // len(mine)
-    print(f"{net:16} {steps:6,} {S.mean():9.4f} {cost.mean():12.4f} {gap.mean():12.4f}, {gap.min():.4f} … {gap.max():.4f}")
+    print(f"{net:16} {steps:6,} {S.mean():9.4f} {cost.mean():12.4f} "
+          f"{gap.mean():12.4f}, {gap.min():.4f} … {gap.max():.4f}")
 
 # %% [markdown]
 # "rectified" paths are straight, $S = 0.0001$, and those of the optimal pairs nearly so. The last column says what each training is worth in nats, the mean and the range. Now the samples:
@@ -542,10 +610,15 @@ for net in NETS:
 CALLS = (1, 2, 4, 8, 16, 32, 64)
 found = {}
 for row in pretrained.table("flows"):
-    found.setdefault((row["net"], row["sampler"], int(row["calls"])), []).append([float(row[key]) for key in ("energy", "log_p", "off")])
-SHOWN = [("ddpm", way) for way in ("ancestral", "ancestral-2m", "ddim", "euler")]
+    found.setdefault(
+        (row["net"], row["sampler"], int(row["calls"])), []
+    ).append([float(row[key]) for key in ("energy", "log_p", "off")])
+SHOWN = [
+    ("ddpm", way) for way in ("ancestral", "ancestral-2m", "ddim", "euler")
+]
 SHOWN += [("flow", "euler"), ("flow", "heun")]
-SHOWN += [(net, "euler") for net in ("ot 512", "ot 64", "rectified, exact", "rectified, own")]
+SHOWN += [(net, "euler")
+          for net in ("ot 512", "ot 64", "rectified, exact", "rectified, own")]
 mean = {key: torch.tensor(rows).mean(0) for key, rows in found.items()}
 
 
@@ -553,42 +626,60 @@ def short(value):
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
-print("energy distance in floors / per cent off (true points 0.1), mean of three seeds")
+print("energy distance in floors / per cent off (true points 0.1), "
+      "mean of three seeds")
 print(f"{'calls':24}" + "".join(f"{n:<8}" for n in CALLS))
 for net, way in SHOWN:
     cells = [mean.get((net, way, n)) for n in CALLS]
-    print(f"{net + ', ' + way:24}" + "".join(("" if c is None else f"{short(c[0])}/{short(100 * c[2])}").ljust(8) for c in cells))
+    print(f"{net + ', ' + way:24}" + "".join(
+              ("" if c is None else f"{short(c[0])}/{short(100 * c[2])}").ljust(
+                  8) for c in cells))
 
 # %% [markdown]
 # How many calls are enough? Ask the first column alone, and then both:
 
 # %%
 def calls_to(net, way, energy, off):
-    """The first number of calls with an energy distance and a share off that are no larger."""
-    good = [n for n in CALLS if (net, way, n) in mean and mean[net, way, n][0] <= energy and mean[net, way, n][2] <= off]
+    """The first number of calls with an energy distance and a share off that
+    are no larger."""
+    rows = {n: mean[net, way, n] for n in CALLS if (net, way, n) in mean}
+    good = [n for n, row in rows.items() if row[0] <= energy and row[2] <= off]
     return good[0] if good else None
 
 
-print("calls until the energy distance is 2 floors, and until at most 2 % are off as well")
+print("calls until the energy distance is 2 floors, and until at most 2 % "
+      "are off as well")
 for net, way in SHOWN:
-    print(f"{net + ', ' + way:24}{calls_to(net, way, 2, 1)!s:>18}{calls_to(net, way, 2, 0.02)!s:>30}")
-assert calls_to("rectified, own", "euler", 2, 1) == 1 and calls_to("ot 64", "euler", 2, 1) == 2
-assert calls_to("flow", "euler", 2, 1) == 16 and calls_to("ddpm", "ddim", 2, 1) == 32
-assert calls_to("ddpm", "ancestral-2m", 2, 0.02) == 16 and calls_to("ot 512", "euler", 2, 1) is None
+    print(f"{net + ', ' + way:24}{calls_to(net, way, 2, 1)!s:>18}"
+          f"{calls_to(net, way, 2, 0.02)!s:>30}")
+assert calls_to("rectified, own", "euler", 2, 1) == 1
+assert calls_to("ot 64", "euler", 2, 1) == 2
+assert calls_to("flow", "euler", 2, 1) == 16
+assert calls_to("ddpm", "ddim", 2, 1) == 32
+assert calls_to("ddpm", "ancestral-2m", 2, 0.02) == 16
+assert calls_to("ot 512", "euler", 2, 1) is None
 
 # %% mystnb={"image": {"alt": "Two panels against the number of calls, 1 to 64, on logarithmic axes, for seven networks and samplers. Left, the energy distance over its floor: the rectified network lies in the grey band of true sets from one call on, optimal pairs of 64 from two, the others come down into it between eight and thirty-two calls; optimal pairs of 512 stay at four. Right, the share off the roll falls for all but the last."}}
 axes = plots.plt.subplots(1, 2, figsize=(9.4, 3.8), layout="constrained")[1]
-COLOURS = [plots.DATA, plots.Q, plots.EXTRA[0], None, plots.MODEL, None, plots.EXTRA[1], plots.EXTRA[2], plots.ERROR, plots.TRUTH]
+COLOURS = [
+    plots.DATA, plots.Q, plots.EXTRA[0], None, plots.MODEL, None,
+    plots.EXTRA[1], plots.EXTRA[2], plots.ERROR, plots.TRUTH
+]
 for (net, way), colour in zip(SHOWN, COLOURS, strict=True):
     if colour is not None:
         rows = torch.stack([mean[net, way, n] for n in CALLS])
         for ax, column in zip(axes, (0, 2), strict=True):
-            plots.curve(CALLS, rows[:, column].clamp(min=1e-4), ax, color=colour, label=f"{net}, {way}", marker="o", markersize=3)
-for ax, label in zip(axes, ("energy distance / floor", "share off the roll"), strict=True):
-    ax.set(xlabel="calls of the network", ylabel=label, xscale="log", yscale="log", xticks=CALLS, xticklabels=CALLS)
+            plots.curve(
+                CALLS, rows[:, column].clamp(min=1e-4), ax, color=colour,
+                label=f"{net}, {way}", marker="o", markersize=3)
+for ax, label in zip(
+        axes, ("energy distance / floor", "share off the roll"), strict=True):
+    ax.set(xlabel="calls of the network", ylabel=label, xscale="log",
+           yscale="log", xticks=CALLS, xticklabels=CALLS)
     ax.minorticks_off()
 axes[0].axhspan(0.4, 2, color=plots.TRUTH, alpha=0.1)
-_ = axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+_ = axes[0].figure.legend(
+    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 # %% [markdown]
 # (Heun takes one call more than the head of its column says.)
@@ -602,7 +693,7 @@ _ = axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside low
 # - **One column is not enough.** With few calls the energy distance is at its floor while some per cent of the points lie off the roll. By both columns the DDPM's sampler of second order is as quick as the optimal pairs, and the
 #   exact flow's pairs win with four.
 #
-
+#
 # On the command line a flow is one more model:
 #
 # ```

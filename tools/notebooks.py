@@ -18,6 +18,7 @@ import os
 import re
 import sys
 import time
+import tokenize
 from pathlib import Path
 
 import jupytext
@@ -35,6 +36,8 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
+WIDTH = 80  # characters of a line of code
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -185,11 +188,14 @@ def problems(path: Path) -> list[str]:
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         found.append("not executed from top to bottom")
     for number, cell in enumerate(code, start=1):
+        found += [f"cell [{number}]: more than {WIDTH} characters: {long}" for long in long_lines(cell.source)]
         found += [f"cell [{number}] stored an error" for o in cell.outputs if o.output_type == "error"]
         if MACHINE_PATH.search(cell.source + json.dumps([o for o in cell.outputs if not is_image(o)])):
             found.append(f"cell [{number}] names a path of some machine")
         if any(small_png(png) != png for o in cell.outputs if (png := o.get("data", {}).get("image/png"))):
             found.append(f"cell [{number}] stored a PNG that `write` makes smaller")
+    solutions = [part for cell in notebook.cells for part in PYTHON.findall(cell.source)]
+    found += [f"a solution: more than {WIDTH} characters: {long}" for part in solutions for long in long_lines(part)]
     found += widget_problems(notebook)
     if {k: v for k, v in notebook.metadata.items() if k != "widgets"} != METADATA:
         found.append("metadata differ from what `write` stores")
@@ -198,6 +204,23 @@ def problems(path: Path) -> list[str]:
     if any("execution" in cell.metadata for cell in notebook.cells):
         found.append("execution times are stored")
     return [f"{path.name}: {problem}" for problem in found]
+
+
+def statements(code: str) -> list[str]:
+    """The first line of each statement, or of the head of a loop or a function, however many lines it takes."""
+    found, start, lines = [], None, code.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(code + "\n").readline):
+        if token.type == tokenize.NEWLINE:
+            found.append(lines[start].strip())
+            start = None
+        elif start is None and token.type not in (tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT):
+            start = token.start[0] - 1
+    return found
+
+
+def long_lines(code: str) -> list[str]:
+    """The lines that a page or JupyterLab beside its table of contents cannot show whole."""
+    return [line for line in code.split("\n") if len(line) > WIDTH]
 
 
 def widget_problems(notebook: nbformat.NotebookNode) -> list[str]:

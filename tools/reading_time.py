@@ -13,7 +13,7 @@ import sys
 import jupytext
 
 from diffusion_edu import checks
-from notebooks import texts
+from notebooks import statements, texts
 
 SECONDS = {"words": 0.3, "formulas": 2, "equation lines": 20, "code lines": 6, "printed lines": 4, "figures": 30}
 SECONDS |= {"widgets": 120}
@@ -33,8 +33,7 @@ def counts(text: str) -> dict[str, int]:
             for kind, number in prose(cell.source.partition("**References**")[0]).items():
                 found[kind] += number
         else:
-            lines = [line.strip() for line in cell.source.split("\n")]
-            lines = [line for line in lines if line and not line.startswith(("#", "import ", "from "))]
+            lines = [line for line in statements(cell.source) if not line.startswith(("import ", "from "))]
             found["code lines"] += len(lines)
             found["printed lines"] += sum(line.startswith("print(") for line in lines)
             found["widgets"] += len(re.findall(r"\bwidgets\.\w+\(", cell.source))

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 import diffusion_edu
-from notebooks import FOLDER, MACHINE_PATH, ROOT, is_image, problems, texts
+from notebooks import FOLDER, MACHINE_PATH, ROOT, is_image, problems, statements, texts
 
 COURSE = [f"{number:02}" for number in range(12)]
 EACH = pytest.mark.parametrize("path", texts(), ids=lambda path: path.stem)
@@ -53,19 +53,34 @@ def test_stored_notebook_is_its_text_executed(path):
 
 @EACH
 def test_cells_are_short(path):
-    long = [cell for cell in code(path) if len(cell.splitlines()) > 25]
-    assert not long, f"over 25 lines:\n{long[0]}"
-    assert len(code(path)[0].splitlines()) <= 9, "set-up takes more than eight lines and the one on installing"
+    long = [cell for cell in code(path) if len(statements(cell)) > 25 or len(cell.splitlines()) > 40]
+    assert not long, f"over 25 statements or 40 lines:\n{long[0]}"
+    assert len(statements(code(path)[0])) <= 8, "set-up takes more than eight statements"
     others = [cell for cell in code(path) if not re.search(r"\Awidgets\.|^checks\.", cell, re.M)]
     assert 16 <= len(others) <= 34, f"{len(others)} cells of code that are neither widget nor exercise"
+
+
+def test_a_statement_is_one_however_it_is_broken():
+    code = "# λ\nx = f(\n    a,\n    b)\n\nfor i in x:\n    print(i)\n"
+    assert statements(code) == ["x = f(", "for i in x:", "print(i)"]
+
+
+def test_a_long_line_of_code_is_a_problem(tmp_path):
+    text = f"x = 1  # {'long ' * 15}"
+    for source in (f"# %%\n{text}\n", f"# %% [markdown]\n# ```python\n# {text}\n# ```\n"):
+        path = tmp_path / "00_a.py"
+        path.write_text(source, encoding="utf-8")
+        notebook = jupytext.read(path, fmt="py:percent")
+        nbformat.write(notebook, path.with_suffix(".ipynb"))
+        assert sum("more than 80 characters" in found for found in problems(path.with_suffix(".ipynb"))) == 1
 
 
 @EACH
 def test_the_first_cell_says_how_to_install_what_it_imports(path):
     """With the name that the library's file has on the website today."""
-    first = code(path)[0].splitlines()[0]
-    assert first.startswith("#")
-    assert f'pip install "diffusion_edu-{diffusion_edu.__version__}-py3-none-any.whl[lab]"' in first
+    first, second = code(path)[0].splitlines()[:2]
+    assert first.startswith("# No such module?")
+    assert second == f'# pip install "diffusion_edu-{diffusion_edu.__version__}-py3-none-any.whl[lab]"'
 
 
 @EACH
