@@ -201,9 +201,8 @@ for t in (50, 400, 900):
     off = (by_classifier - parts[1].x0_mean(xt, bar)).abs().max().item()
     eps, eps_y = (eps_from_x0(xt, f(xt, t), bar) for f in (plain, middle))
     in_eps = x0_from_eps(xt, eps + 2.5 * (eps_y - eps), bar)
-    same = (
-        (in_eps - guidance.guided(plain, middle, 2.5)(xt, t)).abs().max().item()
-    )
+    in_x0 = guidance.guided(plain, middle, 2.5)(xt, t)
+    same = (in_eps - in_x0).abs().max().item()
     print(f"t = {t}:  (9.2) below 1e-10: {off < 1e-10},   (9.4) in ε and in "
           f"x̂₀ below 1e-10: {same < 1e-10}")
     assert off < 1e-10 and same < 1e-10
@@ -314,7 +313,7 @@ from diffusion_edu import likelihood
 # 0.02 apart, a quarter of the roll's width: sums are integrals
 cells = plots.grid(limit=3, n=301)
 log_roll, sure = roll.log_prob(cells), of_middle(cells)
-flows = (likelihood.exact_flow(roll), likelihood.exact_flow(parts[1]))
+flows = likelihood.exact_flow(roll), likelihood.exact_flow(parts[1])
 up = torch.linspace(-8.7, 11.6, 121).double()
 for w in (1, 2):
     log_z = (log_roll + w * sure).logsumexp(0) + 2 * math.log(0.02)
@@ -390,18 +389,17 @@ kinds = {"truth": "true points",
          "ancestral": "guidance",
          "particles": "particles, gₜ = p(y|xₜ)ʷ",
          "particles-1": "particles, gₜ = p(y|xₜ)"}
-print("energy distance / floor   " + "".join(
-          f"{label}, w = {w}".rjust(14) for label in ("middle", "soft")
-          for w in (2, 4)))
+heads = [f"{label}, w = {w}" for label in ("middle", "soft") for w in (2, 4)]
+print("energy distance / floor   " + "".join(head.rjust(14) for head in heads))
 for sampler, name in kinds.items():
     found = [measured[label, w, sampler]["energy"]
              for label in ("middle", "soft") for w in ("2.0", "4.0")]
     print(f"{name:26}"
           + "".join(f"{energy:7.1f} ± {se:4.1f}" for energy, se in found))
 best = {
-    label: min(
-        measured[label, "4.0", s]["energy"][0]
-        for s in ("particles", "particles-1")) for label in ("middle", "soft")
+    label: min(measured[label, "4.0", s]["energy"][0]
+               for s in ("particles", "particles-1"))
+    for label in ("middle", "soft")
 }
 assert all(
     best[label] < 0.3 * measured[label, "4.0", "ancestral"]["energy"][0]
@@ -476,9 +474,8 @@ KL_noisy = {}
 for t in (1, 100, 200, 300, 500, 900):
     xt = q_marginal(schedule, t, x0).sample(seeded(t))
     log_p = log_label(xt, t)
-    kls = [(
-               (log_p.exp() * (log_p - net(xt.float(), at).double())).sum(-1)
-           ).mean().item() for net, at in ((noisy, t), (clean, 1))]
+    theirs = noisy(xt.float(), t).double(), clean(xt.float(), 1).double()
+    kls = [(log_p.exp() * (log_p - other)).sum(-1).mean() for other in theirs]
     _, true = guidance.log_p_and_gradient(lambda x, t=t: of_middle(x, t), xt)
     _, learned = guidance.log_p_and_gradient(
         lambda x, t=t: noisy(x.float(), t)[:, 1], xt)

@@ -119,11 +119,11 @@ error = exact.error_at(roll, 2 * ((1 - tau) / tau).log().clamp(-6, 7))
 floor = torch.trapezoid(D * error / flow.scale(tau) ** 2, tau).item()
 loss = training.flow_loss()
 batches = [
-    loss(
-        flow_model, roll.sample(2000, 100 + k).float(), seeded(k)
-    )["loss"].item() for k in range(20)
+    loss(flow_model, roll.sample(2000, 100 + k).float(), seeded(k))
+    for k in range(20)
 ]
-learned, se = evaluate.mean_and_error(torch.tensor(batches))
+learned, se = evaluate.mean_and_error(
+    torch.tensor([batch["loss"] for batch in batches]))
 print(f"floor of the loss {floor:.3f},  the trained network's "
       f"≈ {learned:.2f} ± {se:.2f}")
 assert abs(learned - floor) < 4 * se
@@ -307,10 +307,9 @@ ax.set(xlabel="log SNR λ", ylabel="weight of ½|ε − ε̂|²", yscale="log")
 _ = ax.legend()
 lhs = torch.trapezoid(D * error / flow.scale(tau) ** 2, tau)
 wide = torch.linspace(-14, 14, 4001, dtype=torch.float64)
+err = exact.error_at(roll, wide.clamp(-12, 14))
 rhs = torch.trapezoid(
-    (-wide / 2).exp() * 0.5 * D * wide.sigmoid() * exact.error_at(
-        roll, wide.clamp(-12, 14)),
-    wide)
+    (-wide / 2).exp() * 0.5 * D * wide.sigmoid() * err, wide)
 print(f"(10.7) with the exact denoiser: left {lhs:.3f}, right {rhs:.3f}")
 assert abs(lhs / rhs - 1) < 2e-3
 
@@ -327,11 +326,11 @@ for calls in (2, 4, 8):
     fields = {
         "DDPM": u_ddpm, "DDPM, told": told, "flow": flow.velocity_of(flow_model)
     }
-    far = {
-        name: evaluate.energy_distance(flow.arrive(field, x_T, calls), true_x)
-        / distance_floor for name, field in fields.items()}
-    print(f"{calls} calls, floors: " + ",  ".join(
-              f"{name} {distance:.1f}" for name, distance in far.items()))
+    ends = {name: flow.arrive(u, x_T, calls) for name, u in fields.items()}
+    far = {name: evaluate.energy_distance(x, true_x) / distance_floor
+           for name, x in ends.items()}
+    print(f"{calls} calls, floors: "
+          + ",  ".join(f"{name} {d:.1f}" for name, d in far.items()))
     assert far["DDPM, told"] < 1.1 * far["flow"]
     assert far["DDPM"] > 1.5 * far["flow"]
 
@@ -573,12 +572,9 @@ for calls in (1, 2, 8):
 assert sum(history[-100:]) / 100 < 0.05 * floor
 
 # %% mystnb={"image": {"alt": "Left, five thousand points that the flow makes in one step: a small blob at the centre of the roll. Right, those of the rectified network in one step: the whole roll."}}
+shown = {"flow, one step": flow_model, "rectified, one step": rectified}
 for ax, (name, model) in zip(
-        plots.axes_row(2, size=3),
-        {
-            "flow, one step": flow_model, "rectified, one step": rectified
-        }.items(),
-        strict=True):
+        plots.axes_row(2, size=3), shown.items(), strict=True):
     plots.points(
         flow.arrive(flow.velocity_of(model), x_T[:3000], 1), ax,
         color=plots.MODEL, title=name)
