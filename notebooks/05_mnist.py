@@ -15,10 +15,9 @@
 # %% [markdown]
 # # MNIST: do the numbers hold on images?
 #
-# Until here the data were points of the plane, and their true density was known. Images have 784 dimensions and no
-# known density. The models are the same, and so is the bound: the VAE, the hierarchical VAE and the DDPM of this
-# notebook go through the same function as before. Only the networks are convolutional, and the last step
-# $p(x \mid z_1)$ is a distribution over pixel values.
+# Until here the data were points of the plane, and their true density was known. Images of MNIST have 784 dimensions and
+# no known density. The models are the same, and one function still scores them all. Only the networks are
+# convolutional, and the last step $p(x \mid z_1)$ is a distribution over pixel values.
 #
 # **The question.** Do the numbers hold on images, and how good are they beside published ones?
 #
@@ -29,9 +28,9 @@
 # - find out at which noise level a model goes wrong, and draw a conclusion from it,
 # - train all of it yourself, with one command each.
 #
-# **Time** about 50 minutes to read, and 50 for the exercises, both estimates. The cells take about a
-# minute. **You need** notebooks 01 to 04. No GPU and no download: the weights of six trained models
-# come with the course, the cards of two more, and so do a hundred test images and a thousand more.
+# **Time** about 45 minutes to read, and 50 for the exercises, both estimates. The cells take about a
+# minute. **You need** notebooks 01 to 04. No GPU and no download: eight trained models come with the
+# course, and so do a hundred test images and a thousand more.
 
 # %%
 # No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
@@ -39,14 +38,14 @@ import math
 
 import torch
 
-from diffusion_edu import bound, checks, diffusion, evaluate, observations, plots, pretrained, samplers
+from diffusion_edu import bound, checks, diffusion, evaluate, plots, pretrained, samplers
 from diffusion_edu.data import MNIST
 from diffusion_edu.images import quality
 from diffusion_edu.sampling import SAMPLERS
 
 # %% [markdown]
-# Here is the goal. The upper two rows are test images. The lower two are samples, drawn now, in 25 steps, by one of the
-# course's DDPMs. It was trained for five minutes on a GPU (section 8).
+# Here is the goal. The upper two rows are test images. The lower two are samples of a DDPM that was trained for five
+# minutes on a GPU (section 8).
 
 # %% mystnb={"image": {"alt": "Four rows of ten small white handwritten digits on black. The upper two rows are real. The lower two were drawn by the diffusion model and look handwritten too."}}
 plots.use_style()
@@ -67,7 +66,7 @@ shown = torch.cat([x[torch.arange(20) * 10 % 100 + torch.arange(20) // 10], path
 _ = plots.image_grid(MNIST.to_images(shown), plots.axes_row(1, size=6)[0], columns=10, title="test images, and below them samples")
 
 # %% [markdown]
-# ## 1. A ruler for images
+# ## 1 A ruler for images
 #
 # On the swiss roll every model had its place between 2.84 nats, which is knowing nothing, and the entropy. Nobody knows
 # the entropy of handwritten digits. What remains is to compare codes. An image of grey levels is discrete, so a model
@@ -76,9 +75,8 @@ _ = plots.image_grid(MNIST.to_images(shown), plots.axes_row(1, size=6)[0], colum
 #
 # $$ \text{bits per dimension} = \frac{-\log P(x)}{D \log 2}, \qquad D = 784. \tag{5.1} $$
 #
-# The bound is below $\log P(x)$, so what (5.1) makes of it is too many bits and never too few: an upper bound on the
-# code length. Knowing nothing costs 8 bits. And a program that knows nothing of digits but is good at repetitions gives
-# a first mark to beat.
+# The bound is below $\log P(x)$, so what (5.1) makes of it is too many bits and never too few. Knowing nothing costs
+# 8 bits. And `xz`, a program that knows nothing of digits but is good at repetitions, gives a first mark to beat.
 
 # %%
 import lzma
@@ -91,10 +89,10 @@ print(f"knowing nothing {nothing:.2f} bits per pixel,  xz {packed:.2f},  pixels 
 assert nothing == 8 and 1 < packed < 2
 
 # %% [markdown]
-# Four pixels in five are exactly black. They cost almost nothing if a model can say so with certainty. A *density*
-# could say so without end: put a narrow peak on black, and the log density grows without bound, while nothing has been
-# learned. Many courses print a Gaussian log density of pixels, or a mean squared error, as "the likelihood". Neither
-# can be compared between two models. A probability can.
+# Four pixels in five are exactly black. They cost almost nothing if a model is sure of them. With a *density* that has
+# no end: make its peak on black narrower, and the log density grows without bound, while nothing has been learned. So a
+# Gaussian log density of pixels, or a mean squared error, is not a likelihood that two models can be compared by. A
+# probability is.
 
 # %% [markdown]
 # **Exercise: what a density claims.** *8 minutes, easy.*
@@ -143,20 +141,21 @@ checks.honest_bits(my_honest_bits)
 # </details>
 
 # %% [markdown]
-# ## 2. Distributions over pixel values
+# ## 2 Distributions over pixel values
 #
 # The decoder gives each pixel a distribution of its own. For *binary* pixels $x_d \in \{0, 1\}$ it is Bernoulli,
 #
 # $$ \log P(x \mid z) = \sum_d \big[ x_d \log \pi_d + (1 - x_d) \log(1 - \pi_d) \big], \tag{5.2} $$
 #
-# the cross-entropy that many codes use. For 256 grey levels it is a continuous distribution, cut into bins of width
-# $2h = 2/255$ around the levels. The first and the last bin take all that lies beyond (Salimans et al. 2017). With the
-# *logistic* distribution of centre $\mu_d$ and scale $\varsigma_d$, whose distribution function is
+# the negative of the cross-entropy that many codes use. For 256 grey levels it is a continuous distribution, cut into
+# bins of width $2h = 2/255$ around the levels. The first and the last bin take all that lies beyond (Salimans et al.
+# 2017). With the *logistic* distribution of centre $\mu_d$ and scale $\varsigma_d$, whose distribution function is
 # $\Phi(u) = 1/(1 + e^{-u})$,
 #
 # $$ P(x_d \mid z) = \Phi\!\left(\frac{x_d + h - \mu_d}{\varsigma_d}\right) - \Phi\!\left(\frac{x_d - h - \mu_d}{\varsigma_d}\right). \tag{5.3} $$
 #
-# The sum over the levels telescopes to 1, wherever $\mu$ is and however small $\varsigma$.
+# The sum over the levels telescopes to 1, wherever $\mu$ is and however small $\varsigma$. A centre below black makes
+# the model nearly sure of black.
 
 # %% [markdown]
 # **Exercise: the probability of a grey level.** *15 minutes, hard.*
@@ -168,7 +167,7 @@ checks.honest_bits(my_honest_bits)
 
 # %%
 def my_grey_log_prob(x, mean, scale):
-    """log P(x) of grey levels under discretised logistic laws, (n,)."""
+    """log P(x) of grey levels under discretised logistics, (n,)."""
     return ...
 
 
@@ -194,7 +193,7 @@ checks.grey_log_prob(my_grey_log_prob)
 #
 # ```python
 # def my_grey_log_prob(x, mean, scale):
-#     """log P(x) of grey levels under discretised logistic laws, (n,)."""
+#     """log P(x) of grey levels under discretised logistics, (n,)."""
 #     low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
 #     high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
 #     log_phi = torch.nn.functional.logsigmoid
@@ -203,22 +202,8 @@ checks.grey_log_prob(my_grey_log_prob)
 #
 # </details>
 
-# %% mystnb={"image": {"alt": "Probability against grey level for three discretised logistic distributions. A wide one is a low hump around 150. A narrow one is a tall peak at 60. The third has its centre below black and puts nearly all of its probability on level zero."}}
-levels = torch.arange(256)
-settings = {"μ = 0.2, ς = 0.1": (0.2, 0.1), "μ = −0.5, ς = 0.02": (-0.5, 0.02), "μ = −1.1, ς = 0.02": (-1.1, 0.02)}
-ax = plots.axes_row(1, size=3.6)[0]
-for i, (name, (mu, scale)) in enumerate(settings.items()):
-    law = observations.DiscretisedLogistic(torch.tensor([mu]), torch.tensor([scale]))
-    P = law.log_prob((levels / 127.5 - 1)[:, None]).exp()
-    assert abs(P.sum().item() - 1) < 1e-5
-    plots.curve(levels, P, ax, color=plots.EXTRA[i], label=name)
-ax.set(xlabel="grey level", ylabel="probability", yscale="log", ylim=(1e-5, 2))
-_ = ax.legend()
-
 # %% [markdown]
-# The third distribution is nearly sure of black, with the same scale as the second. A centre *below* black is enough.
-#
-# ## 3. Three families on one ruler
+# ## 3 Three families on one ruler
 #
 # The VAE has a latent of 50 numbers. The hierarchical VAE has three latents, each of four maps of 7 × 7 numbers, and
 # between them small convolutional steps, as in notebook 02. Both use (5.3). The DDPM of notebook 04 takes small steps,
@@ -249,10 +234,10 @@ for name, card in grey.items():
 assert bits["DDPM"] < bits["HVAE"] < bits["VAE"] < packed
 
 # %% [markdown]
-# All three beat the packer, and the order is that of the roll. How much of the DDPM's lead is the family's? The table
-# cannot say: the DDPM is larger and saw each image three times as often. A reason to expect a lead is there, though.
-# Given its latents, a VAE of one level or of three names the shades of all pixels at once, each by itself. A step of
-# the DDPM does so too, but it is a small step, and before the next one each pixel can look at its neighbours.
+# All three beat `xz`, and the order is that of the roll. How much of the DDPM's lead is the family's? The table cannot
+# say: the DDPM is larger and saw each image three times as often. But there is a reason to expect a lead. Given $z_1$, a
+# VAE of one level or of three names the shades of all pixels at once, each by itself. So does a step of the DDPM, but it
+# is a small step, and before the next one each pixel can look at its neighbours.
 #
 # Does a card tell the truth? Here is the bound on the hundred images, by the function of notebook 01:
 
@@ -267,8 +252,7 @@ for name, model in models.items():
 
 # %% [markdown]
 # The ± is the standard error over the images. In both models about seven eighths of the cost are the pixels', the rest
-# the latents'. A single term of a hierarchy is no cost, as notebook 02 found: a consistency term may be positive,
-# because $z_2$ is made from $z_1$ and knows it better than $x$ does. The sum over all latents is a cost. And here is
+# the latents'. (A consistency term may be positive, as in notebook 02; the sum over all latents is a cost.) And here is
 # what the two draw, to compare with the DDPM's samples at the top:
 
 # %% mystnb={"image": {"alt": "Two rows of ten samples. Above the VAE's: blots and strokes, hardly one of them a digit. Below the hierarchical VAE's: thinner strokes, and about half of them are digits."}}
@@ -276,13 +260,12 @@ drawn = torch.cat([model.generate(10, seeded(4)) for model in models.values()])
 _ = plots.image_grid(MNIST.to_images(drawn), plots.axes_row(1, size=6)[0], columns=10, title="samples of the VAE, and of the HVAE")
 
 # %% [markdown]
-# Less than a tenth of a bit lies between the two, and the eye tells them apart at once. Sections 5 and 6 come back to
-# that.
+# Less than a tenth of a bit lies between the two, and the eye tells them apart at once.
 #
-# ## 4. The network
+# ## 4 The network
 #
-# The bound does not care what the networks look like. Their samples do. The DDPM's network is a small *U-Net* (Ronneberger
-# et al. 2015). It gets $x_t$ and $t$, and answers $\hat v$, which (4.2) turns into $\hat\varepsilon$.
+# The DDPM's network is a small *U-Net* (Ronneberger et al. 2015). It gets $x_t$ and $t$, and answers $\hat v$, which
+# (4.2) turns into $\hat\varepsilon$.
 #
 # - **Two resolutions.** Each 2 × 2 block of pixels becomes four channels, so the finest maps are 14 × 14. A convolution
 #   with stride 2 makes 7 × 7 of them, and a transposed one leads back. What was known at 14 × 14 is kept beside it: the
@@ -290,13 +273,12 @@ _ = plots.image_grid(MNIST.to_images(drawn), plots.axes_row(1, size=6)[0], colum
 # - **How $t$ enters.** $\log \mathrm{SNR}_t$ goes through sines and cosines and a small MLP. Each residual block scales
 #   and shifts its channels by what comes out.
 # - **Fourier features of $x_t$.** Beside $x_t$ stand $\sin$ and $\cos$ of it, with periods of 4, 16 and 64 grey levels
-#   (after Kingma et al. 2021). They make a small distance from black large. Without them the network could hardly tell
-#   black from the next level, and the bound asks for exactly that.
+#   (after Kingma et al. 2021). They make a small difference of grey a large one. At low noise the bound asks for it.
 # - **One layer that sees the whole picture**, in the middle, at 7 × 7. Section 7 shows what it is good for.
 #
-# The figure is drawn from the network itself: it is run once, and each block reports the shape of its output.
+# The figure is drawn from the network itself: each block reports the shape of its output.
 
-# %% mystnb={"image": {"alt": "The blocks of the U-Net from left to right as bars: two at 14 by 14 with few channels, then several at 7 by 7 with twice as many, then back to 14 by 14. The height of a bar is its resolution, its label the number of channels."}}
+# %% mystnb={"image": {"alt": "The blocks of the U-Net from left to right as bars: two at 14 by 14 with few channels, then several at 7 by 7 with twice as many, then back to 14 by 14. The height of a bar is its resolution, its label the number of channels. The one that sees the whole picture is blue."}}
 from diffusion_edu.images.convnets import UNet
 
 torch.manual_seed(0)
@@ -309,24 +291,23 @@ for name in names:
 net(x[:1], torch.tensor([500]))
 ax = plots.axes_row(1, size=3)[0]
 ax.figure.set_size_inches(8, 2.6)
-told = {"first": "in", "middle.1": "sees all", "last": "v̂"}
 for i, (name, (channels, height, _)) in enumerate(shapes.items()):
     ax.bar(i, height, color=plots.Q if name == "middle.1" else plots.MODEL)
-    ax.text(i, height + 0.4, f"{told.get(name, name.partition('.')[0])}\n{channels}", ha="center", fontsize=8)
+    ax.text(i, height + 0.4, f"{name}\n{channels}", ha="center", fontsize=8)
 ax.annotate("skip connection", (6.5, 11), (1.6, 10.7), arrowprops={"arrowstyle": "->", "linestyle": ":"})
-ax.set(ylabel="resolution", ylim=(0, 19), yticks=[7, 14], xticks=[], xlabel="order of the blocks; above each its channels")
+ax.set(ylabel="resolution", ylim=(0, 19), yticks=[7, 14], xticks=[], xlabel="order of the blocks; above each its channels; blue sees the whole picture")
 print(f"{sum(p.numel() for p in net.parameters()):,} parameters at width 16; the DDPM above has width {cards['mnist-ddpm']['config']['width']}")
 
 # %% [markdown]
-# **Train one.** A thousand real images come with the course. That is few, and the network below is small, but half a
-# minute is enough to see strokes appear, and some digits. What is printed is the loss $|\varepsilon - \hat\varepsilon|^2$, summed over the
-# 784 pixels: a network that has learned nothing gets 784.
+# **Train one.** A thousand real images come with the course. That is few, and the network is small, but half a minute
+# is enough to see strokes appear, and some digits. The loss is $|\varepsilon - \hat\varepsilon|^2$, summed over the pixels.
+# Beside it stands what $\hat v = 0$ gets, the answer of a network that has learned nothing: $\bar\alpha_t |v|^2$, by (4.3).
 #
 # The samples are not drawn from the network itself but from the *exponential moving average* (EMA) of its parameters,
 # $\bar\theta \leftarrow 0.999\, \bar\theta + 0.001\, \theta$ after each step (at the start with a smaller factor). Single
 # steps are noisy, since each sees few images and few noise levels. The average has less of that noise.
 
-# %% mystnb={"image": {"alt": "Three rows of ten pictures sampled during training. After 100 steps grey clouds, after 300 rough strokes, after 800 clean strokes, some of which are digits."}}
+# %% mystnb={"image": {"alt": "Three rows of ten pictures sampled during training. After 100 steps strokes in grey noise, after 300 rough strokes on black, after 800 clean strokes, some of which are digits."}}
 import numpy as np
 
 from diffusion_edu import training
@@ -334,6 +315,9 @@ from diffusion_edu.images.ddpm import ImageDDPM
 
 small = ImageDDPM(net, S, 784)
 own = MNIST.to_points(unseen)
+bar = S.alpha_bar[training.mixed_t(S, 10_000, seeded(5))]
+nothing = bar * (784 * bar + (1 - bar) * own.square().sum(1).mean())
+print(f"v̂ = 0: loss ≈ {nothing.mean():.0f}")
 trainer = training.Trainer(small, training.eps_loss(), own, steps=800, batch=32, peak_lr=2e-3, make_optimisers=training.muon)
 rows, losses = [], []
 for number, terms in trainer.run(progress=False):
@@ -345,12 +329,12 @@ _ = plots.image_grid(MNIST.to_images(torch.cat(rows)), plots.axes_row(1, size=6)
 assert np.mean(losses[-50:]) < 0.5 * np.mean(losses[:50])
 
 # %% [markdown]
-# ## 5. Where the bits go
+# ## 5 Where the bits go
 #
-# A thousand terms add up to the DDPM's bound. One thing is needed before we look at them. Notebook 03 chose one variance
-# $\sigma_t^2$ for each step. But pixels differ: one that is surely black needs hardly any, one on an edge needs
-# much. So here $\sigma_t^2$ depends on the prediction $\hat x_0$ of the pixel itself, by a table of 14 ranges $r$, each
-# with the variance that is optimal for it, (3.21) range by range, and $c_t$ as in (3.17):
+# A thousand terms add up to the DDPM's bound. Notebook 03 chose one variance $\sigma_t^2$ for each of their steps. But
+# pixels differ: one that is surely black needs hardly any, one on an edge needs much. So here $\sigma_t^2$ depends on the
+# prediction $\hat x_0$ of the pixel itself, by a table of 14 ranges $r$, each with the variance that is optimal for it,
+# (3.21) range by range, and $c_t$ as in (3.17):
 #
 # $$ \sigma_t^2(r) = \tilde\beta_t + c_t^2\, \mathbb{E}\big[ (x_0 - \hat x_0)^2 \mid \hat x_0 \in r \big]. \tag{5.4} $$
 
@@ -418,13 +402,12 @@ print(f"30 steps:  table ≈ {table:.2f},   one σ² per step ≈ {one_each_step
 assert table < 0.85 * one_each_step
 
 # %% [markdown]
-# Fourteen numbers for each step, found without any training, save a good part of the bits of these steps. It is the
-# lesson of section 8 of notebook 04 again: choose the variance with care.
+# Fourteen numbers for each step, found without any training, save a good part of the bits of these steps.
 #
 # **Predict first.** Where are the bits spent: at high noise, where the shape of the digit is decided, or at low noise,
 # where only the last shades of grey are? And which pixels pay, the black, the white, or those in between?
 
-# %% mystnb={"image": {"alt": "Bits per pixel spent up to each t, against t on a logarithmic axis from 1 to 1000. The curve rises steeply at once: about half is spent before t = 10, most before t = 100, and it is nearly flat beyond t = 500."}}
+# %% mystnb={"image": {"alt": "Bits per pixel spent up to each t, against t on a logarithmic axis from 1 to 1000. About a quarter is spent in the first step, half before t = 10, four fifths before t = 100, and the last fifth from there to t = 1000."}}
 terms = torch.tensor(cards["mnist-ddpm"]["terms"])  # L_0 … L_T in nats, 500 test images for each t
 spent = torch.cumsum(terms[:-1], 0) / (784 * math.log(2))
 ax = plots.axes_row(1, size=3.6)[0]
@@ -441,27 +424,14 @@ for kind, these in {"black": half == -1, "in between": (half > -1) & (half < 0.9
     assert (paid > 0.6 and each > 3) == (kind == "in between") and (each < 0.1) == (kind == "black")
 
 # %% [markdown]
-# Most bits pay for shades of grey that nobody sees, on the edges of the strokes. One pixel in seven is neither black nor
-# white, and it pays several bits for its exact shade. The digits were black and white once. When they were brought to
-# their size their edges were smoothed (LeCun et al. 1998), and to predict a shade one would have to undo that.
+# Most bits pay for shades of grey on the edges of the strokes, which nobody sees. One pixel in seven is neither black
+# nor white (the last three levels count as white), and it pays several bits for its exact shade. The digits were black
+# and white once. When they were brought to their size their edges were smoothed (LeCun et al. 1998), and to predict a
+# shade one would have to undo that.
 #
-# What we would call the digit, its class, slant and strokes, is settled beyond $t = 100$ for a fraction of the bits.
-# That is why a model can have good bits per pixel and poor samples, or the reverse. $L_T$ is zero to within a
-# hundredth of a nat: the schedule does end in noise.
-#
-# The way back, of one of the samples at the top. The upper row is $x_t$, the lower the network's $\hat x_0$. At $t = T$
-# it means nothing: there $\bar\alpha_T \approx 0$, so the error of $\hat x_0$ counts for nothing in the loss, and
-# nothing was learned. Nothing is lost by that, since the first step back hardly uses it.
-
-# %% mystnb={"image": {"alt": "Two rows of ten pictures of one sample on its way from noise to a digit. Above the noisy picture, below the network's guess of the clean one: first noise, then a blurred digit, sharp long before the noise above it is gone."}}
-shown = [path[i] for i in (0, 6, 9, 11, 13, 15, 17, 19, 21, 24)]
-guess = [painter.x0_hat(xt[:1], t) for t, xt in shown]
-strip = torch.cat([*[xt[:1] for _, xt in shown], *guess])
-title = "x_t above, x̂₀ below, at t = " + ", ".join(str(t) for t, _ in shown)
-_ = plots.image_grid(MNIST.to_images(strip), plots.axes_row(1, size=7)[0], columns=10, title=title)
-
-# %% [markdown]
-# The same as a film, for twenty samples:
+# What we would call the digit, its class, slant and strokes, is settled beyond $t = 100$ for less than a fifth of the
+# bits. That is why a model can have good bits per pixel and poor samples, or the reverse. Here is the way back, for
+# twenty samples:
 
 # %% tags=["nbval-ignore-output"]
 import tempfile
@@ -478,15 +448,14 @@ with tempfile.TemporaryDirectory() as folder:
     display(HTML(films.embedded_html(back, "Twenty pictures of noise turn into digits, the coarse strokes first.")))
 
 # %% [markdown]
-# ## 6. Scores of samples, and what they cannot see
+# ## 6 Scores of samples, and what they cannot see
 #
-# A bound in nats says how well a model knows the data. It does not say whether its samples look right. For that we
-# need scores of samples, and each of them is blind to something. So we use several, and try them on faults that we
-# plant ourselves.
+# A bound in nats does not say whether samples look right. For that we need scores of samples, and each of them is blind
+# to something. So we use several, and try them on faults that we plant ourselves.
 #
-# Three of them look at features of a network, a small LeNet that the course has trained to name digits (LeCun et al.
-# 1998). Its last layer before the answer gives each image 64 features $\phi(x)$. Another network would give other
-# numbers, so the first digits of the hash of its weights are printed with the scores.
+# Three of them look at features of a small LeNet that the course has trained to name digits (LeCun et al. 1998). Its
+# last layer before the answer gives each image 64 numbers. Another network would give other ones, so the first digits of
+# the hash of its weights are printed with the scores.
 #
 # **Fréchet distance** (Heusel et al. 2017). Let $m, C$ be mean and covariance of the samples' features and $m', C'$
 # those of the 10,000 test images. The squared distance of the two Gaussians is
@@ -498,7 +467,7 @@ with tempfile.TemporaryDirectory() as folder:
 #
 # Write (5.5) for two Gaussians with means (d,) and covariances (d, d). Only the last term needs care: $(C C')^{1/2}$
 # is the matrix whose square is $C C'$. It is not made by taking the roots of the entries. **Predict first:** what is
-# left of (5.5) in one dimension, with the standard deviations $s$ and $s'$?
+# left of (5.5) in one dimension, with the standard deviations $\sigma$ and $\sigma'$?
 
 # %%
 def my_frechet(mean, cov, mean_2, cov_2):
@@ -531,7 +500,7 @@ checks.frechet(my_frechet)
 #     return (mean - mean_2).square().sum() + cov.trace() + cov_2.trace() - 2 * trace_of_root
 #
 #
-# # In one dimension it is (m − m')² + (s − s')².
+# # In one dimension it is (m − m')² + (σ − σ')².
 # ```
 #
 # </details>
@@ -549,16 +518,14 @@ checks.frechet(my_frechet)
 # **Nearest training neighbours**, in pixels and without a network: do samples lie closer to the training images than
 # new digits do?
 #
-# None of these is zero, or full marks, for real images. The **floor** is what real images get, at the same $n$, that
-# neither the LeNet nor the reference has seen. They are from the last 10,000 *training* images of MNIST, which the
-# LeNet was not trained on. A thousand of them come with the course: `real_x` below.
+# None of these is zero, or full marks, for real images. The **floor** is what real images get, at the same $n$. They are
+# among the last 10,000 *training* images of MNIST, on which the LeNet was not trained and the DDPMs were. A thousand of
+# them come with the course: `own`, from section 4.
 
 # %%
 from diffusion_edu import weights
 
-images, labels = quality.unseen()
-real_x = MNIST.to_points(images)
-real = quality.score_images(real_x)
+real = quality.score_images(own)
 print(f"LeNet {real.lenet}, test accuracy {weights.card('lenet')['test_accuracy']:.2%}; {real.n} real images:")
 print(f"Fréchet distance ≈ {real.frechet:.2f}, floor {real.frechet_floor:.2f}")
 print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.6) {quality.expected_coverage(1000, 1000):.3f}")
@@ -613,18 +580,10 @@ print(f"limit {a:.2f}, of it the reference's part {b / 10_000:.2f}")
 # %% [markdown]
 # A covariance from few images is off, and (5.5) counts that as distance: this part falls as $1/n$. So two Fréchet
 # distances can only be compared at the same $n$. The line does not go to zero but to about 1. The reference is finite
-# too and adds its own 1/10,000 part, about 0.3. The rest says that training and test images of MNIST differ a little:
-# they were written by different people.
+# too and adds about 0.3. The rest is a difference between training and test images: other people wrote them.
 #
-# Now the faults. **Predict first:** which score will notice a shift by one pixel, a blur, a missing digit, a tenth of the images shown ten
-# times each?
-
-# %% mystnb={"image": {"alt": "One real digit of each kind as they are, the same moved by one pixel, blurred, without the eight, and the first of them ten times over."}}
-one_each = torch.stack([(labels == digit).nonzero()[0, 0] for digit in range(10)])
-rows = [corrupt(real_x[one_each], labels[one_each]) for corrupt in quality.CORRUPTIONS.values()]
-rows = [torch.cat([row, -torch.ones(10 - len(row), 784)]) for row in rows]
-ax = plots.image_grid((torch.cat(rows).reshape(-1, 28, 28) + 1) / 2, columns=10)
-_ = ax.set_yticks(range(14, 140, 28), quality.CORRUPTIONS)
+# Now the faults. **Predict first:** which score will notice a shift by one pixel, a blur, a missing digit, a tenth of
+# the images shown ten times each?
 
 # %%
 card = quality.reference().card["corruptions"]
@@ -638,24 +597,23 @@ assert blur["frechet_ratio"] > shift["frechet_ratio"] and missing["label_distanc
 assert repeated["coverage"] < 0.6 < min(s["coverage"] for s in (shift, missing)) and copies["frechet_ratio"] < 1.2
 
 # %% [markdown]
-# The scores are of ten thousand images, from the file that `python -m diffusion_edu.images.quality` writes. *F/floor* is the
-# Fréchet distance over its floor, *labels* the share that would have to change, *sure* the confidence. One pixel is enough for the features, though each image alone is as good a digit as
-# before: labels and confidence stay. The blur moves the features farther and costs a little confidence. The missing
-# digit shows in the labels. The repeated images are perfect one by one. Coverage names this fault: it falls farther than for
-# any other.
+# (From the file that `python -m diffusion_edu.images.quality` writes.) *F/floor* is the Fréchet distance over its floor,
+# *labels* the share that would have to change, *sure* the confidence. A shift by one pixel is enough for the features;
+# labels and confidence stay. The blur moves the features farther and costs a little confidence. The missing digit shows
+# in the labels, the repeated images in the coverage, which falls farther than for any other fault.
 #
-# The last row hands out training images and has learned nothing. The first four columns take it for real
-# images. Only the last two find it out. *neighbour* is the median distance from the nearest training image, as a
-# multiple of what test images have; *too close* is the share of images that are nearer to one than 99 % of test images
-# are. New digits have 1 and 1 %, copies 0 and 100 %.
+# The last row hands out training images and has learned nothing. The first four columns take it for real images. Only
+# the last two find it out. *neighbour* is the median distance from the nearest training image, as a multiple of what
+# test images have; *too close* is the share that is nearer to one than 99 % of test images are. Test images have 1 and
+# 1 %, copies 0 and 100 %.
 #
-# ## 7. What a network cannot know without one wide layer
+# ## 7 What goes wrong without one wide layer
 #
-# Two small DDPMs, `mnist-ddpm-local` and `mnist-ddpm-global`, were trained with the same images, noise, loss, optimiser
-# and number of steps. They differ in one layer. The first one's network is all convolutions of 3 × 3 places. Information
-# spreads by a place or two in each. The second one has, in the middle at 7 × 7, one layer that sees the whole picture:
-# a quarter of the channels, at all 49 places at once, go through one hidden layer of 256 features and are added back. It
-# does what attention does in the networks of Ho et al. (2020), more simply.
+# Two small DDPMs, `mnist-ddpm-local` and `mnist-ddpm-global`, were trained once each, with the same images, noise, loss,
+# optimiser and number of steps. They differ in one layer. The first one's network is all convolutions of 3 × 3 places,
+# so that a place hears from its neighbours only, layer by layer. The second one has, in the middle at 7 × 7, one layer
+# that sees the whole picture: a quarter of the channels, at all 49 places at once, go through 256 hidden features and
+# are added back. It stands where Ho et al. (2020) have attention.
 
 # %%
 print("                    parameters  passes  bits/pixel  F/floor  coverage   sure")
@@ -671,8 +629,8 @@ assert abs(pair["global"]["test"]["bits_per_dim"] / pair["local"]["test"]["bits_
 # %% [markdown]
 # The samples differ a lot, the bits hardly. Where does the local network go wrong? Take real images, add the noise of
 # a time $t$ (4.1), and let the reverse process go on from there. What is above $t$ is real, what is below is the
-# network's. The images are the hundred test images, which neither network has seen, each with three draws of the
-# noise. **Predict first:** from which $t$ on are the images not as good as real ones any more?
+# network's. The images are the hundred test images, which neither network has seen; the three numbers are three draws of
+# the noise. **Predict first:** from which $t$ on are the images not as good as real ones any more?
 
 # %%
 def sure_from(model, t, seed):
@@ -690,51 +648,55 @@ for t in (400, 700, 1000):
 assert max(sure["local"]) < 0.96 and np.mean(sure["global"]) > np.mean(sure["local"]) + 0.01
 
 # %% [markdown]
-# Up to $t = 400$ nothing is lost. It is lost above, where the noise hides the digit and the network has to settle what
-# the whole of it is to be. There the stroke at the top has to fit the one at the bottom, and no layer of the local
-# network sees both. The wide layer brings its gain there, and the bits do not notice, since they are spent at low
-# noise, where nothing was wrong.
+# Up to $t = 400$ nothing is lost. It is lost above, where the noise hides the digit and the whole of it is to be settled:
+# the stroke at the top has to fit the one at the bottom. There the wide layer brings its gain. The bits do not notice,
+# since they are spent at low noise, where nothing was wrong.
 #
-# One reservation: the wide layer more than doubles the parameters. That only this layer could have done it is not shown.
-# But it was no guess: first came the measurement of where the model goes wrong, then the question of what is missing
-# there.
-#
-# ## 8. What five minutes of a GPU buy
-#
-# `mnist-ddpm` and `mnist-ddpm-min-snr` are the same network, three times as wide, trained for 300 seconds each on one
-# GPU. They differ in the loss. The first one has the simple loss. At low noise $\varepsilon$ is hard to predict, so its
-# error is large there and drowns the small errors at high noise, where a digit takes its shape. The second one gives
-# $|\varepsilon - \hat\varepsilon|^2$ the weight $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ with $\gamma = 5$ and
-# draws $t$ uniformly (Hang et al. 2023). At high noise the weight is 1. At low noise, by (4.3), it counts the error of
-# $\hat x_0$ five times and no longer that of $\hat\varepsilon$. **Predict first:** what becomes of the bits, and what of
-# the samples?
+# Is the local network blind to what is far away? That would be the quick explanation. Let us try to break it: how much
+# does $\hat x_0$ of a pixel in the upper half depend on the lower half of $x_t$?
 
 # %%
-print("   t   |ε − ε̂|²   weight   product")
-error = {}
-for t in (20, 100, 300, 600):
-    eps = torch.randn(half.shape, generator=seeded(t))
-    error[t] = (eps - ddpm.eps_hat(diffusion.q_marginal(S, t, half).at(eps), t)).square().sum(1).mean().item()
-    weight = training.min_snr(S, torch.tensor(t)).item()
-    print(f"{t:4} ≈ {error[t]:8.0f} {weight:8.3f} ≈ {weight * error[t]:7.1f}")
-assert error[20] > 4 * error[600]
+x_t = diffusion.q_marginal(S, 700, x).sample(seeded(9)).requires_grad_()
+for name, model in models.items():
+    pixel = model.x0_hat(x_t, 700)[:, 7 * 28 + 14]  # row 7, column 14
+    (slope,) = torch.autograd.grad(pixel.sum(), x_t)
+    far = slope[:, 392:].square().sum() / slope.square().sum()
+    print(f"{name:6}: from the lower half ≈ {far:.2f} of the squared gradient")
+    assert 0.05 < far < 0.2
 
-five_minutes = {"simple": cards["mnist-ddpm"], "min-SNR": cards["mnist-ddpm-min-snr"]}
-print("\nloss     passes  bits/pixel  F/floor  coverage   sure  too close")
+# %% [markdown]
+# About as much in both. Layer by layer the news does get there, and the group norms take means over the whole picture.
+# So it is not that the local network cannot see; it makes less of what it sees. One reservation more: the wide layer more
+# than doubles the parameters. That nothing else would have helped is not shown. But it was no guess: first came the
+# measurement of where the model goes wrong, then the question of what is missing there.
+#
+# ## 8 What five minutes of a GPU buy
+#
+# `mnist-ddpm` and `mnist-ddpm-min-snr` are the same network, three times as wide, trained once each for 300 seconds on
+# one GPU. They differ in which noise the loss looks at. The first one has weight 1 and half of its $t$ uniform in
+# $\log \mathrm{SNR}$, the *mixed* draw of notebook 04: much of it is low noise, where the bits are. The second one draws
+# $t$ uniformly and gives $|\varepsilon - \hat\varepsilon|^2$ the weight $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ with
+# $\gamma = 5$ (Hang et al. 2023). At high noise, where a digit takes its shape, that is 1. At low noise, by (4.3), it
+# counts the error of $\hat x_0$ five times and no longer that of $\hat\varepsilon$. **Predict first:** what becomes of
+# the bits, and what of the samples?
+
+# %%
+five_minutes = {"mixed": cards["mnist-ddpm"], "min-SNR": cards["mnist-ddpm-min-snr"]}
+print("loss     passes  bits/pixel  F/floor  coverage   sure  too close")
 for name, card in five_minutes.items():
     s = card["scores"]["ancestral-2m-200"]
     print(f"{name:8} {passes(card):6.1f} {card['test']['bits_per_dim']:11.3f} {s['frechet_ratio']:8.2f}", end=" ")
     print(f"{s['coverage']:9.3f} {s['confidence']:6.3f} {s['too_close']:10.1%}")
 real_10 = quality.reference().card["corruptions"]["unseen, as they are"]
 print(f"{'real':32}1.00 {real_10['coverage']:9.3f} {real_10['confidence']:6.3f}")
-simple, min_snr = five_minutes.values()
-assert all(min_snr["scores"][way]["frechet_ratio"] < s["frechet_ratio"] for way, s in simple["scores"].items())
-assert simple["test"]["bits_per_dim"] < 0.8 * min_snr["test"]["bits_per_dim"]
+mixed, min_snr = five_minutes.values()
+assert all(min_snr["scores"][way]["frechet_ratio"] < s["frechet_ratio"] for way, s in mixed["scores"].items())
+assert mixed["test"]["bits_per_dim"] < 0.8 * min_snr["test"]["bits_per_dim"]
 assert all(s["too_close"] <= 0.011 for card in five_minutes.values() for s in card["scores"].values())
 
 # %% [markdown]
 # The samples are ten thousand, by the step of second order (4.20) in 200 steps with $\sigma_t^2 = \tilde\beta_t$. The
-# weight buys better samples by all three scores and pays with bits, nearly a third more. Where are they?
+# second network draws better by all three scores and pays with bits, nearly a third more. Where are they?
 
 # %%
 extra = torch.cumsum(torch.tensor(min_snr["terms"]) - terms, 0) / (784 * math.log(2))
@@ -743,9 +705,9 @@ assert extra[99] > 0.9 * extra[-1]
 
 # %% [markdown]
 # Nearly all of them before $t = 100$, where the eye hardly finds them. Neither network is the better one. Each was told
-# where to be good, and each ruler sees only its own part. A paper that reports one of the two numbers has told half.
+# where to be good. A paper that reports one of the two numbers has told half.
 #
-# **Does it copy?** *too close* stays at or below the 1 % of test images. Look at some samples, each above the training
+# **Does it copy?** *too close* stays at or below the 1 % of test images. Here are some samples, each above the training
 # image nearest to it:
 
 # %% mystnb={"image": {"alt": "Two rows of ten digits. Above samples of the diffusion model, below the training image nearest to each: mostly the same digit in a similar slant, but with different strokes."}}
@@ -754,16 +716,15 @@ both = torch.cat([kept["samples"][:10], kept["nearest"][:10]]).float() / 255
 _ = plots.image_grid(both, plots.axes_row(1, size=7)[0], columns=10, title="samples, and the training image nearest to each")
 
 # %% [markdown]
-# Some pairs are close. But there are thousands of sevens to be close to, and a new one written by hand has such a
-# neighbour too. That is why the score is measured against test images.
+# Some pairs are close. But there are thousands of sevens to be close to, and one newly written has such a neighbour too.
+# That is why the score is measured against test images.
 #
-# ## 9. Beside published numbers
+# ## 9 Beside published numbers
 #
 # Papers have long compared VAEs on *binary* MNIST: each pixel is 1 with the probability of its grey level
-# (Salakhutdinov & Murray 2008). Training draws the pixels anew each time, the test set is one fixed draw, and the last
-# step is (5.2). Here are $-\log P$ of the test set in nats by importance weighting (1.12), ours with $K = 1000$. The
-# published models are multilayer perceptrons of 2016; ours have convolutions, and one of them a wide layer. So this is
-# a mark to know where we are, not a contest of equals.
+# (Salakhutdinov & Murray 2008). Our training draws the pixels anew each time, the test set is one fixed draw, and the
+# last step is (5.2). Here are $-\log P$ of the test set in nats by importance weighting (1.12), ours with $K = 1000$. The
+# published models are multilayer perceptrons of 2016, and ours are convolutional. So this is no contest of equals.
 
 # %%
 published = {
@@ -777,16 +738,14 @@ for name, value in sorted((published | ours).items(), key=lambda item: -item[1])
 assert ours["HVAE, this course"] < 81.74 < ours["VAE, this course"] < 86.76
 
 # %% [markdown]
-# ## 10. Train them yourself
+# ## 10 Train them yourself
 #
-# Each model was trained by one command, the one on its card. On a machine with a GPU it takes the GPU; several processes
-# share the work under `torchrun`; `--resume` goes on where a run was cut off; `--start` goes on from a finished model.
-# `docs/cli.md` has the details. The three models of the GPU were trained by a prototype of a faster training step; their
-# cards say so, and the command does the same training with other random numbers.
+# Each model was trained by one command, the one on its card. Where there is a GPU it takes it; `--resume` goes on where a
+# run was cut off; `docs/cli.md` has the rest. (The three models of the GPU were trained by a prototype of the same
+# training step. The command repeats them with other random numbers.)
 
 # %%
-for name in ("mnist-ddpm-min-snr", "mnist-vae"):
-    print(f"{name}, {cards[name]['device']}, {cards[name]['seconds'] / 60:.0f} minutes:\n  {cards[name]['commands'][0]}")
+print(cards["mnist-ddpm-min-snr"]["commands"][0])
 
 # %% [markdown]
 # ## Quick questions
@@ -797,7 +756,7 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 #
 # <details><summary>Its model is far better than those of this notebook.</summary>
 #
-# **No.** The models here give a digit a probability, whose log is negative. This number is something else.
+# **No.** The log of a probability is negative. This number is something else.
 #
 # </details>
 #
@@ -809,9 +768,8 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 #
 # <details><summary>Nothing yet: it is a density, and its cells are not named.</summary>
 #
-# **Yes.** On which scale are the pixels, and how far apart are the levels? On $[-1, 1]$ the volume of a cell takes
-# off $784 \log 127.5$, that is 3,800 nats. And if the density is not even within a cell, no code length comes of it
-# at all.
+# **Yes.** How far apart are the levels? On $[-1, 1]$ the volume of a cell takes
+# off $784 \log 127.5$, that is 3,800 nats. And if the density is not even within a cell, it gives no code length.
 #
 # </details>
 #
@@ -825,8 +783,7 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 #
 # <details><summary>Those of A.</summary>
 #
-# **No.** A is the better code. But most bits pay for the last shades of grey, and the 0.2 may be saved there, where
-# nobody sees it.
+# **No.** A is the better code. But most bits pay for shades of grey, and the 0.2 may be saved there.
 #
 # </details>
 #
@@ -845,7 +802,7 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 # <details><summary>It cannot be said.</summary>
 #
 # **Yes.** The shape of a digit costs a fraction of its bits. Look at which $t$ the two models differ, and score
-# their samples as well.
+# their samples.
 #
 # </details>
 #
@@ -887,8 +844,7 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 #
 # <details><summary>Coverage.</summary>
 #
-# **No.** It notices a few images shown many times. Thousands of different ones cover the test images as well as new
-# digits do.
+# **No.** Thousands of different training images cover the test images as well as new digits do.
 #
 # </details>
 #
@@ -929,12 +885,12 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 # - A discrete distribution over pixel values makes $P(x)$ a probability, and $-\log_2 P(x)$ a code length (5.1). Bits of
 #   densities cannot be compared.
 # - The same bound scores VAE, hierarchical VAE and DDPM on images. Only the networks and the last step changed.
-# - Most of the bits pay for the last shades of grey. A variance that depends on $\hat x_0$ saves many of them without
-#   any training.
+# - Most of the bits pay for shades of grey. A variance that depends on $\hat x_0$ saves many of them with no training.
 # - A score of samples needs its floor, and no single score sees everything.
 # - Real images, noised to $t$ and denoised, show at which noise samples go wrong. Then one can ask what is missing there:
-#   here, a layer that sees the whole picture.
-# - The weight of the loss says where a network is to be good. The bound asks for low noise, the eye for high.
+#   here, a layer that sees the whole picture at once.
+# - The weight of the loss, and how $t$ is drawn, say where a network is to be good. The bound asks for low noise, the eye
+#   for high.
 #
 # | symbol | code | file |
 # | --- | --- | --- |
@@ -942,15 +898,15 @@ for name in ("mnist-ddpm-min-snr", "mnist-vae"):
 # | $P(x \mid z)$, binary and grey | `Bernoulli`, `DiscretisedLogistic`, `DiscretisedGaussian` | `observations.py` |
 # | $q$, $p$ of images | `ConvGaussianNet`, `ConvStepNet`, `ConvBernoulliNet`, `ConvLogisticNet` | `images/convnets.py` |
 # | $\varepsilon_\theta(x_t, t)$ of images | `UNet`, `Mixing`, `fourier_features` | `images/convnets.py` |
-# | $\sigma_t^2(\hat x_0)$ | `ImageDDPM`, `variance`, `fit_image_sigma2` | `images/ddpm.py`, `trainer.py` |
-# | $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ | `min_snr`, `eps_loss` | `losses.py` |
-# | $\bar\theta$, EMA | `Trainer` | `trainer.py` |
+# | $\sigma_t^2(\hat x_0)$ | `ImageDDPM`, `variance`, `fit_image_sigma2` | `images/ddpm.py`, `training/trainer.py` |
+# | $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ | `min_snr`, `eps_loss` | `training/losses.py` |
+# | $\bar\theta$, EMA | `Trainer` | `training/trainer.py` |
 # | $L_0, \dots, L_T$ | `terms_by_t` | `evaluate.py` |
 # | $-\log P(x)$ by importance | `importance_gain`, `importance_weighted` | `evaluate.py`, `bound.py` |
-# | $d_F^2$, coverage | `frechet_distance`, `coverage`, `score_images` | `quality.py` |
+# | $d_F^2$, coverage | `frechet_distance`, `coverage`, `score_images` | `images/quality.py` |
 #
-# **The way on.** Notebook 06 asks what it is that a denoiser has learned. The lesson of section 5, that a good part of the bits is spent where no
-# eye looks, is what latent and multi-scale diffusion build on.
+# **The way on.** Notebook 06 asks what it is that a denoiser has learned. That most bits are spent where no eye looks,
+# section 5, is what latent and multi-scale diffusion build on: notebook 11.
 #
 # **References**
 #

@@ -1,4 +1,4 @@
-r"""Exercises of notebook 05: honest bits, a law of grey levels, a table of variances, and distances between samples."""
+r"""Exercises of notebook 05: honest bits, a distribution of grey levels, a table of variances, and distances between samples."""
 
 import functools
 import math
@@ -151,11 +151,11 @@ grey_log_prob = Exercise(
     properties=(
         Property("is the log of the law's probability between the edges of the bins",
                  lambda f, *case: (f(*case), _pixels(*case).sum(-1)),
-                 hint="F grows: it is the value at the upper edge minus the one at the lower. See (5.3)."),
+                 hint="Φ grows: it is the value at the upper edge minus the one at the lower. See (5.3)."),
         Property("gives the 256 levels of a pixel probabilities that add up to 1", _adds_up,
                  instead="x = each of the 256 levels in the place of the first pixel"),
         Property("is right 5 to 1,000 widths from the centre", _far_out,
-                 hint="There F rounds to 0 or to 1 and the difference is lost, at first in part. A small number added "
+                 hint="There Φ rounds to 0 or to 1 and the difference is lost, at first in part. A small number added "
                  "under the log, or another formula where nothing is left, only hides that. Take the log of a product, "
                  "as the second hint has it. See (5.3).",
                  instead="x = −0.6863 and 0.5686; mean = 1 and −1; scale = their distance/5, /8, … /1000"),
@@ -179,12 +179,12 @@ grey_log_prob = Exercise(
         Mistake("the log density plus the log of the bin's width", "That is a probability only where the density is "
                 "even within a bin, and it leaves out the open ends.", "5.3",
                 lambda *case: (_density(*case) + math.log(2 * HALF)).sum(-1)),
-        Mistake("the law centred at −μ", "The centre is subtracted: F of (x − μ ± h)/s.", "5.3",
+        Mistake("the law centred at −μ", "The centre is subtracted: Φ of (x − μ ± h)/ς.", "5.3",
                 lambda x, m, s: _pixels(x, -m, s).sum(-1)),
-        Mistake("the law multiplied by s inside F", "s is a width: the distance is divided by it.", "5.3",
+        Mistake("the law multiplied by ς inside Φ", "ς is a width: the distance is divided by it.", "5.3",
                 lambda x, m, s: _pixels(x, m, 1 / s).sum(-1)),
-        Mistake("the law with the normal F", "That is the last step of the DDPM in section 5. Here F is the logistic "
-                "law.", "5.3", _grey(F=torch.special.ndtr)),
+        Mistake("the law with the normal Φ", "That is the last step of the DDPM in section 3. Here Φ is that of the "
+                "logistic distribution.", "5.3", _grey(F=torch.special.ndtr)),
         Mistake("the log probability of each pixel", "Pixels are independent given z: sum over the last axis.", "5.2",
                 lambda *case: _pixels(*case)),
         Mistake("the mean over the pixels", "The log of a product is a sum over the pixels, not a mean.", "5.2",
@@ -272,6 +272,8 @@ variance_table = Exercise(
                 _ranged(lambda of_range, _: of_range.var(correction=0))),
         Mistake("the table with the sample variance of the errors", "torch.var subtracts the mean error, which is "
                 "an error too; (5.4) has the mean of the squares.", "5.4", _ranged(lambda of_range, _: of_range.var())),
+        Mistake("the table with the squared mean error", "First the square, then the mean: errors of both signs add up.",
+                "5.4", _ranged(lambda of_range, _: of_range.mean().square())),
         Mistake("the table with mean absolute errors", "The error is squared.", "5.4",
                 _ranged(lambda of_range, _: of_range.abs().mean())),
         Mistake("c_t² E[(x₀ − x̂₀)²]", "Even where the prediction is right, x_{t−1} scatters by β̃_t.", "5.4",
@@ -360,26 +362,26 @@ frechet = Exercise(
                  hint="Eigenvalues that are zero come out as −1e-16 as well, and their root is nan: .clamp(min=0)."),
     ),
     mistakes=(
-        Mistake("F with |m − m'| not squared", "The distance of the means is squared, like all of F.", "5.5",
+        Mistake("d_F² with |m − m'| not squared", "The distance of the means is squared, like all of (5.5).", "5.5",
                 _like(means=torch.Tensor.norm)),
-        Mistake("F without the means", "Two Gaussians with the same covariance need not lie in the same place: "
+        Mistake("d_F² without the means", "Two Gaussians with the same covariance need not lie in the same place: "
                 "|m − m'|² is missing.", "5.5", _like(means=lambda d: 0)),
-        Mistake("F with the root of each entry", "The root of a matrix is not that of its entries; .sqrt() goes entry "
+        Mistake("d_F² with the root of each entry", "The root of a matrix is not that of its entries; .sqrt() goes entry "
                 "by entry. Sum the roots of the eigenvalues.", "5.5",
                 _like(lambda C, D: (C @ D).diagonal().sqrt().sum())),
-        Mistake("F with tr(C C')", "The root is missing. Variances are squared twice in C C'.", "5.5",
+        Mistake("d_F² with tr(C C')", "The root is missing. Variances are squared twice in C C'.", "5.5",
                 _like(lambda C, D: (C @ D).trace())),
-        Mistake("F with the root of the trace", "First the root of the matrix, then its trace: the sum of roots is not "
+        Mistake("d_F² with the root of the trace", "First the root of the matrix, then its trace: the sum of roots is not "
                 "the root of a sum.", "5.5", _like(lambda C, D: (C @ D).trace().sqrt())),
-        Mistake("F with C^½ C'^½", "That product is the root of C C' only if the two have the same axes.", "5.5",
+        Mistake("d_F² with C^½ C'^½", "That product is the root of C C' only if the two have the same axes.", "5.5",
                 _like(lambda C, D: (_root(C) @ _root(D)).trace())),
-        Mistake("F of the single features", "Their variances alone leave out how the features go together.", "5.5",
+        Mistake("d_F² of the single features", "Their variances alone leave out how the features go together.", "5.5",
                 _like(lambda C, D: (C.diagonal() * D.diagonal()).sqrt().sum())),
-        Mistake("F with the factor 2 missing", "2 (C C')^½ is subtracted: from a Gaussian to itself nothing may be "
+        Mistake("d_F² with the factor 2 missing", "2 (C C')^½ is subtracted: from a Gaussian to itself nothing may be "
                 "left.", "5.5", _like(whole=lambda F, root: F + root)),
-        Mistake("F with the root added", "2 (C C')^½ is what the two have in common, and it is subtracted.", "5.5",
+        Mistake("d_F² with the root added", "2 (C C')^½ is what the two have in common, and it is subtracted.", "5.5",
                 _like(whole=lambda F, root: F + 4 * root)),
-        Mistake("the root of F", "(5.5) is the squared distance, and that is what papers print.", "5.5",
+        Mistake("the root of d_F²", "(5.5) is the squared distance, and that is what papers print.", "5.5",
                 _like(whole=lambda F, root: F.sqrt())),
         Mistake("the squared difference of the covariances", "(5.5) is measured in squared units of the features, so "
                 "it takes roots of covariances before it compares them.", "5.5",

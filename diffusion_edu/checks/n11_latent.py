@@ -22,10 +22,10 @@ def _joint(z, means, variances):
 
 
 def _mismatch(average=lambda p: p.logsumexp(1) - math.log(p.shape[1]), sum_=lambda p: p.sum(-1), constant=1.0, sign=1.0,
-              reduce=lambda v: v.mean(), prior=True):  # fmt: skip
+              reduce=lambda v: v.mean(), prior=True, var=lambda v: v):  # fmt: skip
     def value(z, means, variances):
         log_p = -0.5 * (constant * LOG_2PI + z**2)
-        return sign * reduce(average(sum_(_joint(z, means, variances))) - prior * log_p.sum(-1))
+        return sign * reduce(average(sum_(_joint(z, means, var(variances)))) - prior * log_p.sum(-1))
 
     return value
 
@@ -55,6 +55,10 @@ mismatch = Exercise(
         Mistake("E[log p − log q]", "That is minus the divergence.", "11.2", _mismatch(sign=-1.0)),
         Mistake("E[log q − log p] with p(z) without (2π)^(−D/2)", "N(0, I) has its constant too.", "11.2",
                 _mismatch(constant=0.0)),
+        Mistake("the answer for standard deviations in the place of variances", "`variances` are variances already: they "
+                "are not squared.", "11.2", _mismatch(var=lambda v: v**2)),
+        Mistake("the answer for variances that are the roots of those given", "`variances` are variances already: no "
+                "root is taken.", "11.2", _mismatch(var=lambda v: v.sqrt())),
         Mistake("Σ[log q − log p]", "A mean over the draws of z, not a sum.", "11.2",
                 _mismatch(reduce=lambda v: v.sum())),
     ),
@@ -130,6 +134,8 @@ latent_bound = Exercise(
         Mistake("−log p(x|z) − log q(z|x) − ELBO_above", "log q stands in the denominator: + log q in −ELBO.", "11.3",
                 _bound(q=-1.0)),
         Mistake("log p(x|z) − log q(z|x) + ELBO_above", "That is the ELBO. Asked is −ELBO.", "11.3", _bound(sign=1.0)),
+        Mistake("−log p(x|z) + log q(z|x) + ELBO_above", "ELBO_above stands where log p(z) stood in (11.1): with a minus.",
+                "11.3", _bound(above=-1.0)),
         Mistake("log q(z|x) − ELBO_above", "The decoder's log p(x|z) is missing.", "11.3", _bound(p=0.0)),
     ),
 )  # fmt: skip

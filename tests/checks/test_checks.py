@@ -585,6 +585,7 @@ SLIPS = {
          "even within a bin"),
     ],
     "variance_table": [
+        (".square().mean()", ".mean().square()", "First the square"),
         ("(x0 - x0_hat)[r == i].square()", "(x0 - x0_hat).square()", "pixels of the range only"),
         ("bucketize(x0_hat", "bucketize(x0", "nobody knows x₀"),
         (".square().mean()", ".square().sum()", "An expectation is a mean"),
@@ -793,6 +794,8 @@ SLIPS = {
         ("log_q - log_p", "log_p - log_q", "minus the divergence"),
         ("log_p = -0.5 * (math.log(2 * math.pi) + z**2)", "log_p = -0.5 * (z**2)", "has its constant too"),
         (".mean()", ".sum()", "A mean over the draws"),
+        ("    log_k =", "    variances = variances**2\n    log_k =", "they are not squared"),
+        ("    log_k =", "    variances = variances.sqrt()\n    log_k =", "no root is taken"),
     ],
     "stacked_p": [
         ("t < L", "t <= L", "is the decoder of above"),
@@ -808,6 +811,7 @@ SLIPS = {
         ("+ log_q", "- log_q", "in the denominator"),
         ("-log_p_x + log_q - elbo_above", "log_p_x - log_q + elbo_above", "That is the ELBO"),
         ("-log_p_x + log_q", "log_q", "decoder's log p(x|z) is missing"),
+        ("- elbo_above", "+ elbo_above", "with a minus"),
     ],
     "leaving_cost": [
         (" - above", "", "are to be credited"),
