@@ -89,8 +89,8 @@ print(f"knowing nothing {nothing:.2f} bits per pixel,  xz {packed:.2f},  pixels 
 assert nothing == 8 and 1 < packed < 2
 
 # %% [markdown]
-# Four pixels in five are exactly black. They cost almost nothing if a model is sure of them. With a *density* that has
-# no end: make its peak on black narrower, and the log density grows without bound, while nothing has been learned. So a
+# Four pixels in five are exactly black. They cost almost nothing if a model is sure of them. A *density* can be as large
+# there as one likes: the narrower its peak on black, the larger the log density, while nothing has been learned. So a
 # Gaussian log density of pixels, or a mean squared error, is not a likelihood that two models can be compared by. A
 # probability is.
 
@@ -582,7 +582,7 @@ print(f"limit {a:.2f}, of it the reference's part {b / 10_000:.2f}")
 # distances can only be compared at the same $n$. The line does not go to zero but to about 1. The reference is finite
 # too and adds about 0.3. The rest is a difference between training and test images: other people wrote them.
 #
-# Now the faults. **Predict first:** which score will notice a shift by one pixel, a blur, a missing digit, a tenth of
+# **Predict first:** which score will notice a shift by one pixel, a blur, a missing digit, a tenth of
 # the images shown ten times each?
 
 # %%
@@ -652,8 +652,8 @@ assert max(sure["local"]) < 0.96 and np.mean(sure["global"]) > np.mean(sure["loc
 # the stroke at the top has to fit the one at the bottom. There the wide layer brings its gain. The bits do not notice,
 # since they are spent at low noise, where nothing was wrong.
 #
-# Is the local network blind to what is far away? That would be the quick explanation. Let us try to break it: how much
-# does $\hat x_0$ of a pixel in the upper half depend on the lower half of $x_t$?
+# Is the local network blind to what is far away? That is the quick explanation. To break it, ask how much $\hat x_0$ of
+# a pixel in the upper half depends on the lower half of $x_t$:
 
 # %%
 x_t = diffusion.q_marginal(S, 700, x).sample(seeded(9)).requires_grad_()
@@ -666,9 +666,9 @@ for name, model in models.items():
 
 # %% [markdown]
 # About as much in both. Layer by layer the news does get there, and the group norms take means over the whole picture.
-# So it is not that the local network cannot see; it makes less of what it sees. One reservation more: the wide layer more
-# than doubles the parameters. That nothing else would have helped is not shown. But it was no guess: first came the
-# measurement of where the model goes wrong, then the question of what is missing there.
+# So it is not that the local network cannot see; it makes less of what it sees. And the wide layer more than doubles the
+# parameters: that nothing else would have helped is not shown. But it was no guess. First came the measurement of where
+# the model goes wrong.
 #
 # ## 8 What five minutes of a GPU buy
 #

@@ -176,8 +176,7 @@ for seed in range(3):
     assert gain > 0.1 and off[1] < 0.35 * off[0]
 
 # %% [markdown]
-# All of what a prior can mend, within the error. The hole is filled, and samples off the roll have become rare. What is
-# still off is mostly the decoder's own share.
+# All of what a prior can mend, within the error. The hole is filled, and samples off the roll have become rare.
 #
 # ## 3 A chain on a chain is a chain
 #

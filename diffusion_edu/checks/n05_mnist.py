@@ -1,4 +1,5 @@
-r"""Exercises of notebook 05: honest bits, a distribution of grey levels, a table of variances, and distances between samples."""
+r"""Exercises of notebook 05: honest bits, a distribution of grey levels, a table of variances, and distances between
+samples."""
 
 import functools
 import math
@@ -272,8 +273,8 @@ variance_table = Exercise(
                 _ranged(lambda of_range, _: of_range.var(correction=0))),
         Mistake("the table with the sample variance of the errors", "torch.var subtracts the mean error, which is "
                 "an error too; (5.4) has the mean of the squares.", "5.4", _ranged(lambda of_range, _: of_range.var())),
-        Mistake("the table with the squared mean error", "First the square, then the mean: errors of both signs add up.",
-                "5.4", _ranged(lambda of_range, _: of_range.mean().square())),
+        Mistake("the table with the squared mean error", "First the square, then the mean: errors of both signs add "
+                "up.", "5.4", _ranged(lambda of_range, _: of_range.mean().square())),
         Mistake("the table with mean absolute errors", "The error is squared.", "5.4",
                 _ranged(lambda of_range, _: of_range.abs().mean())),
         Mistake("c_t² E[(x₀ − x̂₀)²]", "Even where the prediction is right, x_{t−1} scatters by β̃_t.", "5.4",
@@ -366,13 +367,13 @@ frechet = Exercise(
                 _like(means=torch.Tensor.norm)),
         Mistake("d_F² without the means", "Two Gaussians with the same covariance need not lie in the same place: "
                 "|m − m'|² is missing.", "5.5", _like(means=lambda d: 0)),
-        Mistake("d_F² with the root of each entry", "The root of a matrix is not that of its entries; .sqrt() goes entry "
-                "by entry. Sum the roots of the eigenvalues.", "5.5",
+        Mistake("d_F² with the root of each entry", "The root of a matrix is not that of its entries; .sqrt() goes "
+                "entry by entry. Sum the roots of the eigenvalues.", "5.5",
                 _like(lambda C, D: (C @ D).diagonal().sqrt().sum())),
         Mistake("d_F² with tr(C C')", "The root is missing. Variances are squared twice in C C'.", "5.5",
                 _like(lambda C, D: (C @ D).trace())),
-        Mistake("d_F² with the root of the trace", "First the root of the matrix, then its trace: the sum of roots is not "
-                "the root of a sum.", "5.5", _like(lambda C, D: (C @ D).trace().sqrt())),
+        Mistake("d_F² with the root of the trace", "First the root of the matrix, then its trace: the sum of roots is "
+                "not the root of a sum.", "5.5", _like(lambda C, D: (C @ D).trace().sqrt())),
         Mistake("d_F² with C^½ C'^½", "That product is the root of C C' only if the two have the same axes.", "5.5",
                 _like(lambda C, D: (_root(C) @ _root(D)).trace())),
         Mistake("d_F² of the single features", "Their variances alone leave out how the features go together.", "5.5",

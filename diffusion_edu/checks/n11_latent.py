@@ -55,8 +55,8 @@ mismatch = Exercise(
         Mistake("E[log p − log q]", "That is minus the divergence.", "11.2", _mismatch(sign=-1.0)),
         Mistake("E[log q − log p] with p(z) without (2π)^(−D/2)", "N(0, I) has its constant too.", "11.2",
                 _mismatch(constant=0.0)),
-        Mistake("the answer for standard deviations in the place of variances", "`variances` are variances already: they "
-                "are not squared.", "11.2", _mismatch(var=lambda v: v**2)),
+        Mistake("the answer for standard deviations in the place of variances", "`variances` are variances already: "
+                "they are not squared.", "11.2", _mismatch(var=lambda v: v**2)),
         Mistake("the answer for variances that are the roots of those given", "`variances` are variances already: no "
                 "root is taken.", "11.2", _mismatch(var=lambda v: v.sqrt())),
         Mistake("Σ[log q − log p]", "A mean over the draws of z, not a sum.", "11.2",
@@ -134,8 +134,8 @@ latent_bound = Exercise(
         Mistake("−log p(x|z) − log q(z|x) − ELBO_above", "log q stands in the denominator: + log q in −ELBO.", "11.3",
                 _bound(q=-1.0)),
         Mistake("log p(x|z) − log q(z|x) + ELBO_above", "That is the ELBO. Asked is −ELBO.", "11.3", _bound(sign=1.0)),
-        Mistake("−log p(x|z) + log q(z|x) + ELBO_above", "ELBO_above stands where log p(z) stood in (11.1): with a minus.",
-                "11.3", _bound(above=-1.0)),
+        Mistake("−log p(x|z) + log q(z|x) + ELBO_above", "ELBO_above stands where log p(z) stood in (11.1): with a "
+                "minus.", "11.3", _bound(above=-1.0)),
         Mistake("log q(z|x) − ELBO_above", "The decoder's log p(x|z) is missing.", "11.3", _bound(p=0.0)),
     ),
 )  # fmt: skip
