@@ -672,13 +672,13 @@ for name, model in models.items():
 #
 # ## 8 What five minutes of a GPU buy
 #
-# `mnist-ddpm` and `mnist-ddpm-min-snr` are the same network, three times as wide, trained once each for 300 seconds on
-# one GPU. They differ in which noise the loss looks at. The first one has weight 1 and half of its $t$ uniform in
-# $\log \mathrm{SNR}$, the *mixed* draw of notebook 04: much of it is low noise, where the bits are. The second one draws
-# $t$ uniformly and gives $|\varepsilon - \hat\varepsilon|^2$ the weight $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ with
-# $\gamma = 5$ (Hang et al. 2023). At high noise, where a digit takes its shape, that is 1. At low noise, by (4.3), it
-# counts the error of $\hat x_0$ five times and no longer that of $\hat\varepsilon$. **Predict first:** what becomes of
-# the bits, and what of the samples?
+# `mnist-ddpm` and `mnist-ddpm-min-snr` are the same network, three times as wide, trained once each for 300 seconds
+# on one GPU. They differ in which noise the loss looks at. The first one has weight 1 and half of its $t$ uniform in
+# $\log \mathrm{SNR}$, the *mixed* draw of notebook 04 (on the command line `--loss simple`): much of it is low noise,
+# where the bits are. The second one draws $t$ uniformly and gives $|\varepsilon - \hat\varepsilon|^2$ the weight
+# $\min(\mathrm{SNR}_t, \gamma) / \mathrm{SNR}_t$ with $\gamma = 5$ (Hang et al. 2023). At high noise, where a digit
+# takes its shape, that is 1. At low noise, by (4.3), it counts the error of $\hat x_0$ five times and no longer that
+# of $\hat\varepsilon$. **Predict first:** what becomes of the bits, and what of the samples?
 
 # %%
 five_minutes = {"mixed": cards["mnist-ddpm"], "min-SNR": cards["mnist-ddpm-min-snr"]}
