@@ -33,12 +33,15 @@
 # course, and so do a hundred test images and a thousand more.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import torch
 
-from diffusion_edu import bound, checks, diffusion, evaluate, plots, pretrained, samplers
+from diffusion_edu import (
+    bound, checks, diffusion, evaluate, plots, pretrained, samplers
+)
 from diffusion_edu.data import MNIST
 from diffusion_edu.images import quality
 from diffusion_edu.sampling import SAMPLERS
@@ -49,7 +52,8 @@ from diffusion_edu.sampling import SAMPLERS
 
 # %% mystnb={"image": {"alt": "Four rows of ten small white handwritten digits on black. The upper two rows are real. The lower two were drawn by the diffusion model and look handwritten too."}}
 plots.use_style()
-pictures = quality.reference().images  # 100 test images, ten of each digit, grey levels 0 … 255
+# 100 test images, ten of each digit, grey levels 0 … 255
+pictures = quality.reference().images
 x = MNIST.to_points(pictures)  # in [−1, 1]
 
 
@@ -61,9 +65,14 @@ painter = pretrained.load("mnist-ddpm-min-snr")
 S = painter.schedule
 x_T = torch.randn(20, 784, generator=seeded(1))
 step = SAMPLERS["ancestral-2m"].step
-path = list(samplers.reverse_path(painter.x0_hat, S, x_T, step=step, steps=25, generator=seeded(2)))
-shown = torch.cat([x[torch.arange(20) * 10 % 100 + torch.arange(20) // 10], path[-1][1]])
-_ = plots.image_grid(MNIST.to_images(shown), plots.axes_row(1, size=6)[0], columns=10, title="test images, and below them samples")
+path = list(
+    samplers.reverse_path(
+        painter.x0_hat, S, x_T, step=step, steps=25, generator=seeded(2)))
+shown = torch.cat(
+    [x[torch.arange(20) * 10 % 100 + torch.arange(20) // 10], path[-1][1]])
+_ = plots.image_grid(
+    MNIST.to_images(shown), plots.axes_row(1, size=6)[0], columns=10,
+    title="test images, and below them samples")
 
 # %% [markdown]
 # ## 1 A ruler for images
@@ -82,10 +91,13 @@ _ = plots.image_grid(MNIST.to_images(shown), plots.axes_row(1, size=6)[0], colum
 import lzma
 
 unseen = quality.unseen()[0]  # a thousand more real images
-packed = 8 * len(lzma.compress(unseen.numpy().tobytes(), preset=9 | lzma.PRESET_EXTREME)) / unseen.numel()
+strongest = 9 | lzma.PRESET_EXTREME
+packed = len(lzma.compress(unseen.numpy().tobytes(), preset=strongest))
+packed *= 8 / unseen.numel()
 nothing = MNIST.bits_per_dim(784 * math.log(256))
 black = (unseen == 0).float().mean().item()
-print(f"knowing nothing {nothing:.2f} bits per pixel,  xz {packed:.2f},  pixels exactly black {black:.0%}")
+print(f"knowing nothing {nothing:.2f} bits per pixel,  xz {packed:.2f},  "
+      f"pixels exactly black {black:.0%}")
 assert nothing == 8 and 1 < packed < 2
 
 # %% [markdown]
@@ -197,7 +209,8 @@ checks.grey_log_prob(my_grey_log_prob)
 #     low = torch.where(x == -1, -torch.inf, (x - 1 / 255 - mean) / scale)
 #     high = torch.where(x == 1, torch.inf, (x + 1 / 255 - mean) / scale)
 #     log_phi = torch.nn.functional.logsigmoid
-#     return (log_phi(high) + log_phi(-low) + torch.log(-torch.expm1(low - high))).sum(-1)
+#     log_width = torch.log(-torch.expm1(low - high))
+#     return (log_phi(high) + log_phi(-low) + log_width).sum(-1)
 # ```
 #
 # </details>
@@ -214,10 +227,14 @@ checks.grey_log_prob(my_grey_log_prob)
 
 # %% mystnb={"image": {"alt": "Horizontal bars of bits per pixel: xz about 1.4 in grey, then the VAE, the hierarchical VAE and the DDPM in orange, each shorter than the one before."}}
 cards = {name: pretrained.card(name) for name in pretrained.IMAGES}
-grey = {name.upper(): cards[f"mnist-{name}"] for name in ("vae", "hvae", "ddpm")}
+grey = {
+    name.upper(): cards[f"mnist-{name}"] for name in ("vae", "hvae", "ddpm")
+}
 bits = {name: card["test"]["bits_per_dim"] for name, card in grey.items()}
 ax = plots.axes_row(1, size=2.6)[0]
-bars = ax.barh(["xz", *bits], [packed, *bits.values()], color=[plots.DATA] + [plots.MODEL] * 3)
+bars = ax.barh(
+    ["xz", *bits], [packed, *bits.values()],
+    color=[plots.DATA] + [plots.MODEL] * 3)
 ax.bar_label(bars, fmt="%.2f", padding=3)
 ax.set(xlabel="bits per pixel", xlim=(0, 1.25 * packed))
 ax.invert_yaxis()
@@ -230,7 +247,8 @@ def passes(card):
 
 print("      parameters  passes  minutes  device")
 for name, card in grey.items():
-    print(f"{name:5} {card['parameters']:10,} {passes(card):7.1f} {card['seconds'] / 60:8.0f}  {card['device']}")
+    print(f"{name:5} {card['parameters']:10,} {passes(card):7.1f} "
+          f"{card['seconds'] / 60:8.0f}  {card['device']}")
 assert bits["DDPM"] < bits["HVAE"] < bits["VAE"] < packed
 
 # %% [markdown]
@@ -242,13 +260,18 @@ assert bits["DDPM"] < bits["HVAE"] < bits["VAE"] < packed
 # Does a card tell the truth? Here is the bound on the hundred images, by the function of notebook 01:
 
 # %%
-models = {name: pretrained.load(f"mnist-{name.lower()}") for name in ("VAE", "HVAE")}
+models = {
+    name: pretrained.load(f"mnist-{name.lower()}") for name in ("VAE", "HVAE")
+}
 for name, model in models.items():
     b = bound.bound(x, model, seeded(3))
     mean, se = evaluate.mean_and_error(-b.elbo.double() / (784 * math.log(2)))
-    print(f"{name:5}≈ {mean:.2f} ± {se:.2f} bits per pixel, on the card {bits[name]:.2f}; in nats:")
-    print("  " + ", ".join(f"{term} ≈ {value:.0f}" for term, value in b.mean().items()))
-    assert abs(mean - bits[name]) < 5 * se and 0.84 < b.reconstruction.sum() / b.elbo.sum() < 0.9
+    print(f"{name:5}≈ {mean:.2f} ± {se:.2f} bits per pixel, on the card "
+          f"{bits[name]:.2f}; in nats:")
+    print("  " + ", ".join(
+              f"{term} ≈ {value:.0f}" for term, value in b.mean().items()))
+    assert abs(mean - bits[name]) < 5 * se
+    assert 0.84 < b.reconstruction.sum() / b.elbo.sum() < 0.9
 
 # %% [markdown]
 # The ± is the standard error over the images. In both models about seven eighths of the cost are the pixels', the rest
@@ -257,7 +280,9 @@ for name, model in models.items():
 
 # %% mystnb={"image": {"alt": "Two rows of ten samples. Above the VAE's: blots and strokes, hardly one of them a digit. Below the hierarchical VAE's: thinner strokes, and about half of them are digits."}}
 drawn = torch.cat([model.generate(10, seeded(4)) for model in models.values()])
-_ = plots.image_grid(MNIST.to_images(drawn), plots.axes_row(1, size=6)[0], columns=10, title="samples of the VAE, and of the HVAE")
+_ = plots.image_grid(
+    MNIST.to_images(drawn), plots.axes_row(1, size=6)[0], columns=10,
+    title="samples of the VAE, and of the HVAE")
 
 # %% [markdown]
 # Less than a tenth of a bit lies between the two, and the eye tells them apart at once.
@@ -283,10 +308,13 @@ from diffusion_edu.images.convnets import UNet
 
 torch.manual_seed(0)
 net = UNet(784, S, width=16, mixing=64)
-names = ["first", "down.0", "shrink", "middle.0", "middle.1", "middle.2", "widen", "up.0", "last"]
+names = ["first", "down.0", "shrink", "middle.0", "middle.1", "middle.2",
+         "widen", "up.0", "last"]
 shapes = {}
 for name in names:
-    report = lambda module, inputs, out, name=name: shapes.update({name: tuple(out.shape[1:])})  # noqa: E731
+    def report(module, inputs, out, name=name):
+        shapes[name] = tuple(out.shape[1:])
+
     net.get_submodule(name).register_forward_hook(report)
 net(x[:1], torch.tensor([500]))
 ax = plots.axes_row(1, size=3)[0]
@@ -294,9 +322,14 @@ ax.figure.set_size_inches(8, 2.6)
 for i, (name, (channels, height, _)) in enumerate(shapes.items()):
     ax.bar(i, height, color=plots.Q if name == "middle.1" else plots.MODEL)
     ax.text(i, height + 0.4, f"{name}\n{channels}", ha="center", fontsize=8)
-ax.annotate("skip connection", (6.5, 11), (1.6, 10.7), arrowprops={"arrowstyle": "->", "linestyle": ":"})
-ax.set(ylabel="resolution", ylim=(0, 19), yticks=[7, 14], xticks=[], xlabel="order of the blocks; above each its channels; blue sees the whole picture")
-print(f"{sum(p.numel() for p in net.parameters()):,} parameters at width 16; the DDPM above has width {cards['mnist-ddpm']['config']['width']}")
+ax.annotate(
+    "skip connection", (6.5, 11), (1.6, 10.7),
+    arrowprops={"arrowstyle": "->", "linestyle": ":"})
+ax.set(ylabel="resolution", ylim=(0, 19), yticks=[7, 14], xticks=[],
+       xlabel="order of the blocks; above each its channels; "
+       "blue sees the whole picture")
+print(f"{sum(p.numel() for p in net.parameters()):,} parameters at width 16; "
+      f"the DDPM above has width {cards['mnist-ddpm']['config']['width']}")
 
 # %% [markdown]
 # **Train one.** A thousand real images come with the course. That is few, and the network is small, but half a minute
@@ -318,14 +351,22 @@ own = MNIST.to_points(unseen)
 bar = S.alpha_bar[training.mixed_t(S, 10_000, seeded(5))]
 nothing = bar * (784 * bar + (1 - bar) * own.square().sum(1).mean())
 print(f"v̂ = 0: loss ≈ {nothing.mean():.0f}")
-trainer = training.Trainer(small, training.eps_loss(), own, steps=800, batch=32, peak_lr=2e-3, make_optimisers=training.muon)
+trainer = training.Trainer(
+    small, training.eps_loss(), own, steps=800, batch=32, peak_lr=2e-3,
+    make_optimisers=training.muon)
 rows, losses = [], []
 for number, terms in trainer.run(progress=False):
     losses.append(terms["loss"].item())
     if number in (100, 300, 800):
-        rows.append(samplers.sample(trainer.ema.x0_hat, S, x_T[:10], step=SAMPLERS["ddim"].step, steps=20))
-        print(f"step {number}: loss of the last 50 steps ≈ {np.mean(losses[-50:]):.0f}")
-_ = plots.image_grid(MNIST.to_images(torch.cat(rows)), plots.axes_row(1, size=6)[0], columns=10, title="after 100, 300 and 800 steps, from the same noise")
+        rows.append(
+            samplers.sample(
+                trainer.ema.x0_hat, S, x_T[:10], step=SAMPLERS["ddim"].step,
+                steps=20))
+        print(f"step {number}: loss of the last 50 steps "
+              f"≈ {np.mean(losses[-50:]):.0f}")
+_ = plots.image_grid(
+    MNIST.to_images(torch.cat(rows)), plots.axes_row(1, size=6)[0], columns=10,
+    title="after 100, 300 and 800 steps, from the same noise")
 assert np.mean(losses[-50:]) < 0.5 * np.mean(losses[:50])
 
 # %% [markdown]
@@ -374,7 +415,8 @@ checks.variance_table(my_variance_table)
 # def my_variance_table(x0, x0_hat, edges, beta_tilde, c):
 #     """σ_t² for each range of x̂₀ that the edges divide, (len(edges) + 1,)."""
 #     r = torch.bucketize(x0_hat, edges)
-#     mse = torch.stack([(x0 - x0_hat)[r == i].square().mean() for i in range(len(edges) + 1)])
+#     ranges = range(len(edges) + 1)
+#     mse = torch.stack([(x0 - x0_hat)[r == i].square().mean() for i in ranges])
 #     return beta_tilde + c**2 * mse
 # ```
 #
@@ -392,13 +434,19 @@ pixel, with_one = torch.zeros(half.numel()), 0.0
 for t in range(1, 31):
     xt = diffusion.q_marginal(S, t, half).sample(seeded(t))
     x0_hat = ddpm.x0_hat(xt, t)
-    one, one_t, one_hat = (v.reshape(-1, 1) for v in (half, xt, x0_hat))  # each pixel a point of its own
-    pixel += diffusion.L_term(S, t, one, one_t, grey_step(S, t, one_t, one_hat, ddpm.variance))
+    # each pixel a point of its own
+    one, one_t, one_hat = (v.reshape(-1, 1) for v in (half, xt, x0_hat))
+    pixel += diffusion.L_term(
+        S, t, one, one_t, grey_step(S, t, one_t, one_hat, ddpm.variance))
     mse = (half - x0_hat).square().mean().expand(S.T + 1).double()
-    p = grey_step(S, t, xt, x0_hat, diffusion.per_step(diffusion.sigma2_optimal(S, mse)))
+    p = grey_step(
+        S, t, xt, x0_hat, diffusion.per_step(diffusion.sigma2_optimal(S, mse)))
     with_one += diffusion.L_term(S, t, half, xt, p).mean().item()
-table, one_each_step = (MNIST.bits_per_dim(nats) for nats in (pixel.sum().item() / len(half), with_one))
-print(f"30 steps:  table ≈ {table:.2f},   one σ² per step ≈ {one_each_step:.2f} bits per pixel")
+table, one_each_step = (
+    MNIST.bits_per_dim(nats)
+    for nats in (pixel.sum().item() / len(half), with_one))
+print(f"30 steps:  table ≈ {table:.2f},   one σ² per step "
+      f"≈ {one_each_step:.2f} bits per pixel")
 assert table < 0.85 * one_each_step
 
 # %% [markdown]
@@ -408,20 +456,32 @@ assert table < 0.85 * one_each_step
 # where only the last shades of grey are? And which pixels pay, the black, the white, or those in between?
 
 # %% mystnb={"image": {"alt": "Bits per pixel spent up to each t, against t on a logarithmic axis from 1 to 1000. About a quarter is spent in the first step, half before t = 10, four fifths before t = 100, and the last fifth from there to t = 1000."}}
-terms = torch.tensor(cards["mnist-ddpm"]["terms"])  # L_0 … L_T in nats, 500 test images for each t
+# L_0 … L_T in nats, 500 test images for each t
+terms = torch.tensor(cards["mnist-ddpm"]["terms"])
 spent = torch.cumsum(terms[:-1], 0) / (784 * math.log(2))
 ax = plots.axes_row(1, size=3.6)[0]
 plots.curve(torch.arange(1, 1001), spent, ax, color=plots.MODEL)
-ax.set(xscale="log", xlabel="t", ylabel="bits per pixel, steps 1 … t", ylim=(0, None))
+ax.set(xscale="log", xlabel="t", ylabel="bits per pixel, steps 1 … t",
+       ylim=(0, None))
 beyond = bits["DDPM"] - spent[99].item()
-print(f"of {bits['DDPM']:.3f} bits per pixel {spent[19]:.3f} go to t ≤ 20, {beyond:.3f} to t > 100")
-assert abs(spent[-1].item() - bits["DDPM"]) < 1e-3 and terms[-1] < 0.01 and spent[19] > 0.4 * spent[-1] and beyond < 0.4 * spent[-1]
+print(f"of {bits['DDPM']:.3f} bits per pixel {spent[19]:.3f} go to t ≤ 20, "
+      f"{beyond:.3f} to t > 100")
+assert abs(spent[-1].item() - bits["DDPM"]) < 1e-3
+assert terms[-1] < 0.01
+assert spent[19] > 0.4 * spent[-1]
+assert beyond < 0.4 * spent[-1]
 
 print("of the bits up to t = 30 each kind of pixel pays:")
-for kind, these in {"black": half == -1, "in between": (half > -1) & (half < 0.98), "white": half >= 0.98}.items():
-    paid, each = pixel[these.flatten()].sum() / pixel.sum(), pixel[these.flatten()].mean() / math.log(2)
-    print(f"{kind:10} {these.double().mean():5.0%} of the pixels, ≈ {paid:4.0%} of the bits, ≈ {each:4.2f} each")
-    assert (paid > 0.6 and each > 3) == (kind == "in between") and (each < 0.1) == (kind == "black")
+for kind, these in {
+        "black": half == -1,
+        "in between": (half > -1) & (half < 0.98),
+        "white": half >= 0.98}.items():
+    paid = pixel[these.flatten()].sum() / pixel.sum()
+    each = pixel[these.flatten()].mean() / math.log(2)
+    print(f"{kind:10} {these.double().mean():5.0%} of the pixels, "
+          f"≈ {paid:4.0%} of the bits, ≈ {each:4.2f} each")
+    assert (paid > 0.6 and each > 3) == (kind == "in between")
+    assert (each < 0.1) == (kind == "black")
 
 # %% [markdown]
 # Most bits pay for shades of grey on the edges of the strokes, which nobody sees. One pixel in seven is neither black
@@ -445,7 +505,8 @@ draw = films.draw_images(MNIST.to_images, columns=10, size=600)
 with tempfile.TemporaryDirectory() as folder:
     back = Path(folder, "back.mp4")
     films.film(path[6:], draw, back, poster=0.7, fps=10, kib=45, progress=False)
-    display(HTML(films.embedded_html(back, "Twenty pictures of noise turn into digits, the coarse strokes first.")))
+    words = "Pictures of noise turn into digits, the coarse strokes first."
+    display(HTML(films.embedded_html(back, words)))
 
 # %% [markdown]
 # ## 6 Scores of samples, and what they cannot see
@@ -496,8 +557,9 @@ checks.frechet(my_frechet)
 # ```python
 # def my_frechet(mean, cov, mean_2, cov_2):
 #     """The squared Fréchet distance (5.5) of two Gaussians."""
-#     trace_of_root = torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()
-#     return (mean - mean_2).square().sum() + cov.trace() + cov_2.trace() - 2 * trace_of_root
+#     root = torch.linalg.eigvals(cov @ cov_2).real.clamp(min=0).sqrt().sum()
+#     traces = cov.trace() + cov_2.trace() - 2 * root
+#     return (mean - mean_2).square().sum() + traces
 #
 #
 # # In one dimension it is (m − m')² + (σ − σ')².
@@ -526,10 +588,13 @@ checks.frechet(my_frechet)
 from diffusion_edu import weights
 
 real = quality.score_images(own)
-print(f"LeNet {real.lenet}, test accuracy {weights.card('lenet')['test_accuracy']:.2%}; {real.n} real images:")
+print(f"LeNet {real.lenet}, test accuracy "
+      f"{weights.card('lenet')['test_accuracy']:.2%}; {real.n} real images:")
 print(f"Fréchet distance ≈ {real.frechet:.2f}, floor {real.frechet_floor:.2f}")
-print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, (5.6) {quality.expected_coverage(1000, 1000):.3f}")
-assert real.frechet < 1.5 * real.frechet_floor and abs(real.coverage - real.coverage_floor) < 0.02
+print(f"coverage ≈ {real.coverage:.3f}, floor {real.coverage_floor:.3f}, "
+      f"(5.6) {quality.expected_coverage(1000, 1000):.3f}")
+assert real.frechet < 1.5 * real.frechet_floor
+assert abs(real.coverage - real.coverage_floor) < 0.02
 
 # %% [markdown]
 # **Exercise: which images are farthest from real ones?** *4 minutes, easy.*
@@ -587,14 +652,20 @@ print(f"limit {a:.2f}, of it the reference's part {b / 10_000:.2f}")
 
 # %%
 card = quality.reference().card["corruptions"]
-print(f"{'n = 10,000':25} F/floor  coverage  labels  sure  neighbour  too close")
+print(f"{'n = 10,000':25} F/floor  coverage  labels  sure  "
+      "neighbour  too close")
 for name, s in card.items():
-    print(f"{name:25} {s['frechet_ratio']:7.2f} {s['coverage']:9.3f} {s['label_distance']:7.1%}", end=" ")
+    print(f"{name:25} {s['frechet_ratio']:7.2f} {s['coverage']:9.3f} "
+          f"{s['label_distance']:7.1%}",
+          end=" ")
     print(f"{s['confidence']:5.3f} {s['nearest']:10.2f} {s['too_close']:10.1%}")
 plain, shift, blur, missing, repeated, copies = card.values()
-assert shift["frechet_ratio"] > 2 and abs(shift["label_distance"] - plain["label_distance"]) < 0.01
-assert blur["frechet_ratio"] > shift["frechet_ratio"] and missing["label_distance"] > plain["label_distance"] + 0.05
-assert repeated["coverage"] < 0.6 < min(s["coverage"] for s in (shift, missing)) and copies["frechet_ratio"] < 1.2
+assert shift["frechet_ratio"] > 2
+assert abs(shift["label_distance"] - plain["label_distance"]) < 0.01
+assert blur["frechet_ratio"] > shift["frechet_ratio"]
+assert missing["label_distance"] > plain["label_distance"] + 0.05
+assert repeated["coverage"] < 0.6 < min(s["coverage"] for s in (shift, missing))
+assert copies["frechet_ratio"] < 1.2
 
 # %% [markdown]
 # (From the file that `python -m diffusion_edu.images.quality` writes.) *F/floor* is the Fréchet distance over its floor,
@@ -616,15 +687,22 @@ assert repeated["coverage"] < 0.6 < min(s["coverage"] for s in (shift, missing))
 # are added back. It stands where Ho et al. (2020) have attention.
 
 # %%
-print("                    parameters  passes  bits/pixel  F/floor  coverage   sure")
+print("                    parameters  passes  bits/pixel  F/floor  "
+      "coverage   sure")
 pair = {name: cards[f"mnist-ddpm-{name}"] for name in ("local", "global")}
 for name, card in pair.items():
     s = card["scores"]["ancestral-50"]
-    print(f"mnist-ddpm-{name:7} {card['parameters']:11,} {passes(card):7.1f} {card['test']['bits_per_dim']:11.2f}", end=" ")
-    print(f"{s['frechet_ratio']:8.1f} {s['coverage']:9.2f} {s['confidence']:6.3f}")
+    print(f"mnist-ddpm-{name:7} {card['parameters']:11,} {passes(card):7.1f} "
+          f"{card['test']['bits_per_dim']:11.2f}",
+          end=" ")
+    print(f"{s['frechet_ratio']:8.1f} {s['coverage']:9.2f} "
+          f"{s['confidence']:6.3f}")
 near, far = (card["scores"]["ancestral-50"] for card in pair.values())
-assert far["frechet_ratio"] < near["frechet_ratio"] / 2 and far["coverage"] > near["coverage"] + 0.1
-assert abs(pair["global"]["test"]["bits_per_dim"] / pair["local"]["test"]["bits_per_dim"] - 1) < 0.05
+assert far["frechet_ratio"] < near["frechet_ratio"] / 2
+assert far["coverage"] > near["coverage"] + 0.1
+assert abs(
+    pair["global"]["test"]["bits_per_dim"]
+    / pair["local"]["test"]["bits_per_dim"] - 1) < 0.05
 
 # %% [markdown]
 # The samples differ a lot, the bits hardly. Where does the local network go wrong? Take real images, add the noise of
@@ -634,18 +712,27 @@ assert abs(pair["global"]["test"]["bits_per_dim"] / pair["local"]["test"]["bits_
 
 # %%
 def sure_from(model, t, seed):
-    """The LeNet's confidence in the hundred images that got the noise of time t and were denoised again."""
+    """The LeNet's confidence in the hundred images that got the noise of time t
+    and were denoised again."""
     x_t = diffusion.q_marginal(S, t, x).sample(seeded(seed))
-    return quality.score_images(samplers.sample(model.x0_hat, S, x_t, steps=20, generator=seeded(seed + 10), start=t)).confidence
+    back = samplers.sample(
+        model.x0_hat, S, x_t, steps=20, generator=seeded(seed + 10), start=t)
+    return quality.score_images(back).confidence
 
 
 models = {name: pretrained.load(f"mnist-ddpm-{name}") for name in pair}
-print(f"confidence in the real images themselves: {quality.score_images(x).confidence:.3f}")
+print("confidence in the real images themselves: "
+      f"{quality.score_images(x).confidence:.3f}")
 for t in (400, 700, 1000):
-    sure = {name: [sure_from(model, t, seed) for seed in range(3)] for name, model in models.items()}
-    print(f"t = {t:4}  ", "    ".join(f"{name} ≈ " + ", ".join(f"{s:.3f}" for s in found) for name, found in sure.items()))
+    sure = {name: [sure_from(model, t, seed) for seed in range(3)]
+            for name, model in models.items()}
+    print(f"t = {t:4}  ",
+          "    ".join(
+              f"{name} ≈ " + ", ".join(f"{s:.3f}" for s in found)
+              for name, found in sure.items()))
     assert t > 400 or min(map(min, sure.values())) > 0.985
-assert max(sure["local"]) < 0.96 and np.mean(sure["global"]) > np.mean(sure["local"]) + 0.01
+assert max(sure["local"]) < 0.96
+assert np.mean(sure["global"]) > np.mean(sure["local"]) + 0.01
 
 # %% [markdown]
 # Up to $t = 400$ nothing is lost. It is lost above, where the noise hides the digit and the whole of it is to be settled:
@@ -681,26 +768,37 @@ for name, model in models.items():
 # of $\hat\varepsilon$. **Predict first:** what becomes of the bits, and what of the samples?
 
 # %%
-five_minutes = {"mixed": cards["mnist-ddpm"], "min-SNR": cards["mnist-ddpm-min-snr"]}
+five_minutes = {
+    "mixed": cards["mnist-ddpm"], "min-SNR": cards["mnist-ddpm-min-snr"]
+}
 print("loss     passes  bits/pixel  F/floor  coverage   sure  too close")
 for name, card in five_minutes.items():
     s = card["scores"]["ancestral-2m-200"]
-    print(f"{name:8} {passes(card):6.1f} {card['test']['bits_per_dim']:11.3f} {s['frechet_ratio']:8.2f}", end=" ")
+    print(f"{name:8} {passes(card):6.1f} "
+          f"{card['test']['bits_per_dim']:11.3f} {s['frechet_ratio']:8.2f}",
+          end=" ")
     print(f"{s['coverage']:9.3f} {s['confidence']:6.3f} {s['too_close']:10.1%}")
 real_10 = quality.reference().card["corruptions"]["unseen, as they are"]
-print(f"{'real':32}1.00 {real_10['coverage']:9.3f} {real_10['confidence']:6.3f}")
+print(f"{'real':32}1.00 {real_10['coverage']:9.3f} "
+      f"{real_10['confidence']:6.3f}")
 mixed, min_snr = five_minutes.values()
-assert all(min_snr["scores"][way]["frechet_ratio"] < s["frechet_ratio"] for way, s in mixed["scores"].items())
+assert all(
+    min_snr["scores"][way]["frechet_ratio"] < s["frechet_ratio"]
+    for way, s in mixed["scores"].items())
 assert mixed["test"]["bits_per_dim"] < 0.8 * min_snr["test"]["bits_per_dim"]
-assert all(s["too_close"] <= 0.011 for card in five_minutes.values() for s in card["scores"].values())
+assert all(
+    s["too_close"] <= 0.011 for card in five_minutes.values()
+    for s in card["scores"].values())
 
 # %% [markdown]
 # The samples are ten thousand, by the step of second order (4.20) in 200 steps with $\sigma_t^2 = \tilde\beta_t$. The
 # second network draws better by all three scores and pays with bits, nearly a third more. Where are they?
 
 # %%
-extra = torch.cumsum(torch.tensor(min_snr["terms"]) - terms, 0) / (784 * math.log(2))
-print(f"extra bits per pixel: {extra[99]:.2f} up to t = 100, {extra[-1]:.2f} in all")
+extra = torch.cumsum(torch.tensor(min_snr["terms"]) - terms, 0) / (
+    784 * math.log(2))
+print(f"extra bits per pixel: {extra[99]:.2f} up to t = 100, "
+      f"{extra[-1]:.2f} in all")
 assert extra[99] > 0.9 * extra[-1]
 
 # %% [markdown]
@@ -713,7 +811,9 @@ assert extra[99] > 0.9 * extra[-1]
 # %% mystnb={"image": {"alt": "Two rows of ten digits. Above samples of the diffusion model, below the training image nearest to each: mostly the same digit in a similar slant, but with different strokes."}}
 kept = pretrained.neighbours("mnist-ddpm-min-snr")
 both = torch.cat([kept["samples"][:10], kept["nearest"][:10]]).float() / 255
-_ = plots.image_grid(both, plots.axes_row(1, size=7)[0], columns=10, title="samples, and the training image nearest to each")
+_ = plots.image_grid(
+    both, plots.axes_row(1, size=7)[0], columns=10,
+    title="samples, and the training image nearest to each")
 
 # %% [markdown]
 # Some pairs are close. But there are thousands of sevens to be close to, and one newly written has such a neighbour too.
@@ -732,8 +832,11 @@ published = {
     "VAE, two latents (Burda et al. 2016)": 85.33,
     "ladder VAE, five latents (Sønderby et al. 2016)": 81.74,
 }
-ours = {f"{name}, this course": cards[f"mnist-binary-{name.lower()}"]["test"]["iw_nll"] for name in ("VAE", "HVAE")}
-for name, value in sorted((published | ours).items(), key=lambda item: -item[1]):
+tests = {name: cards[f"mnist-binary-{name.lower()}"]["test"]
+         for name in ("VAE", "HVAE")}
+ours = {f"{name}, this course": t["iw_nll"] for name, t in tests.items()}
+for name, value in sorted(
+        (published | ours).items(), key=lambda item: -item[1]):
     print(f"{name:48} {value:7.2f} nats")
 assert ours["HVAE, this course"] < 81.74 < ours["VAE, this course"] < 86.76
 

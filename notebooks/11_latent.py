@@ -32,13 +32,17 @@
 # formulas and lines. **You need** notebooks 01, 03 and 04.
 
 # %%
-# No such module? pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]", a file of the course's website.
+# No such module? This file of the course's website brings it:
+# pip install "diffusion_edu-0.1.0-py3-none-any.whl[lab]"
 import math
 
 import torch
 from sklearn.mixture import GaussianMixture
 
-from diffusion_edu import bound, checks, evaluate, latent, nets, oracles, plots, pretrained, schedules, widgets
+from diffusion_edu import (
+    bound, checks, evaluate, latent, nets, oracles, plots, pretrained,
+    schedules, widgets
+)
 from diffusion_edu.data import Digits, SwissRoll
 from diffusion_edu.ddpm import DDPM
 
@@ -58,7 +62,9 @@ def seeded(seed):
 
 
 def mixture(z, components=50):
-    found = GaussianMixture(components, covariance_type="diag", random_state=0, max_iter=200).fit(z.numpy())
+    found = GaussianMixture(
+        components, covariance_type="diag", random_state=0, max_iter=200
+    ).fit(z.numpy())
     return oracles.Mixture(found.weights_, found.means_, found.covariances_)
 
 
@@ -69,12 +75,15 @@ def mixture(z, components=50):
 # %% mystnb={"image": {"alt": "Two panels of three thousand samples each, those off the roll in red. Left, with the standard normal prior: red points everywhere between the arms. Right, with the mixture: nearly all on the roll."}}
 codes = latent.encoded(first, roll.sample(20_000, seed=1).float(), seeded(2))
 mended = latent.Stacked(first, latent.Prior(mixture(codes)))
-for ax, (name, chain) in zip(plots.axes_row(2, size=3.4), {"N(0, I)": first, "mixture": mended}.items(), strict=True):
+for ax, (name, chain) in zip(
+        plots.axes_row(2, size=3.4),
+        {"N(0, I)": first, "mixture": mended}.items(), strict=True):
     with torch.no_grad():
         drawn = bound.generate(chain, 3000, seeded(3))
     off = roll.log_prob(drawn.double()) < evaluate.off_threshold(roll)
     plots.points(drawn[~off], ax, color=plots.MODEL, title=f"prior: {name}")
-    plots.points(drawn[off], ax, color=plots.ERROR, size=7, title=f"prior: {name}")
+    plots.points(
+        drawn[off], ax, color=plots.ERROR, size=7, title=f"prior: {name}")
 
 # %% [markdown]
 # ## 1 The hole's budget
@@ -149,7 +158,8 @@ checks.mismatch(my_mismatch)
 # ```python
 # def my_mismatch(z, means, variances):
 #     """KL(q(z) ‖ N(0, I)) in nats, from draws of q(z)."""
-#     log_k = -0.5 * (math.log(2 * math.pi) + variances.log() + (z[:, None] - means) ** 2 / variances).sum(-1)
+#     square = (z[:, None] - means) ** 2 / variances
+#     log_k = -0.5 * (math.log(2 * math.pi) + variances.log() + square).sum(-1)
 #     log_q = log_k.logsumexp(1) - math.log(len(means))
 #     log_p = -0.5 * (math.log(2 * math.pi) + z**2).sum(-1)
 #     return (log_q - log_p).mean()
@@ -171,8 +181,10 @@ for seed in range(3):
     repaired = latent.Stacked(chain, latent.Prior(mixture(z)))
     gain, se = evaluate.mean_and_error(elbo(repaired) - elbo(chain))
     with torch.no_grad():
-        off = [100 * evaluate.outlier_share(bound.generate(c, 3000, seeded(6)), roll) for c in (chain, repaired)]
-    print(f"seed {seed}: gained ≈ {gain:.3f} ± {se:.3f} nats, off the roll ≈ {off[0]:.1f} % → ≈ {off[1]:.1f} %")
+        drawn = [bound.generate(c, 3000, seeded(6)) for c in (chain, repaired)]
+        off = [100 * evaluate.outlier_share(x, roll) for x in drawn]
+    print(f"seed {seed}: gained ≈ {gain:.3f} ± {se:.3f} nats, off the roll "
+          f"≈ {off[0]:.1f} % → ≈ {off[1]:.1f} %")
     assert gain > 0.1 and off[1] < 0.35 * off[0]
 
 # %% [markdown]
@@ -195,7 +207,8 @@ for seed in range(3):
 
 # %%
 def my_stacked_p(below, above, L, t, z):
-    """p(z_t | z_{t+1} = z) of the chain with below's levels 1 … L and above's on top."""
+    """p(z_t | z_{t+1} = z) of the chain with below's levels 1 … L and above's
+    on top."""
     return ...
 
 
@@ -218,7 +231,8 @@ checks.stacked_p(my_stacked_p)
 #
 # ```python
 # def my_stacked_p(below, above, L, t, z):
-#     """p(z_t | z_{t+1} = z) of the chain with below's levels 1 … L and above's on top."""
+#     """p(z_t | z_{t+1} = z) of the chain with below's levels 1 … L and above's
+#     on top."""
 #     return below(t, z) if t < L else above(t - L, z)
 # ```
 #
@@ -235,9 +249,12 @@ noise = seeded(7)
 with torch.no_grad():
     q = first.q(1, x.float())
     z = q.sample(noise)
-    by_hand = first.p(0, z).log_prob(x.float()) - q.log_prob(z) + evaluate.score_chain(z, above, noise).elbo
+    terms_above = evaluate.score_chain(z, above, noise)
+    by_hand = (first.p(0, z).log_prob(x.float()) - q.log_prob(z)
+               + terms_above.elbo)
 worst = ((whole.elbo - by_hand).abs() / by_hand.abs().clamp(min=1)).max().item()
-print(f"levels: 1 + 10 = {latent.Stacked(first, above).levels}; the two differ by less than 1e-5 of their size: {worst < 1e-5}")
+print(f"levels: 1 + 10 = {latent.Stacked(first, above).levels}; "
+      f"the two differ by less than 1e-5 of their size: {worst < 1e-5}")
 assert worst < 1e-5
 
 # %% [markdown]
@@ -289,7 +306,8 @@ from diffusion_edu import training
 
 
 def trained(model, loss, points, steps, peak_lr, seed=0):
-    trainer = training.Trainer(model, loss, points, steps, peak_lr=peak_lr, seed=seed)
+    trainer = training.Trainer(
+        model, loss, points, steps, peak_lr=peak_lr, seed=seed)
     for _ in trainer.run(progress=False):
         pass
     return trainer.model.eval().requires_grad_(False)
@@ -297,7 +315,8 @@ def trained(model, loss, points, steps, peak_lr, seed=0):
 
 def fresh(seed=0):
     torch.manual_seed(seed)
-    return DDPM(nets.EpsNet(2, schedules.cosine(1000)), schedules.cosine(1000), 2)
+    return DDPM(
+        nets.EpsNet(2, schedules.cosine(1000)), schedules.cosine(1000), 2)
 
 
 codes = latent.encoded(first, roll.sample(100_000, seed=1).float(), seeded(2))
@@ -317,14 +336,18 @@ law = mixture(codes[:20_000])
 def error_over_baseline(x0_hat, t, seed=8):
     bar = schedules.cosine(1000).alpha_bar[t].item()
     z = codes[:20_000]
-    z_t = bar**0.5 * z + (1 - bar) ** 0.5 * torch.randn(z.shape, generator=seeded(seed))
-    return ((x0_hat(z_t, t) - z).square().mean() / (bar**0.5 * z_t - z).square().mean()).item()
+    z_t = bar**0.5 * z + (1 - bar) ** 0.5 * torch.randn(
+        z.shape, generator=seeded(seed))
+    return ((x0_hat(z_t, t) - z).square().mean()
+            / (bar**0.5 * z_t - z).square().mean()).item()
 
 
 exact_of_mixture = oracles.exact_denoiser(law, schedules.cosine(1000).alpha_bar)
-print("E|z − x̂₀|² over that of (11.4):   the network   the mixture's exact denoiser")
+print("E|z − x̂₀|² over that of (11.4):   the network   the mixture's "
+      "exact denoiser")
 for t in (100, 200, 300, 400):
-    net, best = error_over_baseline(blind.x0_hat, t), error_over_baseline(exact_of_mixture, t)
+    net = error_over_baseline(blind.x0_hat, t)
+    best = error_over_baseline(exact_of_mixture, t)
     print(f"t = {t:4}  {'':18} ≈ {net:10.3f} ≈ {best:10.3f}")
     assert abs(net - 1) < 0.005 and best < 0.995
 
@@ -342,12 +365,16 @@ for t in (100, 200, 300, 400):
 # %%
 squares = 4 * torch.rand(100_000, 2, generator=seeded(4))
 black = squares[squares.floor().sum(1) % 2 == 0]
-chess = trained(fresh(), training.eps_loss(), (black - black.mean(0)) / black.std(0), steps=2000, peak_lr=2e-3)
+chess = trained(
+    fresh(), training.eps_loss(), (black - black.mean(0)) / black.std(0),
+    steps=2000, peak_lr=2e-3)
 start = copy.deepcopy(chess).train().requires_grad_(True)
 seeing = trained(start, training.eps_loss(), codes, steps=1500, peak_lr=2e-3)
 for t in (100, 200, 300, 400):
-    net, best = error_over_baseline(seeing.x0_hat, t), error_over_baseline(exact_of_mixture, t)
-    print(f"t = {t}: error over that of (11.4) ≈ {net:.3f}, the mixture's exact denoiser ≈ {best:.3f}")
+    net = error_over_baseline(seeing.x0_hat, t)
+    best = error_over_baseline(exact_of_mixture, t)
+    print(f"t = {t}: error over that of (11.4) ≈ {net:.3f}, the mixture's "
+          f"exact denoiser ≈ {best:.3f}")
 assert error_over_baseline(seeing.x0_hat, 100) < 0.97
 
 # %% [markdown]
@@ -356,25 +383,38 @@ assert error_over_baseline(seeing.x0_hat, 100) < 0.97
 
 # %%
 def left_by_features(model, t):
-    """The error over that of (11.4) if the last layer alone is fitted, on other codes than those it was fitted to."""
+    """The error over that of (11.4) if the last layer alone is fitted, on other
+    codes than those it was fitted to."""
     bar = schedules.cosine(1000).alpha_bar[t].item()
-    z_t = bar**0.5 * codes + (1 - bar) ** 0.5 * torch.randn(codes.shape, generator=seeded(9))
+    z_t = bar**0.5 * codes + (1 - bar) ** 0.5 * torch.randn(
+        codes.shape, generator=seeded(9))
     told = model.eps_net.told(model.eps_net.level(torch.full((len(codes),), t)))
     with torch.no_grad():
         h = model.eps_net.net[:-1](torch.cat([z_t, told], dim=-1)).double()
-    h, missing = torch.nn.functional.pad(h, (0, 1), value=1.0), (codes - bar**0.5 * z_t).double()
+    h = torch.nn.functional.pad(h, (0, 1), value=1.0)
+    missing = (codes - bar**0.5 * z_t).double()
     fitted, judged = slice(80_000), slice(80_000, None)
     last = torch.linalg.lstsq(h[fitted], missing[fitted], rcond=1e-6).solution
-    return ((missing - h @ last)[judged].square().mean() / missing[judged].square().mean()).item()
+    return ((missing - h @ last)[judged].square().mean()
+            / missing[judged].square().mean()).item()
 
 
-print("error over that of (11.4), last layer fitted, t =   100     200     300     400")
-for name, model in {"a fresh network": fresh(), "one that knows the chessboard": chess, "that of notebook 04": pretrained.load("cosine")}.items():
+print("error over that of (11.4), last layer fitted, t =   100     "
+      "200     300     400")
+for name, model in {
+        "a fresh network": fresh(),
+        "one that knows the chessboard": chess,
+        "that of notebook 04": pretrained.load("cosine")}.items():
     left = [left_by_features(model, t) for t in (100, 200, 300, 400)]
-    print(f"  features of {name:31}", " ".join(f"≈ {value:.3f}" for value in left))
+    print(f"  features of {name:31}",
+          " ".join(f"≈ {value:.3f}" for value in left))
     assert (left[0] > 0.99) == (name == "a fresh network")
-size = {name: model.eps_net.net[-1].weight.norm().item() for name, model in (("fresh", fresh()), ("trained on the codes", blind))}
-print("size of the last layer's weights: " + ",  ".join(f"{name} ≈ {value:.2f}" for name, value in size.items()))
+size = {
+    name: model.eps_net.net[-1].weight.norm().item()
+    for name, model in (("fresh", fresh()), ("trained on the codes", blind))
+}
+print("size of the last layer's weights: "
+      + ",  ".join(f"{name} ≈ {value:.2f}" for name, value in size.items()))
 assert size["trained on the codes"] < size["fresh"] / 2
 
 # %% [markdown]
@@ -389,19 +429,30 @@ assert size["trained on the codes"] < size["fresh"] / 2
 
 # %%
 def rows(table, **wanted):
-    """The rows of a table measured beforehand, as numbers, one for each seed."""
-    found = [row for row in pretrained.table(table) if all(row[key] == value for key, value in wanted.items())]
-    return {key: torch.tensor([float(row[key]) for row in found]) for key in ("gap", "gap_se", "off", "seconds")}
+    """The rows of a table measured beforehand, as numbers, one for each
+    seed."""
+    found = [row for row in pretrained.table(table)
+             if all(row[key] == value for key, value in wanted.items())]
+    return {key: torch.tensor([float(row[key]) for row in found])
+            for key in ("gap", "gap_se", "off", "seconds")}
 
 
 print("−ELBO − H, nats, for three seeds; in brackets per cent off the roll")
 gaps = {}
-for prior in ("N(0, I)", "fresh network", "fresh, four times as long", "first two blobs", "first a chessboard", "network of 04", "mixture"):
+for prior in (
+        "N(0, I)", "fresh network", "fresh, four times as long",
+        "first two blobs", "first a chessboard", "network of 04", "mixture"):
     found = rows("latent_start", prior=prior)
     gaps[prior] = found["gap"]
-    print(f"{prior:26}", "   ".join(f"{gap:.3f} ({100 * off:4.1f})" for gap, off in zip(found["gap"], found["off"], strict=True)))
-assert all(((gaps[name] - gaps["N(0, I)"]).abs() < 0.02).all() for name in ("fresh network", "first two blobs"))
-assert all((gaps[name] < gaps["N(0, I)"] - 0.1).all() for name in ("first a chessboard", "network of 04"))
+    pairs = zip(found["gap"], found["off"], strict=True)
+    print(f"{prior:26}",
+          "   ".join(f"{gap:.3f} ({100 * off:4.1f})" for gap, off in pairs))
+assert all(
+    ((gaps[name] - gaps["N(0, I)"]).abs() < 0.02).all()
+    for name in ("fresh network", "first two blobs"))
+assert all(
+    (gaps[name] < gaps["N(0, I)"] - 0.1).all()
+    for name in ("first a chessboard", "network of 04"))
 
 # %% [markdown]
 # (6,000 steps, by `python tools/bench/latent.py start`. The bounds are of one draw of $z$ for each point, the same for all
@@ -427,7 +478,9 @@ from diffusion_edu.vae import VAE
 
 torch.manual_seed(0)
 points = roll.sample(100_000, seed=1).float()
-sharp = trained(VAE(encode=nets.FixedStd), training.elbo_loss(), points, steps=3000, peak_lr=3e-3)
+sharp = trained(
+    VAE(encode=nets.FixedStd), training.elbo_loss(), points, steps=3000,
+    peak_lr=3e-3)
 below = latent.standardised(sharp, points[:20_000], seeded(2))
 z_sharp = latent.encoded(below, points, seeded(3))
 prior = trained(fresh(), training.eps_loss(), z_sharp, steps=2500, peak_lr=2e-3)
@@ -437,15 +490,24 @@ _ = training.fit_sigma2(prior, z_sharp[:20_000])
 # `standardised` shifts and scales the codes to mean 0 and variance 1, as a diffusion expects it. This is the "scale factor" of latent diffusion.
 
 # %%
-stages = {"N(0, I)": below, "mixture": latent.Stacked(below, latent.Prior(mixture(z_sharp[:20_000])))}
+stages = {
+    "N(0, I)": below,
+    "mixture": latent.Stacked(below, latent.Prior(mixture(z_sharp[:20_000]))),
+}
 stages["diffusion"] = latent.Stacked(below, prior.chain())
 samples, gaps = {}, {}
 for name, chain in stages.items():
-    gaps[name], se = evaluate.gap(evaluate.score_chain(x[:1000].float(), chain, seeded(5)), roll.log_prob(x[:1000]))
+    gaps[name], se = evaluate.gap(
+        evaluate.score_chain(x[:1000].float(), chain, seeded(5)),
+        roll.log_prob(x[:1000]))
     with torch.no_grad():
         samples[name] = bound.generate(chain, 2000, seeded(6))
-    print(f"{name:9}: −ELBO − H ≈ {gaps[name]:.3f} ± {se:.3f} nats, off the roll ≈ {100 * evaluate.outlier_share(samples[name], roll):.1f} %")
-assert gaps["N(0, I)"] > 1 and gaps["diffusion"] < 0.25 and gaps["mixture"] < 0.1
+    print(f"{name:9}: −ELBO − H ≈ {gaps[name]:.3f} ± {se:.3f} nats, "
+          "off the roll "
+          f"≈ {100 * evaluate.outlier_share(samples[name], roll):.1f} %")
+assert gaps["N(0, I)"] > 1
+assert gaps["diffusion"] < 0.25
+assert gaps["mixture"] < 0.1
 
 # %% mystnb={"image": {"alt": "Four panels. First, the codes: a spiral with clear gaps, nothing like a normal cloud. Then samples by three priors: with N(0, I) a formless cloud; with the mixture and with the diffusion the roll."}}
 axes = plots.axes_row(4, size=2.4)
@@ -463,10 +525,14 @@ print("−ELBO − H, nats, for three seeds; in brackets per cent off (truth 0.1
 for encoder in ("weight 1", "weight 0.25", "fixed std"):
     for name in ("N(0, I)", "mixture", "diffusion", "diffusion, rate too high"):
         found = rows("latent_roll", encoder=encoder, prior=name)
-        cells = [f"{gap:.3f} ({100 * off:4.1f})" for gap, off in zip(found["gap"], found["off"], strict=True)]
-        print(f"{encoder:12} {name:26}" + "   ".join(cells) + f"   {found['seconds'].mean():3.0f} s")
+        pairs = zip(found["gap"], found["off"], strict=True)
+        cells = [f"{gap:.3f} ({100 * off:4.1f})" for gap, off in pairs]
+        print(f"{encoder:12} {name:26}" + "   ".join(cells)
+              + f"   {found['seconds'].mean():3.0f} s")
 best = rows("latent_roll", encoder="fixed std", prior="diffusion")
-assert (best["gap"] < 0.1).all() and (rows("latent_roll", encoder="fixed std", prior="mixture")["gap"] < best["gap"]).all()
+assert (best["gap"] < 0.1).all()
+assert (rows("latent_roll", encoder="fixed std", prior="mixture")["gap"]
+        < best["gap"]).all()
 
 # %% [markdown]
 # (By `python tools/bench/latent.py roll`; seconds of one core, both stages.)
@@ -490,18 +556,24 @@ assert (best["gap"] < 0.1).all() and (rows("latent_roll", encoder="fixed std", p
 
 # %%
 TAUS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-points, noise, table = roll.sample(5000, seed=9), torch.randn(5000, D, dtype=torch.float64, generator=seeded(9)), {}
+points = roll.sample(5000, seed=9)
+noise = torch.randn(5000, D, dtype=torch.float64, generator=seeded(9))
+table = {}
 
 
 def bound_of(D_z, tau, sigma2):
     z = points[:, :D_z] + tau * noise[:, :D_z]
-    error = (D_z * tau**2 + points[:, D_z:].square().sum(-1)).mean().item()  # what is not kept is answered with its mean, 0
-    q_z = oracles.Mixture(roll.weights, roll.means[:, :D_z], roll.variances[:, :D_z] + tau**2)
+    # what is not kept is answered with its mean, 0
+    error = (D_z * tau**2 + points[:, D_z:].square().sum(-1)).mean().item()
+    q_z = oracles.Mixture(
+        roll.weights, roll.means[:, :D_z], roll.variances[:, :D_z] + tau**2)
     sigma2 = sigma2 or error / D  # the best one
     reconstruction = 0.5 * D * math.log(2 * math.pi * sigma2)
     reconstruction += error / (2 * sigma2)
-    prior = (roll.log_prob(points) - q_z.log_prob(z)).mean().item()  # paired with the truth: H is in it
-    return reconstruction - 0.5 * D_z * math.log(2 * math.pi * math.e * tau**2) + prior
+    # paired with the truth: H is in it
+    prior = (roll.log_prob(points) - q_z.log_prob(z)).mean().item()
+    return reconstruction + prior - 0.5 * D_z * math.log(
+        2 * math.pi * math.e * tau**2)
 
 
 print("τ                             " + "".join(f"{tau:8}" for tau in TAUS))
@@ -509,7 +581,8 @@ settings = {"σ² = 0.01, latent 2": (2, 0.01), "best σ², latent 2": (2, None)
             "best σ², latent 1": (1, None)}
 for name, (D_z, sigma2) in settings.items():
     table[name] = [bound_of(D_z, tau, sigma2) for tau in TAUS]
-    print(f"−ELBO − H, {name:20}" + "".join(f"{value:8.2f}" for value in table[name]))
+    print(f"−ELBO − H, {name:20}"
+          + "".join(f"{value:8.2f}" for value in table[name]))
 assert abs(table["best σ², latent 2"][-1]) < 0.05
 assert min(table["σ² = 0.01, latent 2"][-1], table["best σ², latent 1"][-1]) > 6
 
@@ -527,14 +600,20 @@ assert min(table["σ² = 0.01, latent 2"][-1], table["best σ², latent 1"][-1])
 # The roll has unlimited data. Now the digits of scikit-learn: 1,437 training images, 360 test images, 64 pixels, a VAE with 8 latents and a KL weight of 1, a diffusion of the codes, and beside them a DDPM of the pixels. The floor is the distance of the training images from the test images. One training each, by `python tools/bench/latent.py digits`.
 
 # %%
-digits = {row["quantity"]: (float(row["value"]), float(row["se"])) for row in pretrained.table("latent_digits")}
-print("                     bits per dimension    energy distance from the test images / floor")
+digits = {row["quantity"]: (float(row["value"]), float(row["se"]))
+          for row in pretrained.table("latent_digits")}
+print("                     bits per dimension    energy distance from the "
+      "test images / floor")
 for name in ("VAE", "VAE and diffusion", "DDPM"):
-    print(f"{name:20} {digits['bits, ' + name][0]:10.3f} ± {digits['bits, ' + name][1]:.3f} {digits['samples, ' + name][0]:14.2f}")
+    print(f"{name:20} {digits['bits, ' + name][0]:10.3f} "
+          f"± {digits['bits, ' + name][1]:.3f} "
+          f"{digits['samples, ' + name][0]:14.2f}")
 print(f"{'VAE, z from q(z)':20} {digits['samples, aggregate'][0]:33.2f}")
 for part in ("test", "training"):
-    print("nats gained by the diffusion, {:8} images: {:.2f} ± {:.2f}".format(part, *digits[f"nats gained by diffusion, {part}"]))
-assert digits["samples, VAE and diffusion"][0] < 1.15 < 1.5 < digits["samples, VAE"][0]
+    print("nats gained by the diffusion, {:8} images: {:.2f} ± {:.2f}".format(
+              part, *digits[f"nats gained by diffusion, {part}"]))
+assert (digits["samples, VAE and diffusion"][0] < 1.15 < 1.5
+        < digits["samples, VAE"][0])
 
 # %% [markdown]
 # The pictures come to the floor: the samples of the two stages are about as far from the test images as the training images are. (The DDPM had 23 seconds and a small network; it is no verdict on pixels.) In bits the gain is small, less than one nat in a bound of $64 \cdot 2.55 \log 2 = 113$. And it is four times as large on the
@@ -543,8 +622,10 @@ assert digits["samples, VAE and diffusion"][0] < 1.15 < 1.5 < digits["samples, V
 # %%
 for part in ("training", "test"):
     value, se = digits[f"aggregate, {part} codes"]
-    print(f"log q(z) − log p(z) at the codes of {part:8} images: {value:+7.2f} ± {se:.2f} nats")
-assert digits["aggregate, test codes"][0] < -10 < 5 < digits["aggregate, training codes"][0]
+    print(f"log q(z) − log p(z) at the codes of {part:8} images: "
+          f"{value:+7.2f} ± {se:.2f} nats")
+assert (digits["aggregate, test codes"][0] < -10 < 5
+        < digits["aggregate, training codes"][0])
 
 # %% [markdown]
 # "The best prior is $q(z)$" was a statement about an infinite data set. The average over the training codes gains eight nats there and loses seventeen on fresh images, because it is a list of the training codes, a little blurred. **An aggregate posterior is a number only if
@@ -562,20 +643,31 @@ assert digits["aggregate, test codes"][0] < -10 < 5 < digits["aggregate, trainin
 # %%
 mnist = {}
 for row in pretrained.table("latent_mnist"):
-    numbers = {name: float(value or "nan") for name, value in list(row.items())[3:]}
+    numbers = {
+        name: float(value or "nan") for name, value in list(row.items())[3:]}
     mnist.setdefault((row["model"], row["prior"]), []).append(numbers)
-NAMES = {"bits": "bits", "decoder": "p(x|z)", "gain": "gained", "frechet": "Fréchet", "seconds": "train", "draw": "draw"}
+NAMES = {"bits": "bits", "decoder": "p(x|z)", "gain": "gained",
+         "frechet": "Fréchet", "seconds": "train", "draw": "draw"}
 print(" " * 32 + "".join(f"{name:>8}" for name in NAMES.values()))
 for (model, prior), seeds in mnist.items():
     means = [sum(seed[name] for seed in seeds) / len(seeds) for name in NAMES]
-    print(f"{model:17}{prior:15}" + "".join(f"{value:8.4g}" for value in means).replace("nan", "   "))
-pixels = {name: [seed[name] for seed in mnist["ddpm", ""]] for name in ("bits", "frechet")}
+    print(f"{model:17}{prior:15}"
+          + "".join(f"{value:8.4g}" for value in means).replace("nan", "   "))
+pixels = {name: [seed[name] for seed in mnist["ddpm", ""]]
+          for name in ("bits", "frechet")}
 for weight in ("1", "0.25"):
-    for both, fifty in zip(*(mnist[f"vae, weight {weight}", prior] for prior in ("diffusion", "mixture")), strict=True):
-        assert max(pixels["bits"]) < both["bits"] - 0.03 and both["frechet"] < min(pixels["frechet"])
-        assert both["gain"] > fifty["gain"] + 5 and both["decoder"] > 0.8 * both["bits"]
-one, quarter = (mnist[f"vae, weight {weight}", "diffusion"] for weight in ("1", "0.25"))
-assert all(b["frechet"] < a["frechet"] and b["bits"] > a["bits"] for a, b in zip(one, quarter, strict=True))
+    by_prior = (mnist[f"vae, weight {weight}", prior]
+                for prior in ("diffusion", "mixture"))
+    for both, fifty in zip(*by_prior, strict=True):
+        assert max(pixels["bits"]) < both["bits"] - 0.03
+        assert both["frechet"] < min(pixels["frechet"])
+        assert both["gain"] > fifty["gain"] + 5
+        assert both["decoder"] > 0.8 * both["bits"]
+one, quarter = (
+    mnist[f"vae, weight {weight}", "diffusion"] for weight in ("1", "0.25"))
+assert all(
+    b["frechet"] < a["frechet"] and b["bits"] > a["bits"]
+    for a, b in zip(one, quarter, strict=True))
 
 # %% [markdown]
 # Bits per dimension of test images, ± 0.01, and those of them that $p(x \mid z)$ takes; nats gained over $N(0, I)$ on the same codes, ± 0.4; the Fréchet distance of 2,000 samples over its floor; seconds to train, and to draw 1,000 samples: in 1,000 steps of the latent,
@@ -598,14 +690,19 @@ from diffusion_edu import diffusion, scales
 W, band = scales.haar(8)
 image = Digits().sample_test(1, 5)
 axes = plots.axes_row(5, size=1.7)
-plots.image_grid((image.reshape(1, 8, 8) + 1) / 2, axes[0], columns=1, title="a digit")
+plots.image_grid(
+    (image.reshape(1, 8, 8) + 1) / 2, axes[0], columns=1, title="a digit")
 coefficients = (image @ W.T).squeeze()
 for k, ax in enumerate(axes[1:]):
     title = "coarse" if k == 0 else f"details {k}"
-    plots.image_grid((coefficients[band == k].reshape(1, 4, 4) + 2) / 4, ax, columns=1, title=title)
-y = torch.cat([Digits().sample_test(360, 5 + k) for k in range(6)]) @ W.T  # six times, with other noise
+    plots.image_grid(
+        (coefficients[band == k].reshape(1, 4, 4) + 2) / 4, ax, columns=1,
+        title=title)
+# six times, with other noise
+y = torch.cat([Digits().sample_test(360, 5 + k) for k in range(6)]) @ W.T
 squares = y.square().mean(0)
-print("mean square by band: " + ", ".join(f"{squares[band == k].mean():.2f}" for k in range(4)))
+print("mean square by band: "
+      + ", ".join(f"{squares[band == k].mean():.2f}" for k in range(4)))
 
 # %% [markdown]
 # The chain whose latents shrink is a chain, `scales.Leaving`, and the bound says what it costs. At $t^*$ each leaving coordinate $d$ pays the mean divergence of its $N(\sqrt{\bar\alpha}\, d_0, 1 - \bar\alpha)$ from $N(0, 1)$. Its own terms above $t^*$ are saved:
@@ -621,20 +718,31 @@ s, variances = schedules.cosine(T), squares.clamp(min=1e-3)
 
 def exact_chain(v):
     bar = s.alpha_bar[1:, None]
-    mse = v * (1 - bar) / (bar * v + 1 - bar)  # of the exact denoiser, each coordinate by itself
-    sigma2 = torch.stack([diffusion.sigma2_optimal(s, torch.cat([m.new_zeros(1), m])) for m in mse.T], 1)
-    denoiser = oracles.exact_denoiser(oracles.gaussian(torch.zeros(len(v)), v), s.alpha_bar)
-    return diffusion.ForwardProcess(s, denoiser, lambda t, _: sigma2[int(t)], len(v))
+    # of the exact denoiser, each coordinate by itself
+    mse = v * (1 - bar) / (bar * v + 1 - bar)
+    sigma2 = torch.stack([
+        diffusion.sigma2_optimal(s, torch.cat([m.new_zeros(1), m]))
+        for m in mse.T
+    ], dim=1)
+    denoiser = oracles.exact_denoiser(
+        oracles.gaussian(torch.zeros(len(v)), v), s.alpha_bar)
+    return diffusion.ForwardProcess(
+        s, denoiser, lambda t, _: sigma2[int(t)], len(v))
 
 
-full, few, rest = (exact_chain(v) for v in (variances, variances[:16], variances[16:]))
+full, few, rest = (
+    exact_chain(v) for v in (variances, variances[:16], variances[16:]))
 g = oracles.gaussian(torch.zeros(64), variances).sample(4000, seed=11)
-stays, leaves = (evaluate.score_chain(g, c, seeded(12)).elbo for c in (full, scales.Leaving(full, few, t_star)))
+stays, leaves = (
+    evaluate.score_chain(g, c, seeded(12)).elbo
+    for c in (full, scales.Leaving(full, few, t_star)))
 measured, se = evaluate.mean_and_error(stays - leaves)
 bar = s.alpha_bar[t_star]
 pays = 0.5 * (bar * g[:, 16:].square().mean(0) - bar - (1 - bar).log()).sum()
-above = diffusion.closed_form_terms(g[:, 16:], rest, seeded(13)).mean(1)[t_star:].sum()
-print(f"leaving at t* = {t_star} of {T}: by the bound {measured:.2f} ± {se:.2f} nats, by (11.6) {pays - above:.2f}")
+terms = diffusion.closed_form_terms(g[:, 16:], rest, seeded(13))
+above = terms.mean(1)[t_star:].sum()
+print(f"leaving at t* = {t_star} of {T}: by the bound {measured:.2f} "
+      f"± {se:.2f} nats, by (11.6) {pays - above:.2f}")
 assert abs(measured - (pays - above)) < 4 * se + 0.02
 
 # %% [markdown]
@@ -668,7 +776,8 @@ checks.leaving_cost(my_leaving_cost)
 # ```python
 # def my_leaving_cost(alpha_bar, square, above):
 #     """What the bound loses if the details leave at t*, nats, a number."""
-#     return 0.5 * (alpha_bar * square - alpha_bar - math.log(1 - alpha_bar)).sum() - above
+#     kl = 0.5 * (alpha_bar * square - alpha_bar - math.log(1 - alpha_bar))
+#     return kl.sum() - above
 # ```
 #
 # </details>
@@ -677,17 +786,24 @@ checks.leaving_cost(my_leaving_cost)
 # Now the digits, with two trained networks, one for all 64 numbers and one for the 16. Above $t^*$ the second is the only one that runs, so of the work "numbers times steps" the share $\tfrac34 (1 - t^*/T)$ is saved. **Predict first:** how much can be saved for a tenth of a nat?
 
 # %% mystnb={"image": {"alt": "The cost in nats, on a logarithmic axis, against the share of the work that is saved. It rises from three hundredths of a nat at twelve per cent over a tenth at fifteen and one at twenty-seven to nine at forty-eight."}}
-leaving = [{key: float(value) for key, value in row.items()} for row in pretrained.table("leaving")]
+leaving = [
+    {key: float(value) for key, value in row.items()}
+    for row in pretrained.table("leaving")
+]
 saved = torch.tensor([0.75 * (1 - row["t_star"] / 1000) for row in leaving])
-cost, cost_se = (torch.tensor([row[key] for row in leaving]) for key in ("cost", "cost_se"))
+cost, cost_se = (
+    torch.tensor([row[key] for row in leaving]) for key in ("cost", "cost_se"))
 print("t*     log SNR   saved     pays − above + coarse alone = cost, nats")
 for row in leaving:
     if row["t_star"] in (400, 500, 600, 700, 800, 900):
         share = 75 * (1 - row["t_star"] / 1000)
-        parts = f"{row['leave']:8.2f} − {row['terms_above']:.2f} + {row['coarse_more']:.3f}"
-        print(f"{row['t_star']:3.0f} {row['log_snr']:10.2f} {share:7.1f} %  {parts} = {row['cost']:.3f} ± {row['cost_se']:.3f}")
+        parts = (f"{row['leave']:8.2f} − {row['terms_above']:.2f} + "
+                 f"{row['coarse_more']:.3f}")
+        print(f"{row['t_star']:3.0f} {row['log_snr']:10.2f} {share:7.1f} %  "
+              f"{parts} = {row['cost']:.3f} ± {row['cost_se']:.3f}")
 shown = (cost > 0.01) & (cost < 10)
-ax = plots.curve(100 * saved[shown], cost[shown], color=plots.MODEL, error=cost_se[shown])
+ax = plots.curve(
+    100 * saved[shown], cost[shown], color=plots.MODEL, error=cost_se[shown])
 ax.set(xlabel="work saved, %", ylabel="cost, nats", yscale="log")
 at_800 = next(row for row in leaving if row["t_star"] == 800)
 assert at_800["cost"] < 0.15 and cost.min() > -0.05
@@ -696,7 +812,8 @@ assert at_800["cost"] < 0.15 and cost.min() > -0.05
 # Choose $t^*$ yourself. On the left is $x_{t^*}$ of the digit, once with its details and once with fresh noise for them. **Predict first:** from which $t^*$ on does neither picture show a digit, and what does it cost to leave there?
 
 # %%
-times, above = [row["t_star"] for row in leaving], [row["terms_above"] - row["coarse_more"] for row in leaving]
+times = [row["t_star"] for row in leaving]
+above = [row["terms_above"] - row["coarse_more"] for row in leaving]
 widgets.leaving_time(coefficients, squares[16:], times, above)
 
 # %% [markdown]
