@@ -6,7 +6,7 @@ Two functions of λ = log SNR say all that a bound can know of the data:
     aggregate(λ) = D/2 log(1 + SNR) − I(x₀; x_t)                 nats; KL(q(x_t) ‖ N(0, I)) if E|x₀|² = D (3.25)
 
 The second is an integral of the first, aggregate(λ) = D/2 ∫ (1 − error) ᾱ dλ from −∞, because
-dI/dSNR = D/2 E|x₀ − E[x₀|x_t]|²/D (Guo, Shamai, Verdú 2005, eq. 22).
+dI/dSNR = D/2 E|x₀ − E[x₀|x_t]|²/D (Guo, Shamai, Verdú 2005).
 """
 
 import functools

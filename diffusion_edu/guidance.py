@@ -25,7 +25,7 @@ LogP = Callable[[Tensor, int], Tensor]  # (x_t, t) → log p(y|x_t) of one label
 
 
 def guided(plain: Denoiser, given: Denoiser, weight: float) -> Denoiser:
-    """x̂₀ + w (x̂₀(·, y) − x̂₀) of two denoisers (Ho & Salimans 2022, eq. 6, in x̂₀)."""
+    """x̂₀ + w (x̂₀(·, y) − x̂₀) of two denoisers (Ho & Salimans 2022, in x̂₀)."""
 
     def x0_hat(xt: Tensor, t: int | Tensor) -> Tensor:
         x0 = plain(xt, t)

@@ -578,7 +578,7 @@ assert off < 1e-4 and calls <= 400
 #
 # ## 7 log p(x), and no bound
 #
-# *Claim.* Where points move by $dx/d\lambda = f(\lambda, x)$, the density along a path changes by the divergence of $f$ alone (Chen et al. 2018, eq. 8):
+# *Claim.* Where points move by $dx/d\lambda = f(\lambda, x)$, the density along a path changes by the divergence of $f$ alone (Chen et al. 2018, theorem 1):
 #
 # $$ \begin{aligned}
 # \frac{d}{d\lambda} \log p_\lambda\big(x(\lambda)\big) &= -\nabla \cdot f, \\

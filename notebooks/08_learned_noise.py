@@ -111,7 +111,7 @@ assert all(prices["best"][T] < 0.45 * prices["cosine"][T] for T in LENGTHS)
 #
 # - $m = \mathbb{E}|x_0 - \hat x_0|^2 / D$: the error of the exact denoiser at $\lambda$, per dimension, so that $\mathrm{err}$ is the fraction in (3.23).
 #
-# In terms of the information that $x_t$ holds about $x_0$, this is $dI(x_0; x_t)/d\mathrm{SNR} = \tfrac{D}{2} m$ (Guo, Shamai & Verdú 2005, eq. 22). At
+# In terms of the information that $x_t$ holds about $x_0$, this is $dI(x_0; x_t)/d\mathrm{SNR} = \tfrac{D}{2} m$ (Guo, Shamai & Verdú 2005). At
 # $\lambda = -\infty$ the divergence is 0. At $\lambda = +\infty$ it is that of the data, $\tfrac{D}{2} \log 2\pi e - H$, since $\mathbb{E}|x_0|^2 = D$. Hence
 #
 # $$ H = \frac{D}{2} \log 2\pi e - \frac{D}{2} \int_{-\infty}^{\infty} \bar\alpha\, (1 - \mathrm{err})\; d\lambda. \tag{8.2} $$

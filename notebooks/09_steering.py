@@ -244,7 +244,7 @@ checks.guided_eps(my_guided_eps)
 # </details>
 
 # %% [markdown]
-# **Where tutorials slip.** Ho & Salimans (2022, eq. 6) write $(1 + w)\, \hat\varepsilon(x_t, y) - w\, \hat\varepsilon(x_t)$. Their $w$ is ours less 1. In their convention 0 is $p(x \mid y)$,
+# **Where tutorials slip.** Ho & Salimans (2022) write $(1 + w)\, \hat\varepsilon(x_t, y) - w\, \hat\varepsilon(x_t)$. Their $w$ is ours less 1. In their convention 0 is $p(x \mid y)$,
 # in ours 1 is. Libraries use both. Whoever takes a weight from a paper should ask first which value means "no guidance".
 
 # %% [markdown]
