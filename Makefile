@@ -12,7 +12,7 @@ unexport PYTHONOPTIMIZE
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site soak mutants pins clean
+.PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-reading site-folder bench bench-site soak mutants pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST) | sort
@@ -32,9 +32,9 @@ lab: $(READY)  ## open the course in JupyterLab, in a copy of your own, work/
 	$(BIN)/python -m jupyter trust work/*.ipynb
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/workspaces/course/tree/work/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
+# Two at a time, one thread each. The longest come first, and the website is built and tested while notebooks still run.
 test: lint browser  ## everything CI checks: style, library, notebooks, site
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 unit nbval
-	$(MAKE) --no-print-directory book site
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 nbval unit site
 
 quick: lint  ## style, types and the course's own tests: no browser, no training, a minute
 	$(BIN)/python -m pytest tests/course
@@ -73,13 +73,15 @@ films: $(READY)  ## make the course's films anew from its published weights
 vendor: $(READY)  ## fetch the website's third-party scripts anew, at pinned versions (needs npm)
 	$(BIN)/python tools/vendor.py
 
-site: book  ## check the built website and JupyterLab in a real browser
-	$(MAKE) --no-print-directory site-pages site-folder
+site: site-pages site-reading site-folder  ## check the built website and JupyterLab in a real browser
 
-site-pages:
-	$(BIN)/python -m pytest tests/site/site_pages.py tests/site/site_reading.py tests/site/site_widgets.py
+site-pages: book
+	$(BIN)/python -m pytest tests/site/site_pages.py
 
-site-folder:
+site-reading: book
+	$(BIN)/python -m pytest tests/site/site_reading.py tests/site/site_widgets.py
+
+site-folder: book
 	$(BIN)/python -m pytest tests/site/site_folder.py tests/site/site_lab.py
 
 bench: $(READY)  ## measure the table in docs/measured.md (about 15 minutes)
