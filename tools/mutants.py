@@ -671,6 +671,7 @@ MUTANTS = [
     ),
     *_of("config",
         ("a first stage without the weight", '("seed", "kl_weight", "width"', '("seed", "width"'),
+        ("a weight that is infinite", "if kind is float and not math.isfinite(value):", "if False:"),
         tests=("test_latent_stages.py",),
     ),
     *_of("nets",

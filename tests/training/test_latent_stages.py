@@ -238,6 +238,7 @@ def test_a_latent_of_images_of_mnist_learns():
         ("digits", ["--loss", "bound"], "loss is not for a latent on digits"),
         ("digits", ["--kl-weight", "-1"], "kl_weight must be at least 0, got -1"),
         ("digits", ["--kl-weight", "nan"], "kl_weight must be at least 0, got nan"),
+        ("digits", ["--kl-weight", "1e309"], "kl_weight must be finite, got inf"),
         ("digits", ["--vae-steps", "0"], "vae_steps must be at least 1, got 0"),
         ("digits", ["--T", "0"], "T, the number of steps, must be an integer of at least 1"),
         ("digits", ["--start", "digits-labels"], "start digits-labels does not fit this latent on digits"),
