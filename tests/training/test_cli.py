@@ -242,20 +242,11 @@ def test_the_module_is_a_command_that_fails_in_one_line():
         (["ddpm", "--data", "swiss-roll", "--beta-1", "0.1"], "for the schedules linear and sigmoid, not cosine"),
         (["ddpm", "--data", "swiss-roll", "--schedule", "linear", "--beta-T", "2"], "beta must lie in (0, 1)"),
         (["vae", "--data", "swiss-roll", "--T", "10"], "T is not for a vae on swiss-roll, which has seed, shards"),
-        (
-            ["vae", "--data", "swiss-roll", "--loss", "min-snr"],
-            "loss is not for a vae on swiss-roll",
-        ),
+        (["vae", "--data", "swiss-roll", "--loss", "min-snr"], "loss is not for a vae on swiss-roll"),
         (["ddpm", "--data", "swiss-roll", "--loss", "l1"], "unknown loss 'l1'; known: simple, bound, min-snr"),
         (["ddpm", "--data", "swiss-roll", "--start", "cosin"], "unknown model 'cosin'; known: cosine, linear"),
-        (
-            ["vae", "--data", "digits", "--start", "cosine"],
-            "start cosine does not fit this vae on digits (width 256)",
-        ),
-        (
-            ["ddpm", "--data", "swiss-roll", "--start", "cosine", "--T", "500"],
-            "(width 128, T 500): a run goes on",
-        ),
+        (["vae", "--data", "digits", "--start", "cosine"], "start cosine does not fit this vae on digits (width 256)"),
+        (["ddpm", "--data", "swiss-roll", "--start", "cosine", "--T", "500"], "(width 128, T 500): a run goes on"),
         (["ddpm", "--data", "swiss-roll", "--start", "."], ". holds no run"),
     ],
 )

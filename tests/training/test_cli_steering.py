@@ -87,10 +87,7 @@ def test_what_is_known_is_kept(trained, tmp_path, run, method):
         (["--label", "1", "--guidance", "nan"], "--guidance must be a finite number"),
         (["--method", "repaint"], "--method is for a --known point"),
         (["--known", "nowhere.npy"], "--known must be a .npy file"),
-        (
-            ["--known", "KNOWN", "--method", "magic"],
-            "unknown method 'magic'; known, with the calls of a step:",
-        ),
+        (["--known", "KNOWN", "--method", "magic"], "unknown method 'magic'; known, with the calls of a step:"),
         (["--known", "KNOWN", "--sampler", "ddim"], "has a --method in the place of a --sampler"),
         (["--known", "FULL"], "both numbers and NaN"),
         (["--known", "SHAPE"], "--known must hold (2,) numbers for swiss-roll, got (3,)"),
