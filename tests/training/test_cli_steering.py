@@ -16,7 +16,6 @@ def trained(tmp_path_factory):
     """Runs of two steps that know labels, and one that does not."""
     root, dirs = tmp_path_factory.mktemp("runs"), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "TRAIN_POINTS", 2000)
         patch.setattr(runs, "fit_sigma2", lambda model, data, seed, progress: None)  # its own tests: test_trainer.py
         for name in ("swiss-roll", "digits", "plain"):
             source, more = ("swiss-roll", []) if name == "plain" else (name, ["--labels"])
