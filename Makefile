@@ -12,7 +12,7 @@ unexport PYTHONOPTIMIZE
 # Outputs are compared number for number, so notebooks always run on the same backend.
 export MPLBACKEND ?= module://matplotlib_inline.backend_inline
 
-.PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-folder bench bench-site soak mutants pins clean
+.PHONY: help lab test quick lint browser unit nbval notebooks book serve films vendor site site-pages site-reading site-folder site-lab bench bench-site soak mutants pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST) | sort
@@ -32,9 +32,10 @@ lab: $(READY)  ## open the course in JupyterLab, in a copy of your own, work/
 	$(BIN)/python -m jupyter trust work/*.ipynb
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/workspaces/course/tree/work/00_start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
+# Two at a time, one thread each: the longest first, and the website as soon as one of them has ended. JupyterLab alone.
 test: lint browser  ## everything CI checks: style, library, notebooks, site
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 unit nbval
-	$(MAKE) --no-print-directory book site
+	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory -j2 nbval unit site-pages site-reading site-folder
+	$(MAKE) --no-print-directory site-lab
 
 quick: lint  ## style, types and the course's own tests: no browser, no training, a minute
 	$(BIN)/python -m pytest tests/course
@@ -73,14 +74,19 @@ films: $(READY)  ## make the course's films anew from its published weights
 vendor: $(READY)  ## fetch the website's third-party scripts anew, at pinned versions (needs npm)
 	$(BIN)/python tools/vendor.py
 
-site: book  ## check the built website and JupyterLab in a real browser
-	$(MAKE) --no-print-directory site-pages site-folder
+site: site-pages site-reading site-folder site-lab  ## check the built website and JupyterLab in a real browser
 
-site-pages:
-	$(BIN)/python -m pytest tests/site/site_pages.py tests/site/site_reading.py tests/site/site_widgets.py
+site-pages: book
+	$(BIN)/python -m pytest tests/site/site_pages.py
 
-site-folder:
-	$(BIN)/python -m pytest tests/site/site_folder.py tests/site/site_lab.py
+site-reading: book
+	$(BIN)/python -m pytest tests/site/site_reading.py tests/site/site_widgets.py
+
+site-folder: book
+	$(BIN)/python -m pytest tests/site/site_folder.py
+
+site-lab: $(READY)
+	$(BIN)/python -m pytest tests/site/site_lab.py
 
 bench: $(READY)  ## measure the table in docs/measured.md (about 15 minutes)
 	$(BIN)/python tools/bench/library.py

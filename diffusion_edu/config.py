@@ -5,6 +5,7 @@ uses it. The command line and the cards of published models are made from here. 
 so that `diffusion-edu --help` answers at once.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -24,7 +25,7 @@ DEFAULTS = {
     ("hvae", "digits"): {"steps": 1_000, "width": 256, "batch": 512},
     ("ddpm", "digits"): {"steps": 4_000, "width": 512, "batch": 512},
     ("flow", "digits"): {"steps": 4_000, "width": 512, "batch": 512},
-    ("latent", "digits"): {"steps": 4_000, "vae_steps": 1_500, "width": 256, "batch": 512},
+    ("latent", "digits"): {"steps": 1_500, "vae_steps": 1_500, "width": 256, "batch": 512},
     # An hour of one CPU core. With a GPU take a width of 64 or 96 and batches of 512.
     ("vae", "mnist"): {"steps": 12_000, "width": 24, "batch": 128},
     ("hvae", "mnist"): {"steps": 12_000, "width": 24, "batch": 128, "mixing": 64},
@@ -168,3 +169,5 @@ def _check(name: str, value, help: str, kind: type, least: int | None, one_of: t
         raise ValueError(f"{name} must be at most {MOST:,}, got {value}")
     if least is not None and not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")

@@ -17,6 +17,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(new, path)
     except OSError as e:
+        if e.errno is None:  # NumPy's, which only says how many bytes were written of how many
+            raise OSError(f"{path} could not be written: {e}") from e
         e.filename = e.filename or str(path)  # a full disk does not say which file it is
         raise
     finally:

@@ -25,3 +25,9 @@ def generator(seed: int) -> torch.Generator:
 def randn(*size: int, seed: int = 0) -> torch.Tensor:
     """Standard normal float64 numbers, a function of the seed."""
     return torch.randn(*size, generator=generator(seed), dtype=torch.float64)
+
+
+def tensor(values, columns: int | None = None) -> torch.Tensor:
+    """Numbers that a page has computed, in float64; a typed array comes as a dict. In rows of so many if given."""
+    out = torch.tensor(list(values.values()) if isinstance(values, dict) else values, dtype=torch.float64)
+    return out if columns is None else out.reshape(-1, columns)

@@ -19,11 +19,13 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from bench.library import ROOT, replace
 from diffusion_edu import cli
@@ -32,16 +34,18 @@ from diffusion_edu.training import build, runs, trainer
 VALUES = ("", "-1", "0", "1", "0.5", "99999999999999999999", "1e309", "nan", "text", "β", "/no/such/file.npy", ".")
 LIMIT = 30  # seconds for one call
 MEMORY = 6 * 2**30  # bytes of address space
+STAGES = ["latent", "--vae-steps", "60", "--T", "30"]
 
 
 def quick() -> None:
     """Few points, files written often, and no run of more than three steps at a time unless it asks for few."""
+    tqdm.set_lock(threading.RLock())  # its own is shared with forked processes: one killed in the middle would keep it
     build.TRAIN_POINTS, runs.SAVE_EVERY, runs.LOG_EVERY = 2000, 10, 5
     runs.fit_sigma2 = lambda model, data, seed, progress: None
     whole = trainer.Trainer.run
 
-    def short(self, progress=True):
-        for step, terms in whole(self, progress):
+    def short(self, *shown):
+        for step, terms in whole(self, *shown):
             yield step, terms
             if self.steps > 1000 and step >= 3:
                 return
@@ -79,16 +83,18 @@ def fuzz(home: Path) -> tuple[int, list[str]]:
     """Every option of every command with every value; the number of calls, and what went wrong."""
     done = home / "done"
     assert call(["train", "ddpm", "--data", "swiss-roll", "--steps", "3", "--T", "30", "--out", str(done)])[0] == 0
-    base = {
-        "train": ["ddpm", "--data", "swiss-roll", "--steps", "2", "--T", "30", "--out", "new"],
-        "sample": [str(done), "--n", "3", "--out", "x.npy", "--sample-steps", "3"],
-        "evaluate": [str(done), "--n", "3"],
-        "film": [str(done), "--n", "3", "--frames", "3", "--sample-steps", "3", "--out", "x.gif"],
-    }
+    short = ["--data", "swiss-roll", "--steps", "2", "--T", "30", "--out", "new"]
+    base = [
+        ("train", ["ddpm", *short]),
+        ("train", ["latent", "--vae-steps", "2", *short]),
+        ("sample", [str(done), "--n", "3", "--out", "x.npy", "--sample-steps", "3"]),
+        ("evaluate", [str(done), "--n", "3"]),
+        ("film", [str(done), "--n", "3", "--frames", "3", "--sample-steps", "3", "--out", "x.gif"]),
+    ]
     parser = cli._parser()
     sub = next(action for action in parser._actions if hasattr(action, "choices") and action.dest == "command")
     tried, wrong = 0, []
-    for command, arguments in base.items():
+    for command, arguments in base:
         for action in sub.choices[command]._actions:
             flag = action.option_strings[-1] if action.option_strings else None
             if flag in (None, "--help"):
@@ -117,9 +123,10 @@ def in_a_process(arguments: list[str]) -> int:
     os._exit(0 if call(arguments)[0] == 0 else 1)
 
 
-def soak(home: Path, n: int, rng: random.Random) -> tuple[int, list[str]]:
-    """n runs, each killed until it ends; the number of kills, and what went wrong."""
-    train = ["train", "vae", "--data", "swiss-roll", "--steps", "60", "--batch", "64", "--device", "cpu", "--out"]
+def soak(home: Path, model: list[str], n: int, rng: random.Random) -> tuple[int, list[str]]:
+    """n runs of a model, each killed until it ends; the number of kills, and what went wrong."""
+    home.mkdir()
+    train = ["train", *model, "--data", "swiss-roll", "--steps", "60", "--batch", "64", "--device", "cpu", "--out"]
     wrong, kills = [], 0
     start = time.perf_counter()
     assert call([*train, str(home / "straight")])[0] == 0
@@ -193,8 +200,11 @@ def main() -> int:
         os.chdir(homes["fuzz"])
         for what, attempt in {
             "options of the command line, each with odd values": lambda: fuzz(homes["fuzz"]),
-            f"kills of {args.runs} runs, which end bit for bit as one left in peace": lambda: soak(
-                homes["soak"], args.runs, random.Random(args.seed)
+            f"kills of {args.runs} runs of a VAE, which end bit for bit as one left in peace": lambda: soak(
+                homes["soak"] / "vae", ["vae"], args.runs, random.Random(args.seed)
+            ),
+            f"kills of {args.runs} runs of two stages, likewise": lambda: soak(
+                homes["soak"] / "latent", STAGES, args.runs, random.Random(args.seed)
             ),
             "calls on runs with a file cut short": lambda: damage(homes["damage"]),
         }.items():

@@ -36,11 +36,7 @@ def _total_on_a_line(f, x, mean, std):
 
 
 log_normal = Exercise(
-    name="log_normal",
-    notebook="00",
-    section="Nats",
-    title="the log density of a Gaussian",
-    minutes=8,
+    name="log_normal", notebook="00", section="Nats", title="the log density of a Gaussian", minutes=8,
     cases=_normal_cases,
     properties=(
         Property("agrees with torch.distributions",
@@ -99,11 +95,7 @@ _SURE = ("A model that is too sure calls many true points nearly impossible, and
          "that is unsure loses a little everywhere. See (0.3).")  # fmt: skip
 
 too_sure = Ordering(
-    name="too_sure",
-    notebook="00",
-    section="Nats",
-    title="is it worse to be too sure or too unsure?",
-    minutes=4,
+    name="too_sure", notebook="00", section="Nats", title="is it worse to be too sure or too unsure?", minutes=4,
     values=_distances,
     backwards="This is the right order, read from the worst to the best.",
     reasons={
@@ -114,7 +106,7 @@ too_sure = Ordering(
         (THRICE, UNIT): "To know the curve is worth a lot, even with three times the noise. See the ruler.",
         (HALF, UNIT): "To know the curve is worth more than the price of being too sure by a factor of two.",
     },
-)
+)  # fmt: skip
 
 # --- noisy_log_prob -----------------------------------------------------------------------------------------------
 
@@ -151,11 +143,8 @@ def _noisy_by_torch(f, xt, w, m, var, a):
 
 
 noisy_log_prob = Exercise(
-    name="noisy_log_prob",
-    notebook="00",
-    section="The truth at every noise level",
-    title="the density at every noise level",
-    minutes=15,
+    name="noisy_log_prob", notebook="00", section="The truth at every noise level",
+    title="the density at every noise level", minutes=15,
     cases=_mixture_cases,
     properties=(
         Property("agrees with torch.distributions", _noisy_by_torch),
@@ -239,10 +228,7 @@ def _guess(factor, density=False):
 
 
 noise_guess = Exercise(
-    name="noise_guess",
-    notebook="00",
-    section="The truth at every noise level",
-    title="the best guess of the noise",
+    name="noise_guess", notebook="00", section="The truth at every noise level", title="the best guess of the noise",
     minutes=8,
     cases=_guess_cases,
     properties=(
@@ -284,11 +270,7 @@ def _gap(f, p, model):
 
 
 paired_gap = Exercise(
-    name="paired_gap",
-    notebook="00",
-    section="The ruler",
-    title="a sharp ruler",
-    minutes=6,
+    name="paired_gap", notebook="00", section="The ruler", title="a sharp ruler", minutes=6,
     cases=_pairs,
     parts=2,
     properties=(

@@ -27,11 +27,7 @@ def _log_values(draw: Draw) -> list[dict]:
 
 
 log_likelihood = Exercise(
-    name="log_likelihood",
-    notebook="01",
-    section="2",
-    title="the naive estimate of log p(x)",
-    minutes=6,
+    name="log_likelihood", notebook="01", section="2", title="the naive estimate of log p(x)", minutes=6,
     cases=_log_values,
     properties=(
         Property("is the log of the mean density", lambda f, a: (f(a), a.double().exp().mean(0).log())),
@@ -159,11 +155,7 @@ def _by_torch(f, x, vae, eps):
 
 
 elbo = Exercise(
-    name="elbo",
-    notebook="01",
-    section="3",
-    title="one draw of the bound",
-    minutes=15,
+    name="elbo", notebook="01", section="3", title="one draw of the bound", minutes=15,
     cases=_vaes,
     properties=(
         Property("is the log ratio of the joint and q", _by_torch),
@@ -215,11 +207,7 @@ _WIDE = ("A q that is too wide puts its draws where the posterior has next to no
          "is a large cost. See (1.6).")  # fmt: skip
 
 lopsided = Ordering(
-    name="lopsided",
-    notebook="01",
-    section="3",
-    title="is it worse to be too wide or too narrow?",
-    minutes=4,
+    name="lopsided", notebook="01", section="3", title="is it worse to be too wide or too narrow?", minutes=4,
     values=_gaps,
     backwards="This is the right order, read from the largest gap to the smallest.",
     reasons={
@@ -230,7 +218,7 @@ lopsided = Ordering(
         (2.0, 10.0): "The further from 1, the larger the gap.",
         (0.1, 10.0): "A factor of ten costs more upwards than downwards. " + _WIDE,
     },
-)
+)  # fmt: skip
 
 # --- pathwise_gradient --------------------------------------------------------------------------------------------
 
@@ -276,11 +264,7 @@ def _at(slope, z, eps):
 
 
 pathwise_gradient = Exercise(
-    name="pathwise_gradient",
-    notebook="01",
-    section="4",
-    title="the reparameterised gradient",
-    minutes=10,
+    name="pathwise_gradient", notebook="01", section="4", title="the reparameterised gradient", minutes=10,
     cases=_gradient_cases,
     parts=2,
     properties=(
@@ -351,11 +335,7 @@ def _mean_log_ratio(f, m, v, n, w):
 
 
 kl = Exercise(
-    name="kl",
-    notebook="01",
-    section="5",
-    title="the KL of two Gaussians",
-    minutes=15,
+    name="kl", notebook="01", section="5", title="the KL of two Gaussians", minutes=15,
     cases=_gaussian_pairs,
     properties=(
         Property("agrees with torch.distributions", _kl_by_torch),

@@ -28,11 +28,7 @@ def _cost(r):
 
 
 spoilt_gap = Exercise(
-    name="spoilt_gap",
-    notebook="02",
-    section="4",
-    title="the price of wrong posteriors",
-    minutes=8,
+    name="spoilt_gap", notebook="02", section="4", title="the price of wrong posteriors", minutes=8,
     cases=_factor_cases,
     properties=(
         Property("is the sum of the levels' KLs (2.6)", _by_kl),
@@ -144,11 +140,7 @@ def _exact_sum(f, chain, z, t):
 _OWN = "Each level has densities of its own, and the number says which variable they are of: "
 
 consistency = Exercise(
-    name="consistency",
-    notebook="02",
-    section="3",
-    title="one draw of a consistency term",
-    minutes=8,
+    name="consistency", notebook="02", section="3", title="one draw of a consistency term", minutes=8,
     cases=_chain_cases,
     properties=(
         Property("is the term that (2.5) has at level t, at the z of the path", _ratio,
@@ -234,11 +226,7 @@ def _wrong_middle(precision=None, weighted=None, var_only=None):
 
 
 middle = Exercise(
-    name="middle",
-    notebook="02",
-    section="5",
-    title="a latent seen from both sides",
-    minutes=20,
+    name="middle", notebook="02", section="5", title="a latent seen from both sides", minutes=20,
     cases=_middle_cases,
     parts=2,
     properties=(
@@ -301,11 +289,7 @@ def _spread_out(f, log_q):
 
 
 information = Exercise(
-    name="information",
-    notebook="02",
-    section="7",
-    title="what a level knows",
-    minutes=15,
+    name="information", notebook="02", section="7", title="what a level knows", minutes=15,
     cases=_matrices,
     properties=(
         Property("is the mean log of own density over mean density", _formula),

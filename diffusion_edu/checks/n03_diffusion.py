@@ -58,11 +58,7 @@ def _bar(beta, t):
 
 
 jump = Exercise(
-    name="jump",
-    notebook="03",
-    section="2",
-    title="to x_t in one jump",
-    minutes=8,
+    name="jump", notebook="03", section="2", title="to x_t in one jump", minutes=8,
     cases=_jump_cases,
     properties=(
         Property("has the mean and the variance of t single steps (3.2)", _single_steps),
@@ -127,11 +123,7 @@ def _exponential(beta, dim, nats):
 
 
 steps_needed = Exercise(
-    name="steps_needed",
-    notebook="03",
-    section="3",
-    title="how long must a schedule be?",
-    minutes=10,
+    name="steps_needed", notebook="03", section="3", title="how long must a schedule be?", minutes=10,
     cases=_length_cases,
     properties=(
         Property("is the first T at which KL(q(x_T|x₀) ‖ N(0, I)) is small enough",
@@ -226,11 +218,7 @@ def _right_ct(b, a, before, bar, tilde):
 
 
 posterior = Exercise(
-    name="posterior",
-    notebook="03",
-    section="4",
-    title="the forward posterior",
-    minutes=15,
+    name="posterior", notebook="03", section="4", title="the forward posterior", minutes=15,
     cases=_posterior_cases,
     parts=2,
     properties=(
@@ -314,11 +302,7 @@ def _kl_like(distance=None, weight=None, constant=None):
 
 
 kl_term = Exercise(
-    name="kl_term",
-    notebook="03",
-    section="6",
-    title="what one step costs",
-    minutes=15,
+    name="kl_term", notebook="03", section="6", title="what one step costs", minutes=15,
     cases=_kl_cases,
     properties=(
         Property("agrees with torch.distributions at any x_t", _kl_by_torch),
@@ -373,11 +357,7 @@ def _scatter() -> dict[str, float]:
 _TELESCOPE = "With a good reverse step the log ratios telescope to log p(x₀), and their noise goes. See (3.20)."
 
 quietest = Ordering(
-    name="quietest",
-    notebook="03",
-    section="7",
-    title="which estimate of the whole bound is quietest?",
-    minutes=4,
+    name="quietest", notebook="03", section="7", title="which estimate of the whole bound is quietest?", minutes=4,
     values=_scatter,
     backwards="That is the other way round. Term by term the KLs are quieter, but not in the sum. " + _TELESCOPE,
     reasons={
@@ -415,11 +395,7 @@ def _variance(formula):
 
 
 best_variance = Exercise(
-    name="best_variance",
-    notebook="03",
-    section="8",
-    title="the best variance of the reverse step",
-    minutes=12,
+    name="best_variance", notebook="03", section="8", title="the best variance of the reverse step", minutes=12,
     cases=_variance_cases,
     properties=(
         Property("is the mean square that (3.21) asks for", _by_moment),

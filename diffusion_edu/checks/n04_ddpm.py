@@ -28,11 +28,7 @@ def _round_trip(f, xt, v, a):
 
 
 x0_from_v = Exercise(
-    name="x0_from_v",
-    notebook="04",
-    section="1",
-    title="from v back to the data",
-    minutes=8,
+    name="x0_from_v", notebook="04", section="1", title="from v back to the data", minutes=8,
     cases=_v_cases,
     properties=(
         Property("leads back to x₀ from the x_t and the v of (4.1) and (4.2)", _round_trip),
@@ -89,11 +85,7 @@ def _weight(formula):
 
 
 noise_weight = Exercise(
-    name="noise_weight",
-    notebook="04",
-    section="2",
-    title="the weight of the noise error",
-    minutes=12,
+    name="noise_weight", notebook="04", section="2", title="the weight of the noise error", minutes=12,
     cases=_weight_cases,
     properties=(
         Property("is what a noise error adds to L_{t−1} or L₀, per square", _against_the_bound),
@@ -190,11 +182,7 @@ def _without_column(net, x0, t, eps, bar):
 
 
 simple_loss = Exercise(
-    name="simple_loss",
-    notebook="04",
-    section="2",
-    title="the loss of DDPM",
-    minutes=12,
+    name="simple_loss", notebook="04", section="2", title="the loss of DDPM", minutes=12,
     cases=_loss_cases,
     properties=(
         Property("is the squared error at the x_t of each point",
@@ -266,11 +254,7 @@ def _step(mean=None, std=None, last=0):
 
 
 ancestral_step = Exercise(
-    name="ancestral_step",
-    notebook="04",
-    section="9",
-    title="one step back",
-    minutes=12,
+    name="ancestral_step", notebook="04", section="9", title="one step back", minutes=12,
     cases=_step_cases,
     properties=(
         Property("has the mean of the forward posterior at x̂₀ (4.5)", _by_x0_hat),
@@ -322,11 +306,7 @@ def _off_after_five() -> dict[str, float]:
 _STRIDE = "What counts is the last stride, from a noise of width √((1 − ᾱ)/ᾱ) to clean data: "
 
 five_steps = Ordering(
-    name="five_steps",
-    notebook="04",
-    section="9",
-    title="which schedule stands five steps best?",
-    minutes=6,
+    name="five_steps", notebook="04", section="9", title="which schedule stands five steps best?", minutes=6,
     values=_off_after_five,
     backwards="That is the order from the worst to the best. " + _STRIDE + "linear has the widest, short the thinnest.",
     reasons={
@@ -336,6 +316,6 @@ five_steps = Ordering(
         ("cosine", "linear"): _STRIDE + "the linear schedule rises from small β quickly, and its last stride of five "
         "is about twice as wide as the cosine schedule's.",
     },
-)
+)  # fmt: skip
 
 EXERCISES = (x0_from_v, noise_weight, simple_loss, ancestral_step, five_steps)

@@ -42,11 +42,7 @@ def _bits(log_P):
 
 
 honest_bits = Exercise(
-    name="honest_bits",
-    notebook="05",
-    section="1",
-    title="what a density claims",
-    minutes=8,
+    name="honest_bits", notebook="05", section="1", title="what a density claims", minutes=8,
     cases=_density_cases,
     properties=(
         Property("is −log₂ of a pixel's share in P(x), which is its root of degree D", _pixel_share,
@@ -143,11 +139,7 @@ def _grey(**changed):
 
 
 grey_log_prob = Exercise(
-    name="grey_log_prob",
-    notebook="05",
-    section="2",
-    title="the probability of a grey level",
-    minutes=15,
+    name="grey_log_prob", notebook="05", section="2", title="the probability of a grey level", minutes=15,
     cases=_grey_cases,
     properties=(
         Property("is the log of the law's probability between the edges of the bins",
@@ -242,11 +234,7 @@ def _ranged(of_error=None, binned=None, total=None, inside=False):
 
 
 variance_table = Exercise(
-    name="variance_table",
-    notebook="05",
-    section="5",
-    title="one variance for each range",
-    minutes=12,
+    name="variance_table", notebook="05", section="5", title="one variance for each range", minutes=12,
     cases=_table_cases,
     properties=(
         Property("has the mean squared error of the pixels whose prediction lies in the range", _pixel_by_pixel),
@@ -345,11 +333,7 @@ def _like(cross=None, means=None, whole=None):
 
 
 frechet = Exercise(
-    name="frechet",
-    notebook="05",
-    section="6",
-    title="the Fréchet distance of two Gaussians",
-    minutes=12,
+    name="frechet", notebook="05", section="6", title="the Fréchet distance of two Gaussians", minutes=12,
     cases=_gaussian_cases,
     properties=(
         Property("has the trace of the root of the symmetric matrix C^½ C' C^½", _symmetric,
@@ -412,11 +396,7 @@ def _distances() -> dict[str, float]:
 _FEW = "The covariance of so few images is off, by a part that falls as 1/n, and (5.5) counts it as distance: "
 
 same_n = Ordering(
-    name="same_n",
-    notebook="05",
-    section="6",
-    title="which images are farthest from real ones?",
-    minutes=4,
+    name="same_n", notebook="05", section="6", title="which images are farthest from real ones?", minutes=4,
     values=_distances,
     backwards="That is the order from the largest distance to the smallest. (5.5) is zero for equal Gaussians.",
     reasons={
@@ -428,6 +408,6 @@ same_n = Ordering(
         (SHIFTED, FEW): _FEW + "a thousand images with a fault look better than a hundred without.",
         (BLURRED, FEW): _FEW + "even a fault that everyone sees counts for less than a tenth of the images.",
     },
-)
+)  # fmt: skip
 
 EXERCISES = (honest_bits, grey_log_prob, variance_table, frechet, same_n)

@@ -71,11 +71,7 @@ def _parts(score, x0, eps, a):
 
 
 denoising_loss = Exercise(
-    name="denoising_loss",
-    notebook="06",
-    section="1",
-    title="a loss for a score",
-    minutes=10,
+    name="denoising_loss", notebook="06", section="1", title="a loss for a score", minutes=10,
     cases=_loss_cases,
     properties=(
         Property("is the squared distance from the slope of log q(x_t|x₀)", _by_the_density),
@@ -119,11 +115,7 @@ def _step_cases(draw: Draw) -> list[dict]:
 
 
 ula_step = Exercise(
-    name="ula_step",
-    notebook="06",
-    section="4",
-    title="one Langevin step",
-    minutes=6,
+    name="ula_step", notebook="06", section="4", title="one Langevin step", minutes=6,
     cases=_step_cases,
     properties=(
         Property("goes uphill by h s(x) where there is no noise",
@@ -183,11 +175,7 @@ def _by_densities(f, x, y, log_prob, score, h):
 
 
 mala_ratio = Exercise(
-    name="mala_ratio",
-    notebook="06",
-    section="5",
-    title="accept or refuse",
-    minutes=14,
+    name="mala_ratio", notebook="06", section="5", title="accept or refuse", minutes=14,
     cases=_ratio_cases,
     properties=(
         Property("is the log ratio of four densities", _by_densities),
@@ -248,11 +236,7 @@ def _leaking(log_pi, spacing):
 
 
 walk_matrix = Exercise(
-    name="walk_matrix",
-    notebook="06",
-    section="6",
-    title="a walk between cells",
-    minutes=12,
+    name="walk_matrix", notebook="06", section="6", title="a walk between cells", minutes=12,
     cases=_walk_cases,
     properties=(
         Property("has the rates of (6.18) between neighbours and loses nothing",

@@ -35,11 +35,7 @@ def _drift(rate, pull, push):
 
 
 reverse_drift = Exercise(
-    name="reverse_drift",
-    notebook="07",
-    section="3",
-    title="the drift backwards",
-    minutes=8,
+    name="reverse_drift", notebook="07", section="3", title="the drift backwards", minutes=8,
     cases=_drift_cases,
     properties=(
         Property("keeps the law of Gaussian data (7.5)", _keeps_the_law, instead="score = that of N(0, 0.3)"),
@@ -98,11 +94,7 @@ def _mix(signal, noise):
 
 
 ddim = Exercise(
-    name="ddim",
-    notebook="07",
-    section="4",
-    title="a step of DDIM",
-    minutes=8,
+    name="ddim", notebook="07", section="4", title="a step of DDIM", minutes=8,
     cases=_ddim_cases,
     properties=(
         Property("is Euler's step of dy/dσ = ε (7.7)", _by_the_flow),
@@ -158,11 +150,7 @@ def _series(f, field, log_snr, h, x):
 
 
 heun = Exercise(
-    name="heun",
-    notebook="07",
-    section="5",
-    title="a step of Heun",
-    minutes=10,
+    name="heun", notebook="07", section="5", title="a step of Heun", minutes=10,
     cases=_heun_cases,
     properties=(
         Property("is the trapezoidal rule for a slope that depends on λ alone", _quadrature, instead="field = e^λ"),
@@ -227,11 +215,7 @@ def _path(prior=1.0, integral=1.0, shift=1.0, at=0, constant=1.0):
 
 
 log_prob = Exercise(
-    name="log_prob",
-    notebook="07",
-    section="7",
-    title="log p from a path",
-    minutes=12,
+    name="log_prob", notebook="07", section="7", title="log p from a path", minutes=12,
     cases=_path_cases,
     properties=(
         Property("is the log density of Gaussian data along its flow", _fine_path, instead="div = that of N(0, 0.3)"),

@@ -35,11 +35,7 @@ def _entropy(constant=1.0, sign=-1.0, half=0.5, weight=torch.sigmoid, gain=lambd
 
 
 entropy_from_errors = Exercise(
-    name="entropy_from_errors",
-    notebook="08",
-    section="1",
-    title="the entropy from errors",
-    minutes=8,
+    name="entropy_from_errors", notebook="08", section="1", title="the entropy from errors", minutes=8,
     cases=_error_cases,
     properties=(
         Property("is the entropy of Gaussian data", _gaussian_entropy, instead="error = that of N(0, 0.3 I)"),
@@ -90,11 +86,7 @@ def _step(log=torch.log1p, sign=-1.0, shift=1, half=0.5, dim_of=lambda d: d, lad
 
 
 step_cost = Exercise(
-    name="step_cost",
-    notebook="08",
-    section="2",
-    title="what a step costs",
-    minutes=8,
+    name="step_cost", notebook="08", section="2", title="what a step costs", minutes=8,
     cases=_step_cases,
     properties=(
         Property("adds up to what Gaussian data know", _telescopes, instead="mse = that of N(0, 0.4 I)"),
@@ -151,11 +143,7 @@ def _eigenvalues(f, cov, snr):
 
 
 price_from_cov = Exercise(
-    name="price_from_cov",
-    notebook="08",
-    section="3",
-    title="the price density",
-    minutes=10,
+    name="price_from_cov", notebook="08", section="3", title="the price density", minutes=10,
     cases=_cov_cases,
     properties=(
         Property("is zero where every posterior is the same ball", _all_alike, instead="cov = 0.7 I"),
@@ -225,11 +213,7 @@ def _right_knots(f, log_snr, g, T):
 
 
 knots = Exercise(
-    name="knots",
-    notebook="08",
-    section="4",
-    title="the best knots",
-    minutes=12,
+    name="knots", notebook="08", section="4", title="the best knots", minutes=12,
     cases=_knot_cases,
     properties=(
         Property("is even in λ where g is constant", _flat_price, instead="g = 0.3 everywhere"),
@@ -262,11 +246,7 @@ def _wraps(f, u, n):
 
 
 even_numbers = Exercise(
-    name="even_numbers",
-    notebook="08",
-    section="6",
-    title="numbers of low discrepancy",
-    minutes=5,
+    name="even_numbers", notebook="08", section="6", title="numbers of low discrepancy", minutes=5,
     cases=_number_cases,
     properties=(Property("is (u + i/n) mod 1 for i = 0 … n − 1 (8.12)", _wraps),),
     mistakes=(

@@ -34,11 +34,7 @@ def _as_in_x0(f, eps, eps_given, weight):
 
 
 guided_eps = Exercise(
-    name="guided_eps",
-    notebook="09",
-    section="2",
-    title="guidance in ε",
-    minutes=6,
+    name="guided_eps", notebook="09", section="2", title="guidance in ε", minutes=6,
     cases=_pair_cases,
     properties=(
         Property("is ε̂(·, y) at w = 1 (9.4)", _exact_at_one, instead="weight = 1"),
@@ -91,11 +87,7 @@ def _push(factor):
 
 
 pushed_x0 = Exercise(
-    name="pushed_x0",
-    notebook="09",
-    section="2",
-    title="a classifier's push",
-    minutes=8,
+    name="pushed_x0", notebook="09", section="2", title="a classifier's push", minutes=8,
     cases=_push_cases,
     properties=(
         Property("turns E[x₀|x_t] into E[x₀|x_t, y] for Gaussians (9.3)", _bayes,
@@ -152,11 +144,7 @@ def _put(signal, noise):
 
 
 put_in = Exercise(
-    name="put_in",
-    notebook="09",
-    section="6",
-    title="what is known at t",
-    minutes=8,
+    name="put_in", notebook="09", section="6", title="what is known at t", minutes=8,
     cases=_known_cases,
     properties=(
         Property("leaves what is not known as it is", _leaves_the_rest),
@@ -203,11 +191,7 @@ def _begin(bar, scale):
 _RIGHT = lambda s: 1 / (1 + s**2)  # noqa: E731
 
 start = Exercise(
-    name="start",
-    notebook="09",
-    section="7",
-    title="where denoising starts",
-    minutes=8,
+    name="start", notebook="09", section="7", title="where denoising starts", minutes=8,
     cases=_start_cases,
     parts=2,
     properties=(

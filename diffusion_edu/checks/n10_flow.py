@@ -41,11 +41,7 @@ def _point(tau=_tau, scaled=flow.scale, slope=lambda x, e, t: (e - x) / (1 - t))
 
 
 velocity = Exercise(
-    name="velocity",
-    notebook="10",
-    section="2",
-    title="from noise to velocity",
-    minutes=6,
+    name="velocity", notebook="10", section="2", title="from noise to velocity", minutes=6,
     parts=2,
     cases=_velocity_cases,
     properties=(
@@ -100,11 +96,7 @@ def _mixture(f, u, tau, tau_next, x):
 
 
 flow_step = Exercise(
-    name="flow_step",
-    notebook="10",
-    section="2",
-    title="a step of Euler",
-    minutes=5,
+    name="flow_step", notebook="10", section="2", title="a step of Euler", minutes=5,
     cases=_step_cases,
     properties=(
         Property("stays on a straight line (10.1)", _lands_on_the_line, instead="u = ε − x₀; x = a point of the line"),
@@ -143,11 +135,7 @@ def _two_integrals(f, tau, density):
 
 
 loss_weight = Exercise(
-    name="loss_weight",
-    notebook="10",
-    section="3",
-    title="the weight of a loss",
-    minutes=10,
+    name="loss_weight", notebook="10", section="3", title="the weight of a loss", minutes=10,
     cases=_weight_cases,
     properties=(
         Property("is e^(−λ/2) for τ drawn uniformly (10.7)", lambda f, tau, density: (
@@ -182,11 +170,7 @@ def _pair_cases(draw: Draw) -> list[dict]:
 
 
 pairs = Exercise(
-    name="pairs",
-    notebook="10",
-    section="5",
-    title="pairs of least cost",
-    minutes=10,
+    name="pairs", notebook="10", section="5", title="pairs of least cost", minutes=10,
     cases=_pair_cases,
     properties=(
         Property("is the noise in another order", lambda f, x0, eps: (f(x0, eps).sort().values, eps.sort().values)),

@@ -35,11 +35,7 @@ def _no_hole(f, z, means, variances):
 
 
 mismatch = Exercise(
-    name="mismatch",
-    notebook="11",
-    section="1",
-    title="the hole in nats",
-    minutes=10,
+    name="mismatch", notebook="11", section="1", title="the hole in nats", minutes=10,
     cases=_mismatch_cases,
     properties=(
         Property("is zero where the aggregate is the prior", _no_hole, instead="means = 0; variances = 1"),
@@ -87,11 +83,7 @@ def _turn(last=0, offset=0, count=True):
 
 
 stacked_p = Exercise(
-    name="stacked_p",
-    notebook="11",
-    section="3",
-    title="a chain on a chain",
-    minutes=8,
+    name="stacked_p", notebook="11", section="3", title="a chain on a chain", minutes=8,
     cases=_stacked_cases,
     properties=(Property("is the right chain at its own level (11.3)", lambda f, *c: (f(*c), _turn()(*c))),),
     mistakes=(
@@ -117,11 +109,7 @@ def _bound(p=1.0, q=1.0, prior=0.0, above=1.0, sign=-1.0, reduce=lambda v: v):
 
 
 latent_bound = Exercise(
-    name="latent_bound",
-    notebook="11",
-    section="3",
-    title="the bound of two stages",
-    minutes=5,
+    name="latent_bound", notebook="11", section="3", title="the bound of two stages", minutes=5,
     cases=_bound_cases,
     properties=(Property("is (11.3), point by point", lambda f, *c: (f(*c), _bound()(*c))),),
     mistakes=(
@@ -166,11 +154,7 @@ def _all_found(f, alpha_bar, square, above):
 
 
 leaving_cost = Exercise(
-    name="leaving_cost",
-    notebook="11",
-    section="8",
-    title="what it costs to leave",
-    minutes=10,
+    name="leaving_cost", notebook="11", section="8", title="what it costs to leave", minutes=10,
     cases=_leaving_cases,
     properties=(
         Property("is the aggregate's divergence for Gaussian details", _all_found,

@@ -281,7 +281,7 @@ def _train(
         t = _prepared(out, config, state, device, processes)
         log = RunLog(out, config, t.step, tensorboard) if processes.rank == 0 else None
         try:
-            for step, terms in t.run(progress and log is not None):
+            for step, terms in t.run(progress and log is not None, config.model):
                 if step % LOG_EVERY == 0 or step == config.steps:
                     terms = processes.mean(terms)
                     stop_if_diverged(step, terms, t.model)

@@ -149,9 +149,9 @@ class Trainer(Generic[M]):
         for (optimiser, _), kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
 
-    def run(self, progress: bool = True) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Takes the steps that are left, yielding (step, terms) after each."""
-        with tqdm(total=self.steps, initial=self.step, disable=not progress, mininterval=0.5) as bar:
+    def run(self, progress: bool = True, what: str | None = None) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Takes the steps that are left, yielding (step, terms) after each. `what` stands before the bar."""
+        with tqdm(desc=what, total=self.steps, initial=self.step, disable=not progress, mininterval=0.5) as bar:
             while self.step < self.steps:
                 terms = self.one_step()
                 bar.update()

@@ -7,7 +7,10 @@ from functools import cache
 from itertools import pairwise
 
 import jupytext
+import pytest
 
+from diffusion_edu import checks
+from diffusion_edu.checks.core import Exercise, Ordering
 from notebooks import texts
 
 HEAD = re.compile(r"\*\*Exercise: ([^*]*?)\.?\*\* \*(\d+) minutes, (easy|medium|hard)\.\*\n\n(.+)", re.S)
@@ -116,3 +119,9 @@ def run(item, code: str):
 
 SHOWN = {shown.name: shown for number in numbers() for shown in exercises(number)}
 SOLUTION = {name: shown.solution for name, shown in SHOWN.items()}
+
+WRITTEN = [item for item in checks.EXERCISES if isinstance(item, Exercise)]
+ORDERED = [item for item in checks.EXERCISES if isinstance(item, Ordering)]
+each, each_written, each_ordered = (
+    pytest.mark.parametrize("item", items, ids=lambda item: item.name) for items in (checks.EXERCISES, WRITTEN, ORDERED)
+)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from exercise_cells import IMPORTS, SHOWN, SOLUTION, numbers, run, text_of
+from exercise_cells import IMPORTS, SHOWN, SOLUTION, WRITTEN, each, each_ordered, each_written, numbers, run, text_of
 from shared import generator
 
 from diffusion_edu import (
@@ -29,18 +29,10 @@ from diffusion_edu import (
     sde,
 )
 from diffusion_edu.checks import core
-from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
+from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG
 from diffusion_edu.data import MNIST
 from diffusion_edu.images import quality
 from diffusion_edu.oracles import Mixture
-
-WRITTEN = [item for item in checks.EXERCISES if isinstance(item, Exercise)]
-ORDERED = [item for item in checks.EXERCISES if isinstance(item, Ordering)]
-by_name = {"ids": lambda item: item.name}
-each = pytest.mark.parametrize("item", checks.EXERCISES, **by_name)
-each_written = pytest.mark.parametrize("item", WRITTEN, **by_name)
-each_ordered = pytest.mark.parametrize("item", ORDERED, **by_name)
-
 
 # --- what is right ---
 
@@ -199,10 +191,7 @@ LIBRARY = {
     "kl": lambda m, v, n, w: gaussian.kl(gaussian.Gaussian(m, v), gaussian.Gaussian(n, w)),
     "middle": lambda m, v, a, s, y: (lambda p: (p.mean, p.var))(gaussian.condition(gaussian.Gaussian(m, v), a, s, y)),
     "jump": lambda b, t, x, e: diffusion.q_marginal(schedule(b), t, x).at(e) if t else x,
-    "posterior": lambda b, t, xt, x0: (
-        diffusion.posterior_mean(schedule(b), t, xt, x0),
-        schedule(b).beta_tilde[t],
-    ),
+    "posterior": lambda b, t, xt, x0: (diffusion.posterior_mean(schedule(b), t, xt, x0), schedule(b).beta_tilde[t]),
     "kl_term": kl_of_step,
     "best_variance": optimal,
     "x0_from_v": ddpm.x0_from_v,

@@ -6,17 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from exercise_cells import SOLUTION, run
+from exercise_cells import SOLUTION, each, each_written, run
 
 from diffusion_edu import checks, data, oracles
 from diffusion_edu.checks import n00_start
-from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG, Exercise, Ordering
-
-WRITTEN = [item for item in checks.EXERCISES if isinstance(item, Exercise)]
-ORDERED = [item for item in checks.EXERCISES if isinstance(item, Ordering)]
-each = pytest.mark.parametrize("item", checks.EXERCISES, ids=lambda item: item.name)
-each_written = pytest.mark.parametrize("item", WRITTEN, ids=lambda item: item.name)
-each_ordered = pytest.mark.parametrize("item", ORDERED, ids=lambda item: item.name)
+from diffusion_edu.checks.core import CORRECT, ERROR, NOT_ATTEMPTED, WRONG
 
 RIGHT = {
     "log_normal: a list": ("log_normal", """

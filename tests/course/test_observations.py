@@ -10,10 +10,7 @@ from diffusion_edu.bound import bound, generate
 from diffusion_edu.gaussian import Gaussian
 from diffusion_edu.observations import Bernoulli, DiscretisedGaussian, DiscretisedLogistic
 
-LAWS = {
-    DiscretisedLogistic: lambda u: torch.sigmoid(u),
-    DiscretisedGaussian: lambda u: torch.special.ndtr(u),
-}
+LAWS = {DiscretisedLogistic: lambda u: torch.sigmoid(u), DiscretisedGaussian: lambda u: torch.special.ndtr(u)}
 each_law = pytest.mark.parametrize("law", LAWS)
 GRID = torch.linspace(-1, 1, 256, dtype=torch.float64).unsqueeze(-1)
 

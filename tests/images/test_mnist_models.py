@@ -94,12 +94,7 @@ def test_grey_levels_are_points_that_the_discretised_laws_take():
 
 @pytest.mark.parametrize(
     ("model", "data", "gain"),
-    [
-        ("vae", "mnist-binary", 100),
-        ("hvae", "mnist-binary", 100),
-        ("vae", "mnist", 1000),
-        ("hvae", "mnist", 1000),
-    ],
+    [("vae", "mnist-binary", 100), ("hvae", "mnist-binary", 100), ("vae", "mnist", 1000), ("hvae", "mnist", 1000)],
 )
 def test_it_trains_and_is_scored_by_the_one_bound(model, data, gain, tmp_path):
     config = runs.Config(model, data, steps=40, batch=32)
@@ -124,7 +119,7 @@ def test_it_trains_and_is_scored_by_the_one_bound(model, data, gain, tmp_path):
 
 def test_a_ddpm_trains_on_grey_levels_and_gets_bits_per_dim(tmp_path):
     """Its σ² is fitted at the end, and every term of the bound is there: L₀ a probability of grey levels."""
-    runs.create(tmp_path / "run", runs.Config("ddpm", "mnist", steps=60, batch=32, T=20))
+    runs.create(tmp_path / "run", runs.Config("ddpm", "mnist", steps=60, batch=32, T=20, width=8))
     runs.run(tmp_path / "run", progress=False)
     trained, _ = runs.load(tmp_path / "run")
     assert not torch.equal(trained.sigma2, build.build(runs.read_config(tmp_path / "run")).sigma2)

@@ -1,3 +1,3 @@
 """The fixtures of the tests in a browser."""
 
-from browsing import browser, page, show, tab, tabs  # noqa: F401
+from browsing import browser, one_page, page, show, tab, tabs  # noqa: F401

@@ -16,7 +16,6 @@ def trained(tmp_path_factory):
     """Runs of two steps that know labels, and one that does not."""
     root, dirs = tmp_path_factory.mktemp("runs"), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "TRAIN_POINTS", 2000)
         patch.setattr(runs, "fit_sigma2", lambda model, data, seed, progress: None)  # its own tests: test_trainer.py
         for name in ("swiss-roll", "digits", "plain"):
             source, more = ("swiss-roll", []) if name == "plain" else (name, ["--labels"])
@@ -87,10 +86,7 @@ def test_what_is_known_is_kept(trained, tmp_path, run, method):
         (["--label", "1", "--guidance", "nan"], "--guidance must be a finite number"),
         (["--method", "repaint"], "--method is for a --known point"),
         (["--known", "nowhere.npy"], "--known must be a .npy file"),
-        (
-            ["--known", "KNOWN", "--method", "magic"],
-            "unknown method 'magic'; known, with the calls of a step:",
-        ),
+        (["--known", "KNOWN", "--method", "magic"], "unknown method 'magic'; known, with the calls of a step:"),
         (["--known", "KNOWN", "--sampler", "ddim"], "has a --method in the place of a --sampler"),
         (["--known", "FULL"], "both numbers and NaN"),
         (["--known", "SHAPE"], "--known must hold (2,) numbers for swiss-roll, got (3,)"),

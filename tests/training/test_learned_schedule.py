@@ -88,9 +88,7 @@ def test_a_network_takes_another_schedule_of_as_many_steps():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("learned") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "TRAIN_POINTS", 2000)
-        succeeds(*command(out))
+    succeeds(*command(out))
     return out
 
 
@@ -109,7 +107,6 @@ def test_the_schedule_is_kept_in_the_checkpoint(trained):
 
 
 def test_a_run_that_was_stopped_ends_bit_for_bit_where_a_straight_one_does(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "TRAIN_POINTS", 2000)
     monkeypatch.setattr(runs, "SAVE_EVERY", 5)
 
     class Stop(Exception):

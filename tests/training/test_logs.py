@@ -19,7 +19,6 @@ TRAIN = ["train", "vae", "--data", "digits", "--steps", 20, "--batch", 16, "--de
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(build, "TRAIN_POINTS", 2000)
     monkeypatch.setattr(runs, "fit_sigma2", lambda model, data, seed, progress: None)
 
 

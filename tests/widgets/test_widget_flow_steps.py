@@ -1,8 +1,8 @@
 """Steps of a flow in a real browser: the library's velocity and its steps of Euler."""
 
 import pytest
-import torch
 from browsing import drawn, numbers, set_traits
+from shared import tensor
 from torch.testing import assert_close
 
 from diffusion_edu import evaluate, flow, widgets
@@ -18,27 +18,22 @@ def steps(show):
     return show(widgets.flow_steps(ROLL, steps=3, n=60))
 
 
-def tensor(values, columns=2):
-    values = list(values.values()) if isinstance(values, dict) else values
-    return torch.tensor(values, dtype=torch.float64).reshape(-1, columns)
-
-
 @pytest.mark.parametrize("n", [1, 2, 7, 64])
 def test_steps_of_euler_are_the_librarys(steps, n):
     set_traits(steps, steps=n)
     got = numbers(steps)
-    start = tensor(got["states"][0])
+    start = tensor(got["states"][0], 2)
     for (_, expected), state in zip(flow.path(U, start, n), got["states"], strict=True):
-        assert_close(tensor(state), expected, rtol=1e-5, atol=1e-6)
-    x = tensor(got["x"])
+        assert_close(tensor(state, 2), expected, rtol=1e-5, atol=1e-6)
+    x = tensor(got["x"], 2)
     assert got["mean"] == pytest.approx(evaluate.mean_log_prob(x, ROLL) + ROLL.entropy(), abs=1e-6)
-    assert got["cost"] == pytest.approx((start - tensor(got["to"])).square().sum(-1).mean().item(), abs=1e-9)
+    assert got["cost"] == pytest.approx((start - tensor(got["to"], 2)).square().sum(-1).mean().item(), abs=1e-9)
 
 
 def test_the_flows_own_ends_are_reached_in_one_step(steps):
     set_traits(steps, pairs=1, steps=1)
     got = numbers(steps)
-    assert_close(tensor(got["x"]), flow.arrive(U, tensor(got["states"][0]), 200, heun), rtol=1e-6, atol=1e-6)
+    assert_close(tensor(got["x"], 2), flow.arrive(U, tensor(got["states"][0], 2), 200, heun), rtol=1e-6, atol=1e-6)
     assert got["mean"] == pytest.approx(0, abs=0.4)
     independent = numbers(steps)["cost"]
     set_traits(steps, pairs=0)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from browsing import drawn, numbers, set_traits
+from shared import tensor
 from torch.testing import assert_close
 
 from diffusion_edu import guidance, sde, widgets
@@ -18,11 +19,6 @@ LABELS = guidance.exact_labels(PARTS, torch.ones(1))
 @pytest.fixture
 def dial(show):
     return show(widgets.guidance_dial(ROLL, weight=2.0, level=1.0, n=40))
-
-
-def tensor(values, columns=None):
-    out = torch.tensor(list(values.values()) if isinstance(values, dict) else values, dtype=torch.float64)
-    return out if columns is None else out.reshape(-1, columns)
 
 
 def plain_flow(data):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from browsing import drawn, numbers, set_traits
+from shared import tensor
 from torch.testing import assert_close
 
 from diffusion_edu import conditioning, diffusion, guidance, schedules, widgets
@@ -22,11 +23,6 @@ PLAIN = exact_denoiser(ROLL, BAR)
 @pytest.fixture
 def line(show):
     return show(widgets.inpainting_line(ROLL, x1=0.3))
-
-
-def tensor(values, columns=None):
-    out = torch.tensor(list(values.values()) if isinstance(values, dict) else values, dtype=torch.float64)
-    return out if columns is None else out.reshape(-1, columns)
 
 
 def guess(x1, extra):

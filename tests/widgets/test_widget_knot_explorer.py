@@ -12,9 +12,14 @@ from diffusion_edu.oracles import gaussian
 ROLL = SwissRoll()
 
 
+@pytest.fixture(scope="module")
+def made():
+    return widgets.knot_explorer(ROLL, T=10)
+
+
 @pytest.fixture
-def explorer(show):
-    return show(widgets.knot_explorer(ROLL, T=10))
+def explorer(show, made):
+    return show(made)
 
 
 def price(knots):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from browsing import drawn, numbers, set_traits
+from shared import tensor
 from torch.testing import assert_close
 
 from diffusion_edu import langevin, widgets
@@ -17,11 +18,6 @@ S2 = ROLL.variances[0, 0].item()
 @pytest.fixture
 def walk(show):
     return show(widgets.langevin_walk(ROLL, c=0.6, k=3, n=300))
-
-
-def tensor(values, columns=None):
-    out = torch.tensor(list(values.values()) if isinstance(values, dict) else values, dtype=torch.float64)
-    return out if columns is None else out.reshape(-1, columns)
 
 
 @pytest.mark.parametrize("start", [0, 1, 2])

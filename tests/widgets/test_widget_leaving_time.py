@@ -3,6 +3,7 @@
 import pytest
 import torch
 from browsing import drawn, numbers, set_traits
+from shared import tensor
 from torch.testing import assert_close
 
 from diffusion_edu import widgets
@@ -20,10 +21,6 @@ TIMES, ABOVE = [100 + 20 * i for i in range(45)], torch.linspace(28, 0, 45, dtyp
 @pytest.fixture
 def leaving(show):
     return show(widgets.leaving_time(Y, SQUARES, TIMES, ABOVE))
-
-
-def tensor(values):
-    return torch.tensor(list(values.values()) if isinstance(values, dict) else values, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("t", [100, 500, 800, 980])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from browsing import drawn, numbers, set_traits
+from shared import tensor
 from torch.testing import assert_close
 
 from diffusion_edu import diffusion, gaussian, schedules, widgets
@@ -14,10 +15,6 @@ SCHEDULES = {
     "linear": schedules.linear(1000),
     "falling": schedules.linear(7, 0.6, 0.01),
 }
-
-
-def tensor(values):
-    return torch.tensor(values, dtype=torch.float64)
 
 
 @pytest.fixture(params=SCHEDULES)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from browsing import drawn, numbers, set_traits
+from shared import tensor
 from torch.testing import assert_close
 
 from diffusion_edu import sde, widgets
@@ -14,11 +15,6 @@ ROLL = SwissRoll(nodes=256)
 @pytest.fixture
 def paths(show):
     return show(widgets.reverse_paths(ROLL, eta=0.6, i=3, n=60))
-
-
-def tensor(values, columns=None):
-    out = torch.tensor(list(values.values()) if isinstance(values, dict) else values, dtype=torch.float64)
-    return out if columns is None else out.reshape(-1, columns)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.45, 1.0])
