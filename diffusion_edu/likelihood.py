@@ -1,7 +1,7 @@
 """log p(x) by an ODE: a change of variables, taken along the path.
 
-Where points move by dx/dλ = f(λ, x), their density changes by d log p/dλ = −∇·f (Chen et al. 2018, theorem 1). Along the
-probability flow, from clean data at λ₁ to noise at λ_T,
+Where points move by dx/dλ = f(λ, x), their density changes by d log p/dλ = −∇·f (Chen et al. 2018, theorem 1).
+Along the probability flow, from clean data at λ₁ to noise at λ_T,
 
     log p_{λ₁}(x) = log N(z; 0, I) + ∫ ∇·f dλ from λ₁ to λ_T,   z the end of the path
 
