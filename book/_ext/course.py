@@ -142,7 +142,7 @@ def repair_pages(app, error) -> None:
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
         new = course_essay.dress_pictures(SIZELESS.sub(partial(with_size, page.parent), new), page.parent)
-        new = share_code(new)
+        new = share_code(new).replace("<body data-default", f'<body data-page="{page.stem}" data-default', 1)
         if new != old:
             page.write_text(new, encoding="utf-8")
 

@@ -364,4 +364,4 @@ def wrapped_lines(block: str) -> str:
         indent = min((len(line) - len(line.lstrip(" "))) // 4 * 4, 12)  # a continuation goes further in than its line
         kind = f"line i{indent}" if indent else "line"
         lines.append(f'<span class="{kind}">{start}{with_places_to_break(line)}\n{"</span>" * len(opened)}</span>')
-    return match[1] + "".join(lines) + match[3]
+    return match[1].replace('"highlight"', '"highlight lines"') + "".join(lines) + match[3]
