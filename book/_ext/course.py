@@ -77,8 +77,9 @@ def lean_code(highlight):
     def highlighted(self, *args, **options) -> str:
         html = plain.sub(r"\1", highlight(self, *args, **options))
         language = args[1] if len(args) > 1 else options.get("lang")
-        wraps = language in CODE and not course_essay.in_columns(html, language)
-        return course_essay.wrapped_lines(html) if wraps else html
+        if language not in CODE or (language == course_essay.OUTPUT and course_essay.is_table(html)):
+            return html
+        return course_essay.wrapped_lines(course_essay.columns_below(html) if language == "default" else html)
 
     return highlighted
 

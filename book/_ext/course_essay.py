@@ -226,7 +226,8 @@ def is_output(node: nodes.Node) -> bool:
 # --- lines of code ---
 
 OUTPUT = "myst-ansi"  # what a cell printed
-COLUMNS = {"default": (r"\S {3,}\S", 1), OUTPUT: (r"^.*?\S {2,}[≈+−-]? ?\d.*? {2,}[≈+−-]? ?[\d(].*$", 3)}
+NUMBER = re.compile(r"(?<=\S) {2,}[≈+−-]? ?(?:\d|\(\D)")  # that stands apart, or "(none)"
+BESIDE = re.compile(r"^(.*\S)( {2,}\S.*)$", flags=re.M)
 PHONE = 40  # letters of code in a line of a phone
 OPENS = re.compile(r"(<[^>]*>)|([(\[{,]+)(?=[^\s)\]}])")
 
@@ -238,11 +239,15 @@ def with_places_to_break(line: str) -> str:
     return OPENS.sub(lambda match: match[1] or f"{match[2]}<wbr>", line)
 
 
-def in_columns(text: str, language: str) -> bool:
-    """Whether columns would fall apart if lines were continued below: in an output three rows with two numbers set
-    apart, in a block of text anything set apart. Such a text scrolls on a phone."""
-    pattern, least = COLUMNS.get(language, (r"(?!)", 1))
-    return len(re.findall(pattern, text, flags=re.M)) >= least
+def is_table(printed: str) -> bool:
+    """Whether columns would fall apart if lines were continued below: three numbers stand apart to the right of another
+    one. Such a text scrolls on a phone."""
+    return sum(max(0, len(NUMBER.findall(row)) - 1) for row in printed.splitlines()) >= 3
+
+
+def columns_below(block: str) -> str:
+    """A text in two columns: on a phone what stands on the right goes below what stands on the left."""
+    return BESIDE.sub(r'\1<span class="beside">\2</span>', block)
 
 
 def wrapped_lines(block: str) -> str:

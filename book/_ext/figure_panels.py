@@ -1,7 +1,7 @@
 """The figures of a built page: which are line drawings, and the wide ones once more in two halves, for a phone.
 
 On a phone a row of panels would be as wide as the screen and its letters too small to read. So it is cut in two beside
-a panel and the halves stand one below the other. A notebook stores no more than the picture: the panels are found in it.
+a panel, and the halves stand one below the other. A notebook stores only the picture, so the panels are found in it.
 """
 
 import re
@@ -37,17 +37,17 @@ def place_to_cut(ink: np.ndarray) -> tuple[int, int]:
     return 0, 0
 
 
-def halves(path: Path) -> list[str]:
-    """The names of the two halves of a picture that is much wider than high, and of two more for a legend across both,
-    made if they are not there. Empty for any other picture."""
+def halves(path: Path) -> dict[str, int]:
+    """The two halves of a picture that is much wider than high, and two more for a legend across both, made if they are
+    not there: the width of each file by its name. Empty for any other picture."""
     with Image.open(path) as image:
         wide, high = image.size
         if wide < 2.4 * high or wide < 500:
-            return []
+            return {}
         ink = np.asarray(image.convert("L")) < 250
         at, low = place_to_cut(ink)
         if not at:
-            return []
+            return {}
         boxes = [(0, 0, at, low), (at, 0, wide, low)]
         if low < high:
             gap = max(runs(~ink[low:, wide // 4 : -wide // 4].any(0)), key=lambda run: run[1] - run[0])
@@ -57,7 +57,7 @@ def halves(path: Path) -> list[str]:
         for name, box in zip(names, boxes, strict=True):
             if not path.with_name(name).exists():
                 image.crop(box).save(path.with_name(name))
-        return names
+        return {name: box[2] - box[0] for name, box in zip(names, boxes, strict=True)}
 
 
 def is_line_drawing(path: Path) -> bool:
@@ -84,8 +84,8 @@ def dress_pictures(page: str, folder: Path) -> str:
             cut = [
                 re.sub(r'src="[^"]*"', f'src="{base}/{name}"', re.sub(r' (?:width|height)="\d+"', "", tag))
                 .replace(alt, f"{alt}: {side}")
-                .replace('class="', 'class="half ', 1)
-                for name, side in zip(parts, SIDES, strict=False)
+                .replace('class="', f'style="width: {100 * width / max(parts.values()):.0f}%" class="half ', 1)
+                for (name, width), side in zip(parts.items(), SIDES, strict=False)
             ]
             tag = tag.replace('class="', 'class="whole ', 1) + "".join(cut)
         return tag

@@ -61,14 +61,21 @@ TABLE = """steps    exact   network
     ("text", "scrolls"),
     [
         (TABLE, True),
-        (TABLE.rpartition("\n")[0], False),  # two rows are no table
+        (TABLE.rpartition("\n")[0], False),  # two rows of two numbers are no table
+        ("local    293,028    10.7    1.70\nglobal   730,756    10.7    1.66", True),
         ("plain     distance 1.28 ± 0.2,  MMD² 1.9,  share off 0.1\n" * 4, False),  # numbers with words before them
         ("cosine    t ≤ 10: 0.237   t ≤ 200: 0.654\n" * 4, False),
     ],
 )
 def test_a_printed_table_scrolls_and_other_lines_go_on_below(text, scrolls):
-    assert course_essay.in_columns(text, course_essay.OUTPUT) == scrolls
-    assert not course_essay.in_columns(text, "python")
+    assert course_essay.is_table(text) == scrolls
+
+
+def test_the_second_column_of_a_text_may_go_below_the_first():
+    block = "<pre><span></span>train:   repeat          Trainer.run\n  x_t = √ᾱ_t x₀   jump\n  for t = T, …, 1\n</pre>"
+    lines = course_essay.wrapped_lines(course_essay.columns_below(block))
+    assert re.findall(r'<span class="beside"> *([^<]*?)\s*</span>', lines) == ["Trainer.run", "jump"]
+    assert re.sub("<[^>]*>", "", lines) == re.sub("<[^>]*>", "", block)
 
 
 def test_a_long_line_of_code_goes_on_after_a_bracket_and_not_in_a_number():
@@ -150,7 +157,7 @@ def test_a_picture_that_is_not_wide_or_has_one_panel_stays_whole(tmp_path):
     pen.rectangle((20, 90, 180, 110), fill="black")  # as wide as a panel: the name of a bar
     pen.line((190, 20, 190, 180, 880, 180), fill="black")
     image.save(tmp_path / "bars.png")
-    assert figure_panels.halves(tmp_path / "bars.png") == []
+    assert figure_panels.halves(tmp_path / "bars.png") == {}
 
 
 def test_a_key_restyles_its_widget_and_not_the_page():
