@@ -52,7 +52,8 @@ def halves(path: Path) -> dict[str, int]:
         if low < high:
             gap = max(runs(~ink[low:, wide // 4 : -wide // 4].any(0)), key=lambda run: run[1] - run[0])
             between = wide // 4 + sum(gap) // 2
-            boxes += [(0, low, between, high), (between, low, wide, high)]
+            inked = np.flatnonzero(ink[low:].any(0))
+            boxes += [(inked[0] - 4, low, between, high), (between, low, inked[-1] + 4, high)]
         names = [f"{path.stem}-{part}.png" for part in "abcd"[: len(boxes)]]
         for name, box in zip(names, boxes, strict=True):
             if not path.with_name(name).exists():
