@@ -163,7 +163,7 @@ FAULTS = [
         "function squeeze(formula, column) { return;",
         "out of reach",
     ),
-    ("site.css", ":has(> .line) { white-space: pre-wrap;", ":has(> .line) { white-space: pre;", "printed line"),
+    ("site.css", "div.lines pre { white-space: pre-wrap;", "div.lines pre { white-space: pre;", "printed line"),
 ]
 
 
