@@ -117,18 +117,18 @@ def test_indices(text, html):
 
 def drawn(path, legend=False, high=260):
     """Three panels, each with its axes, a number left and another below them, and a bar of colours on the right. There
-    may be a legend below them all, in two parts, one of which lies across the gap that is nearest the middle."""
+    may be a legend below them all, in two parts that lie across the gaps."""
     image = Image.new("RGB", (900, high), "white")
     pen = ImageDraw.Draw(image)
-    for left in (60, 340, 620):
+    for left in (90, 370, 650):
         pen.line((left, 20, left, 200, left + 200, 200), fill="black")
         pen.text((left - 40, 100), "2.5", fill="black")
         pen.text((left + 100, 206), "x", fill="black")
-    pen.rectangle((840, 40, 850, 200), fill="red")
+    pen.rectangle((870, 40, 880, 200), fill="red")
     if legend:
-        for left in (150, 500):
-            pen.line((left, 240, left + 30, 240), fill="blue")
-            pen.text((left + 40, 235), "a line of the three", fill="black")
+        for left in (250, 520):
+            pen.line((left, 240, left + 120, 240), fill="blue")
+            pen.text((left + 124, 235), "a line of the three", fill="black")
     image.save(path)
     return [np.asarray(Image.open(path.with_name(name)).convert("L")) for name in figure_panels.halves(path)]
 
@@ -141,13 +141,15 @@ def pieces(part, rows=slice(None)):
 def test_each_half_of_a_picture_has_its_own_numbers_and_a_legend_is_whole(tmp_path, legend):
     parts = drawn(tmp_path / "plot.png", legend)
     assert len(parts) == (4 if legend else 2)
-    own = pieces(parts[0][:, :60], slice(95, 115))  # "2.5", letter by letter
+    own = pieces(parts[0][:, :90], slice(95, 115))  # "2.5", letter by letter
     of_axes = own + 1  # a line and the number beside it
     assert [pieces(part, slice(95, 115)) for part in parts[:2]] == [2 * of_axes, of_axes + 1]  # and the bar of colours
     assert [pieces(part, slice(205, 220)) for part in parts[:2]] == [2, 1]  # each x below its panel
     for part in parts[2:]:  # a line and its words
         assert pieces(part) > 10
         assert part[:, [0, -1]].min() == 255
+    if legend:  # without the margins
+        assert max(parts[2][:, :6].min(), parts[3][:, -6:].min()) < 255
 
 
 def test_a_picture_that_is_not_wide_or_has_one_panel_stays_whole(tmp_path):
