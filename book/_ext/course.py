@@ -18,6 +18,7 @@ import course_essay
 import course_landing
 import course_lean
 import course_widgets
+import figure_panels
 from course_links import Anchors, Linker
 from course_map import IdeasList, IdeasMap
 from course_parts import ROLES, Film, add_downloads, wheel_name
@@ -76,8 +77,9 @@ def lean_code(highlight):
     def highlighted(self, *args, **options) -> str:
         html = plain.sub(r"\1", highlight(self, *args, **options))
         language = args[1] if len(args) > 1 else options.get("lang")
-        wraps = language in CODE and not course_essay.in_columns(html, language)
-        return course_essay.wrapped_lines(html) if wraps else html
+        if language not in CODE or (language == course_essay.OUTPUT and course_essay.is_table(html)):
+            return html
+        return course_essay.wrapped_lines(course_essay.columns_below(html) if language == "default" else html)
 
     return highlighted
 
@@ -141,8 +143,9 @@ def repair_pages(app, error) -> None:
         old = new = page.read_text(encoding="utf-8")
         for pattern, replacement in REPAIRS:
             new = pattern.sub(replacement, new)
-        new = course_essay.dress_pictures(SIZELESS.sub(partial(with_size, page.parent), new), page.parent)
-        new = share_code(new)
+        new = figure_panels.dress_pictures(SIZELESS.sub(partial(with_size, page.parent), new), page.parent)
+        new = share_code(course_widgets.lean_state(new))
+        new = new.replace("<body data-default", f'<body data-page="{page.stem}" data-default', 1)
         if new != old:
             page.write_text(new, encoding="utf-8")
 

@@ -6,14 +6,11 @@ be executed for it. A tag `show-code` on a cell keeps its code unfolded, `hide-c
 
 import ast
 import html
-import itertools
 import re
 from pathlib import Path
 
-import numpy as np
 from course_plain import with_indices
 from docutils import nodes
-from PIL import Image
 from sphinx.transforms import SphinxTransform
 
 CLOSING = re.compile(r"(Quick questions|Project|Recap|References|Exercises)\b")
@@ -226,110 +223,11 @@ def is_output(node: nodes.Node) -> bool:
     return False
 
 
-# --- the pictures of the built page ---
-
-PLOT = re.compile(r'<img ((?:(?!class=)[^>])*)class="([^"]*\bplot\b[^"]*)"([^>]*?)/?>')
-
-
-OUTPUT = "myst-ansi"  # what a cell printed
-COLUMNS = {"default": (r"\S {3,}\S", 1), OUTPUT: (r"^.*?\S {2,}[≈+−-]? ?\d.*? {2,}[≈+−-]? ?[\d(].*$", 3)}
-SIDES = ("left half", "right half", "legend", "legend, continued")
-
-
-def runs(marked: np.ndarray) -> list[tuple[int, int]]:
-    """From where to where a row of marks is marked."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]]))).tolist()
-    return list(zip(edges[::2], edges[1::2], strict=True))
-
-
-def panels(grey: np.ndarray) -> tuple[int, list[tuple[int, int]]]:
-    """The lowest row with long dark lines, the axes of a picture's panels, and from where to where they reach in the
-    row that has most of them; what stands to the left of them, such as an image, is a panel as well."""
-    lines = [[run for run in runs(row < 140) if run[1] - run[0] > 0.08 * len(row)] for row in grey]
-    y = max(range(len(lines)), key=lambda y: (len(lines[y]), sum(b - a for a, b in lines[y])))
-    found = lines[y]
-    if found and found[0][0] > 0.3 * grey.shape[1]:
-        found = [max(runs((grey < 250).any(0)[: found[0][0]]), key=lambda run: run[1] - run[0]), *found]
-    return max((y for y in range(len(lines)) if lines[y]), default=0), found
-
-
-def place_to_cut(grey: np.ndarray, found: list[tuple[int, int]]) -> int:
-    """The column nearest the middle that is blank and the first such one right of a panel: what follows it, numbers and
-    a title, belongs to the next. 0 if there is none."""
-    places = []
-    for (_, end), (start, _) in itertools.pairwise(found):
-        blank = [run for run in runs((grey[:, end:start] > 250).all(0)) if run[1] - run[0] > 2]
-        places += [end + sum(run) // 2 for run in blank[:1]]
-    return min(places, key=lambda x: abs(x - grey.shape[1] / 2), default=0)
-
-
-def halves(path: Path) -> list[str]:
-    """A picture that is much wider than high, cut in two between two of its panels, for a phone: the names of the two
-    files, and of two more for a legend below both, made if they are not there. Empty for any other picture."""
-    with Image.open(path) as image:
-        wide, high = image.size
-        if wide < 2.4 * high or wide < 500:
-            return []
-        colours = np.asarray(image.convert("RGB")).astype(int)
-        grey, low = colours.min(2), high
-        y, found = panels(grey)
-        lively = np.flatnonzero((np.ptp(colours, axis=2) > 60).any(1))
-        if (lively := lively[lively > y]).size:  # what has colours below the axes is a legend
-            ink = runs((grey[lively[0] :] < 250).any(0))
-            if len(found) > 1 and ink[0][0] < found[0][1] and ink[-1][1] > found[-1][0]:
-                above = [end for start, end in runs((grey > 250).all(1)) if y < start < lively[0]]
-                low = max(above, default=high)  # but for a bar of colours, which begins higher up
-        at = place_to_cut(grey[:low], found)
-        if not at:
-            return []
-        boxes = [(0, 0, at, low), (at, 0, wide, low)]
-        if low < high:
-            between = max(runs((grey[low:, wide // 4 : -wide // 4] > 250).all(0)), key=lambda run: run[1] - run[0])
-            middle = wide // 4 + sum(between) // 2
-            left, right = ink[0][0] - 4, ink[-1][1] + 4
-            boxes += [(max(0, left), low, middle, high), (middle, low, min(wide, right), high)]
-        names = [f"{path.stem}-{part}.png" for part in "abcd"[: len(boxes)]]
-        for name, box in zip(names, boxes, strict=True):
-            if not path.with_name(name).exists():
-                image.crop(box).save(path.with_name(name))
-        return names
-
-
-def is_line_drawing(path: Path) -> bool:
-    """Whether most of a picture is blank paper, so that its light may be turned round where the page is dark."""
-    with Image.open(path) as image:
-        counts = image.convert("L").histogram()
-    return sum(counts[246:]) > 0.4 * sum(counts)
-
-
-def dress_pictures(page: str, folder: Path) -> str:
-    """Marks the line drawings, and gives the wide ones two halves for a phone."""
-
-    def dress(match: re.Match) -> str:
-        tag = match[0]
-        src = re.search(r'src="([^"]*)"', tag)[1]
-        if not src.endswith(".png"):
-            return tag
-        path = folder / src
-        if is_line_drawing(path):
-            tag = tag.replace('class="', 'class="line-drawing ', 1)
-        if parts := halves(path):
-            base = src.rpartition("/")[0]
-            alt = re.search(r'alt="([^"]*)"', tag)[1]
-            cut = [
-                re.sub(r'src="[^"]*"', f'src="{base}/{name}"', re.sub(r' (?:width|height)="\d+"', "", tag))
-                .replace(alt, f"{alt}: {side}")
-                .replace('class="', f'class="{"half" if "half" in side else "half legend"} ', 1)
-                for name, side in zip(parts, SIDES, strict=False)
-            ]
-            tag = tag.replace('class="', 'class="whole ', 1) + "".join(cut)
-        return tag
-
-    return PLOT.sub(dress, page)
-
-
 # --- lines of code ---
 
+OUTPUT = "myst-ansi"  # what a cell printed
+NUMBER = re.compile(r"(?<=\S) {2,}[≈+−-]? ?(?:\d|\(\D)")  # that stands apart, or "(none)"
+BESIDE = re.compile(r"^(.*\S)( {2,}\S.*)$", flags=re.M)
 PHONE = 40  # letters of code in a line of a phone
 OPENS = re.compile(r"(<[^>]*>)|([(\[{,]+)(?=[^\s)\]}])")
 
@@ -341,11 +239,15 @@ def with_places_to_break(line: str) -> str:
     return OPENS.sub(lambda match: match[1] or f"{match[2]}<wbr>", line)
 
 
-def in_columns(text: str, language: str) -> bool:
-    """Whether columns would fall apart if lines were continued below: in an output three rows with two numbers set
-    apart, in a block of text anything set apart. Such a text scrolls on a phone."""
-    pattern, least = COLUMNS.get(language, (r"(?!)", 1))
-    return len(re.findall(pattern, text, flags=re.M)) >= least
+def is_table(printed: str) -> bool:
+    """Whether columns would fall apart if lines were continued below: three numbers stand apart to the right of another
+    one. Such a text scrolls on a phone."""
+    return sum(max(0, len(NUMBER.findall(row)) - 1) for row in printed.splitlines()) >= 3
+
+
+def columns_below(block: str) -> str:
+    """A text in two columns: on a phone what stands on the right goes below what stands on the left."""
+    return BESIDE.sub(r'\1<span class="beside">\2</span>', block)
 
 
 def wrapped_lines(block: str) -> str:
@@ -364,4 +266,4 @@ def wrapped_lines(block: str) -> str:
         indent = min((len(line) - len(line.lstrip(" "))) // 4 * 4, 12)  # a continuation goes further in than its line
         kind = f"line i{indent}" if indent else "line"
         lines.append(f'<span class="{kind}">{start}{with_places_to_break(line)}\n{"</span>" * len(opened)}</span>')
-    return match[1] + "".join(lines) + match[3]
+    return match[1].replace('"highlight"', '"highlight lines"') + "".join(lines) + match[3]

@@ -5,6 +5,7 @@ everything for ipywidgets 7 and a validator of JSON schemas. Here the parts are 
 use; start_widgets.js defines them and starts as soon as the page is read.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -45,3 +46,19 @@ def script(bundle: str) -> str:
     start = (Path(__file__).parent / "start_widgets.js").read_text(encoding="utf-8")
     own = (Path(anywidget.__file__).parent / "nbextension" / "index.js").read_text(encoding="utf-8")
     return start.replace("/* the modules */", "\n".join(parts(bundle, own).values()), 1)
+
+
+STATE = re.compile(r'(<script type="application/vnd.jupyter.widget-state\+json">)(.*?)(?=</script>)', flags=re.S)
+
+
+def lean_state(page: str) -> str:
+    """A page whose widgets leave out what ipywidgets takes anyway, the traits of its own that are null."""
+
+    def lean(match: re.Match) -> str:
+        stored = json.loads(match[2])
+        for model in stored["state"].values():
+            if model["model_module"].startswith("@jupyter-widgets/"):
+                model["state"] = {name: value for name, value in model["state"].items() if value is not None}
+        return match[1] + json.dumps(stored, ensure_ascii=False).replace("</", r"<\/")
+
+    return STATE.sub(lean, page)

@@ -1,5 +1,6 @@
 """What the builder makes of a notebook's cells: what it folds, how it writes formulas where none can be set."""
 
+import re
 import sys
 from types import SimpleNamespace
 
@@ -11,6 +12,8 @@ import course_essay
 import course_parts
 import course_plain
 import course_search
+import figure_panels
+import numpy as np
 from PIL import Image, ImageDraw
 
 
@@ -58,14 +61,21 @@ TABLE = """steps    exact   network
     ("text", "scrolls"),
     [
         (TABLE, True),
-        (TABLE.rpartition("\n")[0], False),  # two rows are no table
+        (TABLE.rpartition("\n")[0], False),  # two rows of two numbers are no table
+        ("local    293,028    10.7    1.70\nglobal   730,756    10.7    1.66", True),
         ("plain     distance 1.28 ± 0.2,  MMD² 1.9,  share off 0.1\n" * 4, False),  # numbers with words before them
         ("cosine    t ≤ 10: 0.237   t ≤ 200: 0.654\n" * 4, False),
     ],
 )
 def test_a_printed_table_scrolls_and_other_lines_go_on_below(text, scrolls):
-    assert course_essay.in_columns(text, course_essay.OUTPUT) == scrolls
-    assert not course_essay.in_columns(text, "python")
+    assert course_essay.is_table(text) == scrolls
+
+
+def test_the_second_column_of_a_text_may_go_below_the_first():
+    block = "<pre><span></span>train:   repeat          Trainer.run\n  x_t = √ᾱ_t x₀   jump\n  for t = T, …, 1\n</pre>"
+    lines = course_essay.wrapped_lines(course_essay.columns_below(block))
+    assert re.findall(r'<span class="beside"> *([^<]*?)\s*</span>', lines) == ["Trainer.run", "jump"]
+    assert re.sub("<[^>]*>", "", lines) == re.sub("<[^>]*>", "", block)
 
 
 def test_a_long_line_of_code_goes_on_after_a_bracket_and_not_in_a_number():
@@ -105,50 +115,56 @@ def test_indices(text, html):
     assert course_plain.with_indices(text) == html
 
 
-def test_a_wide_picture_is_cut_where_it_is_empty(tmp_path):
-    image = Image.new("RGB", (900, 200), "white")
+def drawn(path, legend=False, high=260):
+    """Three panels, each with its axes, a number left and another below them, and a bar of colours on the right. There
+    may be a legend below them all, in two parts that lie across the gaps."""
+    image = Image.new("RGB", (900, high), "white")
     pen = ImageDraw.Draw(image)
-    for left in (20, 320, 620):  # three panels: the gap nearest the middle is at 290 or at 590
-        pen.rectangle((left, 20, left + 240, 180), fill="black")
-    image.save(tmp_path / "wide.png")
-    names = course_essay.halves(tmp_path / "wide.png")
-    sizes = [Image.open(tmp_path / name).size for name in names]
-    assert len(sizes) == 2
-    assert {260 <= width <= 640 for width, _ in sizes} == {True}
-    Image.new("RGB", (900, 800), "white").save(tmp_path / "high.png")
-    assert course_essay.halves(tmp_path / "high.png") == []
-
-
-def drawn(path, legend=False):
-    """Three panels, of which each has a number left of its axis, and a bar of colours on the right. Either this
-    reaches lower than they do, or there is a legend below them all, in two parts."""
-    image = Image.new("RGB", (900, 260), "white")
-    pen = ImageDraw.Draw(image)
-    for left in (60, 340, 620):
-        pen.line((left, 200, left + 200, 200), fill="black")
+    for left in (90, 370, 650):
+        pen.line((left, 20, left, 200, left + 200, 200), fill="black")
         pen.text((left - 40, 100), "2.5", fill="black")
         pen.text((left + 100, 206), "x", fill="black")
-    pen.rectangle((840, 40, 850, 150 if legend else 210), fill="red")
+    pen.rectangle((870, 40, 880, 200), fill="red")
     if legend:
-        for left in (200, 600):
-            pen.line((left, 240, left + 30, 240), fill="blue")
-            pen.text((left + 40, 235), "a line", fill="black")
+        for left in (250, 520):
+            pen.line((left, 240, left + 120, 240), fill="blue")
+            pen.text((left + 124, 235), "a line of the three", fill="black")
     image.save(path)
-    return [Image.open(path.with_name(name)).convert("L") for name in course_essay.halves(path)]
+    return [np.asarray(Image.open(path.with_name(name)).convert("L")) for name in figure_panels.halves(path)]
+
+
+def pieces(part, rows=slice(None)):
+    return len(figure_panels.runs((part[rows] < 250).any(0)))
 
 
 @pytest.mark.parametrize("legend", [False, True])
-def test_each_part_of_a_picture_has_its_own_numbers_and_a_legend_is_whole(tmp_path, legend):
+def test_each_half_of_a_picture_has_its_own_numbers_and_a_legend_is_whole(tmp_path, legend):
     parts = drawn(tmp_path / "plot.png", legend)
     assert len(parts) == (4 if legend else 2)
-    numbers = [len(course_essay.runs((course_essay.np.asarray(part)[95:115] < 250).any(0))) for part in parts[:2]]
-    own = len(
-        course_essay.runs((course_essay.np.asarray(parts[0])[95:115, :100] < 250).any(0))
-    )  # "2.5", letter by letter
-    assert [numbers[0] // own, (numbers[1] - 1) // own] in ([1, 2], [2, 1])  # one less: the bar of colours
+    own = pieces(parts[0][:, :90], slice(95, 115))  # "2.5", letter by letter
+    of_axes = own + 1  # a line and the number beside it
+    assert [pieces(part, slice(95, 115)) for part in parts[:2]] == [2 * of_axes, of_axes + 1]  # and the bar of colours
+    assert [pieces(part, slice(205, 220)) for part in parts[:2]] == [2, 1]  # each x below its panel
     for part in parts[2:]:  # a line and its words
-        assert len(course_essay.runs((course_essay.np.asarray(part) < 250).any(0))) > 3
-        assert course_essay.np.asarray(part)[:, [0, -1]].min() == 255
+        assert pieces(part) > 10
+        assert part[:, [0, -1]].min() == 255
+    if legend:  # without the margins
+        assert max(parts[2][:, :6].min(), parts[3][:, -6:].min()) < 255
+
+
+def test_a_picture_that_is_not_wide_or_has_one_panel_stays_whole(tmp_path):
+    assert drawn(tmp_path / "high.png", high=800) == []
+    image = Image.new("RGB", (900, 200), "white")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((20, 90, 180, 110), fill="black")  # as wide as a panel: the name of a bar
+    pen.line((190, 20, 190, 180, 880, 180), fill="black")
+    image.save(tmp_path / "bars.png")
+    assert figure_panels.halves(tmp_path / "bars.png") == {}
+
+
+def test_a_key_restyles_its_widget_and_not_the_page():
+    css = (build_book.BOOK / "_assets" / "site.css").read_text(encoding="utf-8")
+    assert ":has(" not in re.sub(r"/\*.*?\*/", "", css, flags=re.S)  # with 26 of them a key took 4.5 ms, without 0.5
 
 
 def test_the_typeface_is_small():
