@@ -413,8 +413,8 @@ assert all(
 
 # %% mystnb={"image": {"alt": "Three histograms of the place along the roll for the middle third at weight 4. The true points fill the third evenly, the guided ones pile up in its middle, the particles fill it evenly again."}}
 u = torch.linspace(0, 1, 1501, dtype=torch.float64)
-place = lambda x: u[torch.cdist(x, roll.curve(u)).argmin(1)]  # noqa: E731
-tilt = lambda x, t: (1 if t else 4) * of_middle(x, t)  # noqa: E731
+place = lambda x: u[torch.cdist(x, roll.curve(u)).argmin(1)]
+tilt = lambda x, t: (1 if t else 4) * of_middle(x, t)
 *_, (_, x) = conditioning.particles(
     plain, tilt, schedule, normal(1000, 3)[None], seeded(4), steps=200)
 clouds = {"true": guidance.tilted(roll, of_middle, 4, 1000, seed=8),
