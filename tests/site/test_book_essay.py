@@ -162,6 +162,16 @@ def test_a_picture_that_is_not_wide_or_has_one_panel_stays_whole(tmp_path):
     assert figure_panels.halves(tmp_path / "bars.png") == {}
 
 
+def test_a_picture_is_cut_close_beside_a_panel_and_not_between_two_letters_of_its_legend():
+    ink = np.zeros((100, 600), dtype=bool)
+    ink[10:55, :280] = ink[10:55, 320:] = True  # two panels
+    ink[60:65, 100:110] = ink[60:65, 400:410] = True  # a number below each
+    ink[80:90, 100:500] = True  # a legend across both
+    ink[80:90, 284:286] = False  # the space between two of its letters
+    assert figure_panels.place_to_cut(ink) == (280 + figure_panels.MARGIN // 2, 65)
+    assert figure_panels.MARGIN < 320 - 280  # what comes later is the next panel's
+
+
 def test_a_key_restyles_its_widget_and_not_the_page():
     css = (build_book.BOOK / "_assets" / "site.css").read_text(encoding="utf-8")
     assert ":has(" not in re.sub(r"/\*.*?\*/", "", css, flags=re.S)  # with 26 of them a key took 4.5 ms, without 0.5
